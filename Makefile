@@ -1,0 +1,38 @@
+# make app | make test | make lint   (PORT=8501, DATA=folder with MNIST/raw and FashionMNIST/raw)
+PORT ?= 8501
+DATA ?=
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export INKLING_DATA := $(if $(DATA),$(abspath $(DATA)),$(INKLING_DATA))
+
+.PHONY: app test lint clean
+app: $(VENV)/app.done
+	@echo "Inkling is at http://localhost:$(PORT)"
+	$(BIN)/streamlit run app.py --server.port $(PORT)
+
+test: $(VENV)/test.done
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || ./install.sh chromium
+	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/test.done
+	$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV)
+
+# uv installs five times faster than pip; where it cannot reach an index that pip is set up for, pip does it.
+$(VENV)/app.done: requirements.txt | $(VENV)/bin/uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements.txt || $(BIN)/python -m pip install --quiet -r requirements.txt
+	@touch $@
+
+$(VENV)/test.done: requirements-test.txt $(VENV)/app.done
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements-test.txt || $(BIN)/python -m pip install --quiet -r requirements-test.txt
+	@touch $@
+
+$(VENV)/bin/uv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Inkling needs Python 3.11 or later; this is $$($(PYTHON) --version). Give another one with PYTHON=..."; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || ./install.sh python3-venv
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv

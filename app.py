@@ -1,0 +1,19 @@
+"""Inkling's page: `streamlit run app.py`. Declares the pages, nothing else."""
+
+import streamlit as st
+
+from ui import draw, models, sidebar, upload
+from ui.style import apply_style
+
+st.set_page_config(page_title="Inkling", page_icon="static/logo.svg", layout="wide")
+apply_style()
+page = st.navigation(
+    [
+        st.Page(draw.page, title="Draw", icon=":material/draw:", url_path="draw", default=True),
+        st.Page(upload.page, title="Upload", icon=":material/photo_library:", url_path="upload"),
+        st.Page(models.page, title="Models", icon=":material/neurology:", url_path="models"),
+    ],
+    position="top",
+)
+sidebar.show()
+page.run()

@@ -1,0 +1,1 @@
+"""Any image -> pixels -> probabilities. The page and `python -m inference` go through the same code."""

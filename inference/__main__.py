@@ -1,0 +1,67 @@
+"""python -m inference IMAGE... --dataset mnist|fashion-mnist --model NAME --json"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from inference.classify import Answer, Classifier, answer_bytes
+from inference.decode import MAX_BYTES
+from models import shelf
+from models.datasets import DATASETS
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Answers every file; returns 0 when all could be read, 1 when one could not, 2 when the network is missing."""
+    parser = argparse.ArgumentParser(prog="python -m inference", description="Recognises the digits or garments in image files.")
+    parser.add_argument("images", nargs="+", metavar="IMAGE", help="image files; - is standard input")
+    parser.add_argument("--dataset", choices=list(DATASETS), default="mnist", help="what the pictures show (default: mnist)")
+    parser.add_argument("--model", default="ensemble", metavar="NAME", help="network on the shelf (default: ensemble)")
+    parser.add_argument("--invert", action=argparse.BooleanOptionalAction, default=None, help="dark on light; decided from each picture when left out")
+    parser.add_argument("--crop", action=argparse.BooleanOptionalAction, default=True, help="cut the background off")
+    parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    options = parser.parse_args(arguments)
+    try:
+        classifier = Classifier(shelf.load_card(options.dataset, options.model))
+    except shelf.ShelfError as error:
+        print(error, file=sys.stderr)
+        return 2
+    unreadable = False
+    for name in options.images:
+        answer = _answer_file(classifier, name, options)
+        unreadable = unreadable or answer.prepared is None
+        print(_as_json(name, answer) if options.json else _as_text(name, answer), flush=True)
+    return int(unreadable)
+
+
+def _answer_file(classifier: Classifier, name: str, options: argparse.Namespace) -> Answer:
+    try:
+        if name == "-":
+            content = sys.stdin.buffer.read(MAX_BYTES + 1)
+        else:
+            with Path(name).open("rb") as file:
+                content = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        reason = f"The file cannot be read ({error.strerror}); check its name and rights."
+        return Answer(label=None, probability=None, probabilities=None, reason=reason)
+    return answer_bytes(classifier, content, options.invert, options.crop)
+
+
+def _as_json(name: str, answer: Answer) -> str:
+    facts = {"file": name, "label": answer.label}
+    if answer.probabilities is not None:
+        facts["probability"] = round(answer.probability, 6)
+        facts["probabilities"] = [round(float(p), 6) for p in answer.probabilities]
+    if answer.reason:
+        facts["reason"] = answer.reason
+    return json.dumps(facts)
+
+
+def _as_text(name: str, answer: Answer) -> str:
+    if answer.label is None:
+        return f"{name}: {answer.reason}"
+    return f"{name}: {answer.label} ({answer.probability:.1%})"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

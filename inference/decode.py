@@ -1,0 +1,129 @@
+"""Bytes from strangers -> a small Pillow image, within limits, or one clear sentence why not.
+
+The type is read from the bytes, never from the name; sizes are checked before anything is decoded.
+"""
+
+import io
+import threading
+import warnings
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from models.errors import InklingError
+
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")  # never all of Pillow's: a renamed EPS would look for Ghostscript
+MAX_BYTES = 20 * 2**20
+MAX_PIXELS = {"JPEG": 50_000_000}  # a JPEG is decoded at a reduced scale, and phones take 48 megapixels
+MAX_PIXELS_OTHER = 25_000_000
+MAX_FRAMES = 100
+WORKING_SIDE = 512  # longest side kept: plenty for a 28x28 picture, and every later step is then quick
+
+# Two pictures at a time, however many visitors: bounds the memory that decoding can take.
+_decoding = threading.BoundedSemaphore(2)
+
+_SIGNATURES = (
+    (b"<svg", "an SVG drawing"),
+    (b"<?xml", "an XML or SVG file"),
+    (b"%PDF", "a PDF document"),
+    (b"%!PS", "a PostScript file"),
+    (b"PK\x03\x04", "a zip archive or office document"),
+    (b"<!DOCTYPE", "a web page"),
+    (b"<html", "a web page"),
+)
+
+
+class UnreadableImage(InklingError):
+    """The bytes are no image that Inkling reads. The message says what they are, the limit and the fix."""
+
+
+def decode(content: bytes) -> Image.Image:
+    """Reads an image of any supported type as mode L, RGB or RGBA, upright, longest side at most 512 pixels.
+
+    Of an animation the first frame counts. Raises UnreadableImage.
+    """
+    if not content:
+        raise UnreadableImage("The file is empty; choose one that holds a picture.")
+    if len(content) > MAX_BYTES:
+        raise UnreadableImage(f"The file has {len(content) / 2**20:.1f} MB, more than the {MAX_BYTES // 2**20} MB allowed; save it smaller.")
+    with _decoding, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow's warnings are about what is checked here
+        try:
+            with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+                _check_size(image)
+                return _upright_and_small(image)
+        except UnidentifiedImageError:
+            raise UnreadableImage(_what_it_is(content)) from None
+        except UnreadableImage:
+            raise
+        except Image.DecompressionBombError:
+            raise UnreadableImage(f"The picture has more than the {MAX_PIXELS_OTHER // 10**6} megapixels allowed; save it smaller.") from None
+        # Decoders raise nearly anything on hostile bytes; whatever it is, this file is unreadable and the next one is not.
+        except Exception as error:
+            reason = str(error).split("\n")[0][:120] or type(error).__name__
+            raise UnreadableImage(f"The picture is damaged or cut off ({reason}); save or download it again.") from None
+
+
+def _check_size(image: Image.Image) -> None:
+    width, height = image.size
+    limit = MAX_PIXELS.get(image.format or "", MAX_PIXELS_OTHER)
+    if width * height > limit:
+        raise UnreadableImage(
+            f"The picture has {width}x{height} = {width * height / 1e6:.0f} megapixels, more than the {limit // 10**6} allowed; save it smaller."
+        )
+    frames = getattr(image, "n_frames", 1)
+    if frames > MAX_FRAMES:
+        raise UnreadableImage(f"The animation has {frames} frames, more than the {MAX_FRAMES} allowed; save one of them as a picture.")
+
+
+def _upright_and_small(image: Image.Image) -> Image.Image:
+    if image.format == "JPEG":
+        image.draft(None, (WORKING_SIDE, WORKING_SIDE))  # decodes at a half, quarter or eighth, never below this size
+    image.load()
+    orientation = image.getexif().get(0x0112)
+    plain = _to_eight_bits(image)
+    # Alpha must not bleed the colour of invisible pixels into visible ones: resizing RGBA premultiplied does not.
+    if max(plain.size) > WORKING_SIDE:
+        scale = WORKING_SIDE / max(plain.size)
+        size = tuple(max(1, round(side * scale)) for side in plain.size)
+        premultiplied = plain.convert("RGBa") if plain.mode == "RGBA" else plain
+        plain = premultiplied.resize(size, Image.Resampling.BOX if scale < 0.5 else Image.Resampling.LANCZOS)
+        plain = plain.convert("RGBA") if plain.mode == "RGBa" else plain
+    if orientation:
+        plain.getexif()[0x0112] = orientation
+        plain = ImageOps.exif_transpose(plain)
+    return plain
+
+
+def _to_eight_bits(image: Image.Image) -> Image.Image:
+    """Any mode to L, RGB or RGBA."""
+    if image.mode.startswith("I") or image.mode == "F":
+        return _scaled_to_eight_bits(image)
+    if "transparency" in image.info or image.mode in ("RGBA", "LA", "PA", "La", "RGBa"):
+        return image.convert("RGBA")
+    if image.mode in ("L", "1"):
+        return image.convert("L")
+    return image.convert("RGB")
+
+
+def _scaled_to_eight_bits(image: Image.Image) -> Image.Image:
+    values = np.asarray(image).astype(np.float32)
+    values = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
+    low, high = float(values.min()), float(values.max())
+    if low >= 0 and high <= 65535 and image.mode.startswith("I"):
+        low, high = 0.0, 65535.0 if high > 255 else 255.0  # 16-bit scanners; 8-bit values kept in a wider type
+    values = (values - low) / max(high - low, 1e-9) * 255
+    return Image.fromarray(values.round().astype(np.uint8))
+
+
+def _what_it_is(content: bytes) -> str:
+    fix = "choose a PNG, JPEG, WebP, GIF, BMP or TIFF picture."
+    start = content[:256].lstrip(b"\xef\xbb\xbf \t\r\n")
+    if content[4:8] == b"ftyp" and content[8:12] in (b"heic", b"heix", b"mif1", b"msf1", b"hevc"):
+        return "This is a HEIC photo, which Inkling does not read; save it as JPEG (on an iPhone: Settings, Camera, Formats, Most Compatible)."
+    for signature, what in _SIGNATURES:
+        if start.startswith(signature):
+            return f"This is {what}, not a picture of pixels; {fix}"
+    if b"\0" not in content[:1024]:
+        return f"This is a text file, not a picture; {fix}"
+    return f"This is no picture that Inkling knows; {fix}"

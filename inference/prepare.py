@@ -1,0 +1,235 @@
+"""Any image -> the 28x28 pixels that a network sees, made the way its data set was made.
+
+MNIST (LeCun et al. 1998, section III.A): ink bright on black, fitted antialiased into a 20x20 box, moved so that its
+centre of mass is the centre of 28x28. Fashion-MNIST (Xiao et al. 2017, arXiv:1708.07747, section 2): the background
+trimmed off, the longest side 28, brightness negated, centred on black.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, ImageFilter
+
+SIDE = 28
+DIGIT_BOX = 20
+DIGIT_WORKING_BOX = 160  # strokes are measured and evened out at this size, eight times the final one
+STROKE = (11.0, 26.0)  # thinnest and thickest stroke left alone at the working size: MNIST's own range
+LEAST_CONTRAST = 24  # of 255: below it there is nothing on the paper
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """What the network sees, and how it came about.
+
+    pixels: uint8 [28, 28], bright on black. inverted: brightness was negated. box: what was cut out, as
+    left, top, right, bottom fractions of the image, None when all of it was kept. is_blank: nothing to recognise.
+    """
+
+    pixels: np.ndarray
+    inverted: bool
+    box: tuple[float, float, float, float] | None
+    is_blank: bool
+
+
+def prepare(image: Image.Image, dataset: str, invert: bool | None = None, crop: bool = True) -> Prepared:
+    """image: mode L, RGB or RGBA, as `decode` returns it. invert, crop: None and True decide from the picture.
+
+    A picture that is 28x28 and dark at its border already is what a network sees, and is passed on as it is.
+    """
+    is_finished = image.size == (SIDE, SIDE) and image.mode == "L" and _border(np.asarray(image)).max() < 32
+    if is_finished and not invert:
+        pixels = np.asarray(image)
+        return Prepared(pixels=pixels, inverted=False, box=None, is_blank=bool(np.ptp(pixels) < LEAST_CONTRAST))
+    return (_prepare_garment if dataset == "fashion-mnist" else _prepare_digit)(image, invert, crop)
+
+
+def _prepare_digit(image: Image.Image, invert: bool | None, crop: bool) -> Prepared:
+    grey = np.asarray(_over_contrasting_ground(image)).astype(np.float32)
+    inverted = _is_dark_on_light(grey) if invert is None else invert
+    ink = 255 - grey if inverted else grey
+    ink = _without_background(ink)
+    if ink.max() < LEAST_CONTRAST:
+        return _blank(inverted)
+    ink = ink / ink.max() * 255
+    level = _otsu(ink)
+    solid = _without_specks(ink > level)
+    if not solid.any():
+        return _blank(inverted)
+    ink = np.where(_grown(solid), np.clip(ink * (255 / max(level * 1.6, 128)), 0, 255), 0)
+    box = _bounds(solid) if crop else (0, 0, ink.shape[1], ink.shape[0])
+    left, top, right, bottom = box
+    cut = Image.fromarray(ink[top:bottom, left:right].astype(np.uint8))
+    even = _even_strokes(_fit(cut, DIGIT_WORKING_BOX))
+    small = np.asarray(_fit(even, DIGIT_BOX))
+    pixels = _centre_of_mass_at_centre(small) if crop else _centred(small)
+    return Prepared(pixels=pixels, inverted=inverted, box=_fractions(box, grey.shape) if crop else None, is_blank=False)
+
+
+def _prepare_garment(image: Image.Image, invert: bool | None, crop: bool) -> Prepared:
+    colours, alpha = _colours_and_alpha(image)
+    if min(image.size) < 2:
+        return _blank(False)
+    if alpha is not None:
+        inside = alpha > 127
+    else:
+        ground = np.median(_border(colours), axis=0)
+        distance = np.abs(colours - ground).max(axis=2)
+        if distance.max() < LEAST_CONTRAST:
+            return _blank(False)
+        # Soft shadows and paper grain stay near the ground's colour; a fixed share of the way to Otsu's level keeps pale cloth.
+        inside = distance > max(12.0, 0.6 * _otsu(distance))
+    inside = _without_specks(inside)
+    if not inside.any():
+        return _blank(False)
+    light = colours @ np.array([0.299, 0.587, 0.114], np.float32)
+    ground_is_light = alpha is not None or float(np.median(_border(light))) > 96
+    inverted = ground_is_light if invert is None else invert
+    values = 255 - light if inverted else light
+    # Cloth that comes out as dark as the ground is lifted: a white shirt is not a hole.
+    values = _lifted(values, inside)
+    box = _bounds(inside) if crop else (0, 0, inside.shape[1], inside.shape[0])
+    left, top, right, bottom = box
+    garment = np.where(inside, values, 0)[top:bottom, left:right]
+    small = np.asarray(_fit(Image.fromarray(garment.astype(np.uint8)), SIDE))
+    return Prepared(pixels=_centred(small), inverted=inverted, box=_fractions(box, inside.shape) if crop else None, is_blank=False)
+
+
+def _blank(inverted: bool) -> Prepared:
+    return Prepared(pixels=np.zeros((SIDE, SIDE), np.uint8), inverted=inverted, box=None, is_blank=True)
+
+
+def _over_contrasting_ground(image: Image.Image) -> Image.Image:
+    """To grey; transparent pictures are laid over white or black, whichever their ink stands out from."""
+    if image.mode != "RGBA":
+        return image.convert("L")
+    grey, alpha = image.convert("L"), image.getchannel("A")
+    visible = np.asarray(grey)[np.asarray(alpha) > 127]
+    ground = Image.new("L", image.size, 0 if visible.size and visible.mean() > 127 else 255)
+    return Image.composite(grey, ground, alpha)
+
+
+def _colours_and_alpha(image: Image.Image) -> tuple[np.ndarray, np.ndarray | None]:
+    """float32 [H, W, 3], and the alpha channel [H, W] where it hides anything."""
+    colours = np.asarray(image.convert("RGB")).astype(np.float32)
+    alpha = np.asarray(image.getchannel("A")) if image.mode == "RGBA" else None
+    return colours, alpha if alpha is not None and alpha.min() < 128 else None
+
+
+def _border(values: np.ndarray) -> np.ndarray:
+    """The outermost pixels, a fiftieth of the side deep, in a row [M] or [M, channels]."""
+    depth = max(1, min(values.shape[:2]) // 50)
+    sides = (values[:depth], values[-depth:], values[:, :depth], values[:, -depth:])
+    return np.concatenate([side.reshape(-1, *values.shape[2:]) for side in sides])
+
+
+def _is_dark_on_light(grey: np.ndarray) -> bool:
+    """Whether most of the border is on the bright side of the picture's own threshold."""
+    return bool((_border(grey) > _otsu(grey)).mean() > 0.5)
+
+
+def _without_background(ink: np.ndarray) -> np.ndarray:
+    """Takes off the paper's own brightness, which uneven light makes different from place to place."""
+    height, width = ink.shape
+    if min(height, width) < 3:
+        return ink - np.median(_border(ink))
+    paper = Image.fromarray(ink.astype(np.uint8))
+    # The paper under the ink: the low side of each cell of a coarse grid, smoothed and stretched back.
+    cell = max(1, max(height, width) // 12)
+    small = paper.reduce(cell) if cell > 1 else paper
+    small = small.filter(ImageFilter.MinFilter(5)).filter(ImageFilter.BoxBlur(1))
+    ground = np.asarray(small.resize((width, height), Image.Resampling.BILINEAR)).astype(np.float32)
+    return np.clip(ink - np.maximum(ground, np.percentile(ink, 20)), 0, 255)
+
+
+def _otsu(values: np.ndarray) -> float:
+    """The threshold that best splits values of 0..255 in two (Otsu 1979)."""
+    counts = np.bincount(values.astype(np.uint8).ravel(), minlength=256).astype(np.float64)
+    below = np.cumsum(counts)
+    above = below[-1] - below
+    total = np.cumsum(counts * np.arange(256))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        between = below * above * (total / below - (total[-1] - total) / above) ** 2
+    between = np.nan_to_num(between)
+    best = np.flatnonzero(between >= between.max() * (1 - 1e-9))
+    return float(best.mean()) + 0.5  # the middle of the gap where it is empty
+
+
+def _without_specks(solid: np.ndarray) -> np.ndarray:
+    """Drops what is narrower than two pixels in a picture large enough for that to be dirt."""
+    if min(solid.shape) < 64:
+        return solid
+    mask = Image.fromarray(solid.astype(np.uint8) * 255)
+    opened = mask.filter(ImageFilter.MinFilter(3)).filter(ImageFilter.MaxFilter(5))
+    kept = solid & (np.asarray(opened) > 0)
+    return kept if kept.any() else solid
+
+
+def _grown(solid: np.ndarray) -> np.ndarray:
+    """The mask and a rim around it, so that soft edges stay soft."""
+    if min(solid.shape) < 3:
+        return solid
+    return np.asarray(Image.fromarray(solid.astype(np.uint8) * 255).filter(ImageFilter.MaxFilter(5))) > 0
+
+
+def _bounds(solid: np.ndarray) -> tuple[int, int, int, int]:
+    rows, columns = np.flatnonzero(solid.any(1)), np.flatnonzero(solid.any(0))
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+
+
+def _fractions(box: tuple[int, int, int, int], shape: tuple[int, ...]) -> tuple[float, float, float, float]:
+    height, width = shape[:2]
+    return box[0] / width, box[1] / height, box[2] / width, box[3] / height
+
+
+def _fit(image: Image.Image, side: int) -> Image.Image:
+    """Scaled, antialiased, so that the longest side is `side`."""
+    scale = side / max(image.size)
+    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+    return image.resize(size, Image.Resampling.BOX if scale < 0.5 else Image.Resampling.BICUBIC)
+
+
+def _even_strokes(image: Image.Image) -> Image.Image:
+    """Thickens hair-thin strokes and thins very thick ones, to the range of widths that MNIST has."""
+    solid = np.pad(np.asarray(image) > 127, 1)
+    area = int(solid.sum())
+    edge = int((solid[1:] != solid[:-1]).sum() + (solid[:, 1:] != solid[:, :-1]).sum())
+    if not area or not edge:
+        return image
+    width = 2.0 * area / (edge * 0.8)  # a slanted edge is counted as stairs, on average 1/0.8 times its length
+    thinnest, thickest = STROKE
+    if width < thinnest:
+        grow = int((thinnest - width) / 2) * 2 + 1
+        margin = grow // 2
+        framed = Image.new("L", (image.width + 2 * margin, image.height + 2 * margin))
+        framed.paste(image, (margin, margin))
+        return framed.filter(ImageFilter.MaxFilter(grow)).filter(ImageFilter.BoxBlur(1)) if grow > 1 else image
+    if width > thickest:
+        shrink = min(int((width - thickest) / 2) * 2 + 1, 15)
+        thinned = image.filter(ImageFilter.MinFilter(shrink)) if shrink > 1 else image
+        return thinned if (np.asarray(thinned) > 127).sum() > 0.3 * area else image
+    return image
+
+
+def _centred(small: np.ndarray) -> np.ndarray:
+    pixels = np.zeros((SIDE, SIDE), np.uint8)
+    top, left = (SIDE - small.shape[0]) // 2, (SIDE - small.shape[1]) // 2
+    pixels[top : top + small.shape[0], left : left + small.shape[1]] = small
+    return pixels
+
+
+def _centre_of_mass_at_centre(small: np.ndarray) -> np.ndarray:
+    pixels = np.zeros((SIDE, SIDE), np.uint8)
+    weight = max(float(small.sum()), 1e-9)
+    row = float((small.sum(1) * (np.arange(small.shape[0]) + 0.5)).sum()) / weight
+    column = float((small.sum(0) * (np.arange(small.shape[1]) + 0.5)).sum()) / weight
+    top = int(np.clip(round(SIDE / 2 - row), 0, SIDE - small.shape[0]))
+    left = int(np.clip(round(SIDE / 2 - column), 0, SIDE - small.shape[1]))
+    pixels[top : top + small.shape[0], left : left + small.shape[1]] = small
+    return pixels
+
+
+def _lifted(values: np.ndarray, inside: np.ndarray) -> np.ndarray:
+    middle = float(np.median(values[inside]))
+    if middle >= 110:
+        return values
+    return 255 - (255 - values) * (255 - 110) / max(255 - middle, 1)

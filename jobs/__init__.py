@@ -1,0 +1,1 @@
+"""What the app and the training share: configuration, events, runs. Standard library only."""

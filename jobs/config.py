@@ -1,0 +1,152 @@
+"""The configuration of one training run: one dataclass whose limits feed checks, command line and sliders alike."""
+
+import dataclasses
+import json
+import math
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+from models.datasets import DATASETS
+from models.errors import InklingError
+
+NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+
+
+class ConfigError(InklingError, ValueError):
+    """A setting is outside its limits. The message names the value, the limit and the fix."""
+
+
+def _choice(default: str, *choices: str, help: str) -> Any:
+    return field(default=default, metadata={"choices": choices, "help": help})
+
+
+def _number(default: float, low: float, high: float, help: str, *, unit: str = "") -> Any:
+    return field(default=default, metadata={"low": low, "high": high, "help": help, "unit": unit})
+
+
+def _widths(*default: int, most: int, help: str) -> Any:
+    return field(default=default, metadata={"low": 1, "high": 4096, "most": most, "help": help})
+
+
+def _name(help: str) -> Any:
+    return field(default="", metadata={"name": True, "help": help})
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """Everything that decides what a run computes. Two equal configurations on one machine give equal weights.
+
+    Raises ConfigError when a value is outside its limits.
+    """
+
+    dataset: str = _choice("mnist", *DATASETS, help="data set to train on")
+    network: str = _choice("lenet5", "fc", "lenet5", "cnn", help="architecture: fully connected, LeNet-5 or residual CNN")
+    members: int = _number(1, 1, 16, "networks trained independently and averaged inside one graph (an ensemble)")
+    mirrored: bool = field(default=False, metadata={"help": "average each member over the image and its mirror image when served"})
+    hidden: tuple[int, ...] = _widths(512, 256, most=8, help="fc: widths of the hidden layers")
+    channels: tuple[int, ...] = _widths(6, 16, 120, most=4, help="lenet5: channels of the three 5x5 convolutions; cnn: of its four stages")
+    activation: str = _choice("relu", "relu", "tanh", "leaky_relu", "silu", help="activation function")
+    pooling: str = _choice("max", "max", "avg", help="lenet5: pooling")
+    batch_norm: bool = field(default=False, metadata={"help": "batch normalisation after each convolution or hidden layer"})
+    dropout: float = _number(0.0, 0.0, 0.9, "dropout before the last layer (fc: after every hidden layer)")
+    loss: str = _choice("cross_entropy", "cross_entropy", "mse", "multi_margin", help="loss; mse is taken on the softmax")
+    label_smoothing: float = _number(0.0, 0.0, 0.5, "label smoothing (cross entropy only)")
+    optimizer: str = _choice(
+        "adam", "sgd", "nag", "adam", "adamw", "rmsprop", "adagrad", "adadelta", help="optimizer; nag is sgd with Nesterov momentum"
+    )
+    lr: float = _number(0.002, 1e-6, 10.0, "learning rate (the highest one of a schedule)")
+    momentum: float = _number(0.9, 0.0, 0.999, "momentum (sgd and nag)")
+    weight_decay: float = _number(0.0, 0.0, 1.0, "weight decay")
+    schedule: str = _choice("one_cycle", "constant", "step", "cosine", "one_cycle", help="learning rate over the run")
+    step_every: int = _number(1000, 1, 1_000_000, "step schedule: iterations between two cuts", unit="iterations")
+    step_gamma: float = _number(0.9, 0.01, 1.0, "step schedule: factor of a cut")
+    batch_size: int = _number(128, 1, 10_000, "images in a batch")
+    epochs: int = _number(1, 1, 1000, "passes over the training images")
+    augmentation: str = _choice(
+        "none", "none", "shift", "affine", "elastic", "mirror", "mirror_erase", help="random changes made to each batch of training images"
+    )
+    start_from: str = _name("published network to start from; from scratch when empty")
+    seed: int = _number(0, 0, 2**31 - 1, "seed of weights, order and augmentation")
+    device: str = _choice("auto", "auto", "cpu", "cuda", help="auto takes CUDA where there is one")
+    threads: int = _number(0, 0, 256, "CPU threads; 0 takes every core")
+    precision: str = _choice("auto", "auto", "float32", "bfloat16", help="auto is bfloat16 autocast on CUDA and float32 on the CPU")
+    publish: str = _name("name on the shelf under which the run publishes its network when it ends; not published when empty")
+
+    def __post_init__(self) -> None:
+        for item in dataclasses.fields(self):
+            object.__setattr__(self, item.name, _checked(item, getattr(self, item.name)))
+        if self.network == "lenet5" and len(self.channels) != 3:
+            raise ConfigError(f"channels has {len(self.channels)} values; LeNet-5 has three convolutions: give three, such as 6 16 120")
+        if self.network == "cnn" and len(self.channels) != 4:
+            raise ConfigError(f"channels has {len(self.channels)} values; the residual CNN has four stages: give four, such as 24 48 96 192")
+
+    def to_dict(self) -> dict[str, Any]:
+        """The settings as plain JSON types, in field order."""
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in dataclasses.asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, settings: dict[str, Any]) -> "RunConfig":
+        """The inverse of `to_dict`. Raises ConfigError on a setting that does not exist or is out of its limits."""
+        known = {item.name for item in dataclasses.fields(cls)}
+        for name in settings:
+            if name not in known:
+                raise ConfigError(f"there is no setting {name!r}; the settings are {', '.join(sorted(known))}")
+        return cls(**settings)
+
+    @classmethod
+    def from_json(cls, text: str) -> "RunConfig":
+        """Reads what `json.dumps(config.to_dict())` wrote. Raises ConfigError."""
+        try:
+            settings = json.loads(text)
+        except ValueError as error:
+            raise ConfigError(f"the configuration is not JSON ({error}); write it again with --recipe or the sidebar") from None
+        if not isinstance(settings, dict):
+            raise ConfigError("the configuration is not a JSON object; write it again with --recipe or the sidebar")
+        return cls.from_dict(settings)
+
+
+def field_of(name: str) -> dataclasses.Field:
+    """The field of RunConfig called `name`, for its limits and help."""
+    return RunConfig.__dataclass_fields__[name]
+
+
+def _checked(item: dataclasses.Field, value: Any) -> Any:
+    limits = item.metadata
+    if "choices" in limits:
+        if value not in limits["choices"]:
+            raise ConfigError(f"{item.name} is {value!r}; it must be one of {', '.join(limits['choices'])}")
+        return value
+    if "name" in limits:
+        if not isinstance(value, str) or (value and not NAME.fullmatch(value)):
+            raise ConfigError(
+                f"{item.name} is {value!r}; a name has 1 to 64 of the characters a-z, 0-9, dot, dash and underscore and starts with a letter or digit"
+            )
+        return value
+    if "most" in limits:
+        return _checked_widths(item, value)
+    if item.type in (bool, "bool"):
+        if not isinstance(value, bool):
+            raise ConfigError(f"{item.name} is {value!r}; it must be true or false")
+        return value
+    return _checked_number(item, value)
+
+
+def _checked_widths(item: dataclasses.Field, value: Any) -> tuple[int, ...]:
+    limits = item.metadata
+    whole = isinstance(value, list | tuple) and all(isinstance(width, int) and not isinstance(width, bool) for width in value)
+    if not whole or len(value) > limits["most"] or any(not limits["low"] <= width <= limits["high"] for width in value):
+        raise ConfigError(
+            f"{item.name} is {value!r}; give at most {limits['most']} whole numbers from {limits['low']} to {limits['high']}, such as {' '.join(map(str, item.default))}"
+        )
+    return tuple(value)
+
+
+def _checked_number(item: dataclasses.Field, value: Any) -> float:
+    limits = item.metadata
+    whole = item.type in (int, "int")
+    right_type = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
+    if not right_type or not math.isfinite(value) or not limits["low"] <= value <= limits["high"]:
+        kind = "a whole number" if whole else "a number"
+        raise ConfigError(f"{item.name} is {value!r}; it must be {kind} from {limits['low']:g} to {limits['high']:g} (default {item.default:g})")
+    return value if whole else float(value)

@@ -1,0 +1,50 @@
+"""events.jsonl: what a run says of itself, one JSON object a line, only ever appended to.
+
+Kinds: started, step, epoch, exported, then exactly one of done, failed, cancelled.
+"""
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+Event = dict[str, Any]
+FILE = "events.jsonl"
+ENDINGS = ("done", "failed", "cancelled")
+
+
+def append(folder: Path, kind: str, **facts: Any) -> None:
+    """Adds one event with the present time (seconds since 1970) in a single write, so that readers see whole lines."""
+    line = json.dumps({"kind": kind, "time": round(time.time(), 3), **facts}) + "\n"
+    descriptor = os.open(folder / FILE, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    try:
+        # A killed writer may have left half a line: start on a fresh one, so that this event is not lost with it.
+        size = os.fstat(descriptor).st_size
+        torn = size > 0 and _last_byte(folder / FILE, size) != b"\n"
+        os.write(descriptor, (("\n" if torn else "") + line).encode())
+    finally:
+        os.close(descriptor)
+
+
+def read(folder: Path) -> list[Event]:
+    """All whole events, oldest first; a half-written line is passed over."""
+    try:
+        content = (folder / FILE).read_bytes()
+    except FileNotFoundError:
+        return []
+    events = []
+    for line in content.split(b"\n"):
+        try:
+            event = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(event, dict) and "kind" in event and "time" in event:
+            events.append(event)
+    return events
+
+
+def _last_byte(path: Path, size: int) -> bytes:
+    with path.open("rb") as file:
+        file.seek(size - 1)
+        return file.read(1)

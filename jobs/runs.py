@@ -1,0 +1,264 @@
+"""Runs: a folder each. Starting, cancelling, and a status that is derived from events and process, never stored.
+
+A run is alive exactly while somebody holds the flock on its `lock` file. The training process inherits that lock, so it
+outlives the server, and the kernel frees it however the process ends. A second lock, one a runs folder, lets only one
+run that was started from the app use the machine at a time.
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jobs import events
+from jobs.config import ConfigError, RunConfig
+from models.errors import InklingError
+
+ROOT = Path(__file__).parent.parent
+DEVICE_LOCK = ".device.lock"
+CANCEL = "cancel"
+RUN_ID = re.compile(r"\d{8}-\d{6}-[a-z0-9._-]+")
+
+_children: list[subprocess.Popen] = []
+
+
+class Busy(InklingError):
+    """Another retrain is using the machine."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Status:
+    """What can be said of a run now.
+
+    state: starting, running, done, failed, cancelled, or crashed (the process is gone and said nothing).
+    progress: 0 to 1. ended_at: seconds since 1970, None while it is active. seconds_left: estimated from the pace so far, None before there is one.
+    """
+
+    state: str
+    progress: float = 0.0
+    seconds: float = 0.0
+    ended_at: float | None = None
+    seconds_left: float | None = None
+    stage: str = ""
+    message: str = ""
+    started: dict[str, Any] | None = None
+    exported: dict[str, Any] | None = None
+    steps: tuple[dict[str, Any], ...] = ()
+    epochs: tuple[dict[str, Any], ...] = ()
+
+    @property
+    def is_active(self) -> bool:
+        """Whether its process is at work."""
+        return self.state in ("starting", "running")
+
+
+def runs_folder() -> Path:
+    """Where runs are kept: $INKLING_RUNS, or `runs` beside app.py."""
+    return Path(os.environ.get("INKLING_RUNS") or ROOT / "runs")
+
+
+def create(config: RunConfig, folder: Path | None = None) -> tuple[Path, int]:
+    """Makes a run folder with its configuration and returns it with the descriptor of its held lock.
+
+    The folder appears by rename, already locked. Raises FileExistsError when `folder` exists.
+    """
+    target = folder or runs_folder() / f"{time.strftime('%Y%m%d-%H%M%S')}-{config.dataset}-{config.network}"
+    if target.exists():
+        raise FileExistsError(f"the run folder {target} exists; give another one, or continue it with --resume")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    scratch = target.parent / f".new-{os.getpid()}-{time.monotonic_ns()}"
+    scratch.mkdir()
+    (scratch / "config.json").write_text(json.dumps(config.to_dict(), indent=1) + "\n")
+    lock = hold(scratch)
+    scratch.rename(target)
+    return target, lock
+
+
+def hold(folder: Path) -> int:
+    """Takes the lock of a run for this process and returns its descriptor. Raises Busy when the run is alive."""
+    descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    if _flock(descriptor, fcntl.LOCK_EX, patience=1.0):
+        return descriptor
+    os.close(descriptor)
+    raise Busy(f"the run {folder.name} is at work in another process; wait for it or cancel it")
+
+
+def start(config: RunConfig) -> Path:
+    """Starts `python -m training` on the configuration as a child with its own session and returns the run folder.
+
+    Raises Busy while another run that was started here is at work.
+    """
+    root = runs_folder()
+    root.mkdir(parents=True, exist_ok=True)
+    device = os.open(root / DEVICE_LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    if not _flock(device, fcntl.LOCK_EX, patience=0.2):
+        os.close(device)
+        raise Busy("another retrain is at work; wait for it to end or cancel it")
+    lock = None
+    try:
+        folder, lock = create(config)
+        with (folder / "log.txt").open("ab") as log:
+            _children.append(
+                subprocess.Popen(
+                    [sys.executable, "-m", "training", "fit", "--run", str(folder)],
+                    cwd=ROOT,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                    # Threads that wait asleep leave the cores to the page; spinning ones, once preempted, stall each other.
+                    env={**os.environ, "OMP_WAIT_POLICY": "passive", "PYTHONUNBUFFERED": "1"},
+                    pass_fds=(lock, device),
+                )
+            )
+    finally:
+        os.close(device)
+        if lock is not None:
+            os.close(lock)
+    return folder
+
+
+def cancel(folder: Path) -> None:
+    """Asks a run to stop. It ends within a step; what it had published stays published."""
+    (folder / CANCEL).touch()  # so that a process too young to have a handler still counts as cancelled
+    pid = next((event.get("pid") for event in events.read(folder) if event["kind"] == "started"), None)
+    if is_alive(folder) and isinstance(pid, int):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
+
+
+def page_friendly_threads() -> int:
+    """CPU threads for a run beside the page: all cores but one, so that strokes are answered as before."""
+    return max(1, (os.cpu_count() or 2) - 1)
+
+
+def is_alive(folder: Path) -> bool:
+    """Whether a process holds the run's lock."""
+    for child in _children[:]:
+        if child.poll() is not None:
+            _children.remove(child)
+    try:
+        descriptor = os.open(folder / "lock", os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        return not _flock(descriptor, fcntl.LOCK_SH)
+    finally:
+        os.close(descriptor)
+
+
+def list_runs() -> list[Path]:
+    """Run folders, newest first."""
+    root = runs_folder()
+    if not root.is_dir():
+        return []
+    return sorted((each for each in root.iterdir() if RUN_ID.fullmatch(each.name)), key=lambda each: each.name, reverse=True)
+
+
+def active_run() -> Path | None:
+    """The newest run at work that was started from the app, by whichever server; runs of the command line are their own affair."""
+    try:
+        device = os.open(runs_folder() / DEVICE_LOCK, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        if _flock(device, fcntl.LOCK_SH):
+            return None  # nobody holds the device: no need to look at every run
+    finally:
+        os.close(device)
+    return next((folder for folder in list_runs() if is_alive(folder)), None)
+
+
+def read_config(folder: Path) -> RunConfig:
+    """The configuration of a run. Raises ConfigError when its file is missing or wrong."""
+    try:
+        return RunConfig.from_json((folder / "config.json").read_text())
+    except OSError as error:
+        raise ConfigError(f"{folder / 'config.json'} cannot be read ({error.strerror}); start the run again") from None
+
+
+def status(folder: Path) -> Status:
+    """What the run's events and process say now."""
+    alive = is_alive(folder)  # first: a process that ends in between has then written its last event
+    lines = events.read(folder)
+    kinds: dict[str, list[dict[str, Any]]] = {}
+    for event in lines:
+        kinds.setdefault(event["kind"], []).append(event)
+    started = kinds.get("started", [None])[-1]
+    steps = tuple(kinds.get("step", ()))
+    # A run killed between an epoch's event and its checkpoint tells that epoch again: the last telling counts.
+    epochs = tuple({(event["member"], event["epoch"]): event for event in kinds.get("epoch", ())}.values())
+    ending = lines[-1] if lines and lines[-1]["kind"] in events.ENDINGS else None
+    shared = {
+        "started": started,
+        "exported": kinds.get("exported", [None])[-1],
+        "steps": steps,
+        "epochs": epochs,
+        "seconds": lines[-1]["time"] - started["time"] if started else 0.0,
+    }
+    if ending:
+        shared["ended_at"] = ending["time"]
+        return Status(state=ending["kind"], progress=float(ending["kind"] == "done"), message=ending.get("message", ""), **shared)
+    if not alive:
+        gone = "cancelled" if (folder / CANCEL).exists() else "crashed"
+        message = "" if gone == "cancelled" else f"The training process ended without a word; {folder.name}/log.txt has its last output."
+        shared["ended_at"] = lines[-1]["time"] if lines else (folder / "config.json").stat().st_mtime
+        return Status(state=gone, message=message, **shared)
+    if not started:
+        return Status(state="starting", stage="starting python", **shared)
+    progress = steps[-1]["progress"] if steps else 0.0
+    return Status(
+        state="running",
+        progress=progress,
+        seconds_left=_seconds_left(started, steps),
+        stage=_stage(lines),
+        **shared,
+    )
+
+
+def _seconds_left(started: dict[str, Any], steps: tuple[dict[str, Any], ...]) -> float | None:
+    since = [event for event in steps if event["time"] >= started["time"]]  # a resumed run is timed from its resumption
+    if len(since) < 2 or since[-1]["progress"] <= since[0]["progress"]:
+        return None
+    pace = (since[-1]["time"] - since[0]["time"]) / (since[-1]["progress"] - since[0]["progress"])
+    return max(0.0, (1 - since[-1]["progress"]) * pace - (time.time() - since[-1]["time"]))
+
+
+def _stage(lines: list[dict[str, Any]]) -> str:
+    last = lines[-1]
+    if last["kind"] == "started":
+        return "reading the data"
+    if last.get("progress", 0.0) >= 1 or last["kind"] == "exported":
+        return "measuring and publishing"
+    return "training"
+
+
+def _flock(descriptor: int, kind: int, patience: float = 0.0) -> bool:
+    give_up = time.monotonic() + patience
+    while True:
+        try:
+            fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            if time.monotonic() >= give_up:
+                return False
+            time.sleep(0.02)
+
+
+@contextlib.contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Holds a run's lock for the time of a with block. Raises Busy."""
+    descriptor = hold(folder)
+    try:
+        yield
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,138 @@
+"""The registry of published networks: models/<dataset>/<name>.onnx with its card, <name>.json, beside it."""
+
+import hashlib
+import json
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from models.datasets import DATASETS
+from models.errors import InklingError
+
+NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+SHIPPED = ("fc", "lenet5", "ensemble")
+TITLES = {"fc": "Fully connected", "lenet5": "LeNet-5", "cnn": "Residual CNN", "ensemble": "Ensemble"}
+
+
+class ShelfError(InklingError):
+    """A published network is missing or damaged. The message names it, the fault and the fix."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Card:
+    """What is known of a published network. Accuracies and errors are fractions, 0 to 1.
+
+    facts: the whole card as it was written; folder: where the pair lies.
+    """
+
+    dataset: str
+    name: str
+    labels: tuple[str, ...]
+    parameters: int
+    val_accuracy: float
+    test_accuracy: float
+    decline_below: float
+    sha256: str
+    facts: dict[str, Any]
+    folder: Path
+
+    @property
+    def title(self) -> str:
+        """The name for people: the shipped ones by architecture, a retrained one by architecture and time."""
+        if self.name in TITLES:
+            return TITLES[self.name]
+        return self.facts.get("title") or self.name
+
+    @property
+    def is_shipped(self) -> bool:
+        """Whether it came with Inkling."""
+        return self.name in SHIPPED
+
+    @property
+    def graph_path(self) -> Path:
+        """The ONNX file."""
+        return self.folder / f"{self.name}.onnx"
+
+    def read_graph(self) -> bytes:
+        """The ONNX file's bytes, checked against the card. Raises ShelfError."""
+        try:
+            graph = self.graph_path.read_bytes()
+        except OSError as error:
+            raise ShelfError(f"{self.graph_path.name} cannot be read ({error.strerror}); publish {self.name} again or delete its card") from None
+        if hashlib.sha256(graph).hexdigest() != self.sha256:
+            raise ShelfError(f"{self.graph_path.name} is not the file its card describes (sha256 differs); publish {self.name} again")
+        return graph
+
+
+def shelf_folder() -> Path:
+    """Where published networks are kept: $INKLING_MODELS, or this package's folder."""
+    return Path(os.environ.get("INKLING_MODELS") or Path(__file__).parent)
+
+
+def check_name(dataset: str, name: str) -> None:
+    """Raises ShelfError unless both may become part of a path."""
+    if dataset not in DATASETS:
+        raise ShelfError(f"there is no data set {dataset!r}; there are {', '.join(DATASETS)}")
+    if not NAME.fullmatch(name):
+        raise ShelfError(f"{name!r} is not a network's name: 1 to 64 of a-z, 0-9, dot, dash and underscore, starting with a letter or digit")
+
+
+def load_card(dataset: str, name: str) -> Card:
+    """The card of one network. Raises ShelfError when there is none or it is damaged."""
+    check_name(dataset, name)
+    folder = shelf_folder() / dataset
+    path = folder / f"{name}.json"
+    try:
+        facts = json.loads(path.read_text())
+        return Card(
+            dataset=dataset,
+            name=name,
+            labels=tuple(facts["labels"]),
+            parameters=int(facts["parameters"]),
+            val_accuracy=float(facts["validation"]["accuracy"]),
+            test_accuracy=float(facts["test"]["accuracy"]),
+            decline_below=float(facts["decline_below"]),
+            sha256=str(facts["sha256"]),
+            facts=facts,
+            folder=folder,
+        )
+    except FileNotFoundError:
+        there = ", ".join(card.name for card in list_cards(dataset)) or "none"
+        raise ShelfError(f"there is no network {name!r} for {dataset}; there are: {there}") from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ShelfError(f"the card {path.name} is damaged ({error!r}); publish {name} again or delete it") from None
+
+
+def list_cards(dataset: str) -> list[Card]:
+    """Every network of a data set that can be served: the shipped ones first, then the newest. Damaged ones are left out."""
+    return _list(dataset)[0]
+
+
+def list_problems(dataset: str) -> list[str]:
+    """One sentence for every card that `list_cards` leaves out."""
+    return _list(dataset)[1]
+
+
+def remove(card: Card) -> None:
+    """Takes a network off the shelf, its card first, so that a card always implies a graph."""
+    (card.folder / f"{card.name}.json").unlink(missing_ok=True)
+    card.graph_path.unlink(missing_ok=True)
+
+
+def _list(dataset: str) -> tuple[list[Card], list[str]]:
+    cards, problems = [], []
+    for path in sorted((shelf_folder() / dataset).glob("*.json")):
+        if not NAME.fullmatch(path.stem):
+            continue
+        try:
+            card = load_card(dataset, path.stem)
+            if not card.graph_path.is_file():
+                raise ShelfError(f"the card {path.name} has no {card.graph_path.name} beside it; publish {card.name} again or delete the card")
+            cards.append(card)
+        except ShelfError as error:
+            problems.append(str(error))
+    cards.sort(key=lambda card: card.facts.get("created", ""), reverse=True)
+    cards.sort(key=lambda card: SHIPPED.index(card.name) if card.is_shipped else len(SHIPPED))
+    return cards, problems

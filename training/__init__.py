@@ -1,0 +1,1 @@
+"""Trains, evaluates and exports the networks. The only room that imports torch; `python -m training --help`."""

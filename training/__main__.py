@@ -1,0 +1,207 @@
+"""python -m training fit|evaluate|export|recipes|data
+
+The commands import torch themselves: --help and recipes answer at once.
+"""
+
+import argparse
+import contextlib
+import dataclasses
+import json
+import os
+import sys
+from pathlib import Path
+
+from jobs import events, runs
+from jobs.config import ConfigError, RunConfig
+from models.errors import InklingError
+
+NICENESS = 10  # a retrain started from the app leaves the page its share of the cores
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs one command. Returns 0, or 1 after printing one sentence that says what is wrong."""
+    options = _parser().parse_args(arguments)
+    try:
+        return options.command(options)
+    except (InklingError, FileExistsError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m training", description="Trains, evaluates and exports Inkling's networks.")
+    commands = parser.add_subparsers(required=True, metavar="fit|evaluate|export|recipes|data")
+
+    fit = commands.add_parser("fit", help="train a network", description="Trains the members of one configuration; settings given override the recipe's.")
+    fit.add_argument("--recipe", metavar="NAME", help="start from a named configuration (python -m training recipes)")
+    fit.add_argument("--resume", type=Path, metavar="RUN", help="continue a run that was stopped, to the same result")
+    fit.add_argument("--run", type=Path, metavar="RUN", help=argparse.SUPPRESS)  # how the app starts a folder it has made
+    fit.add_argument("--out", type=Path, metavar="RUN", help="run folder to make (default: a new one in runs/)")
+    _add_settings(fit)
+    fit.set_defaults(command=_fit)
+
+    evaluate = commands.add_parser("evaluate", help="measure a published network", description="Measures a published network as served, on one part of its data set.")
+    evaluate.add_argument("name", metavar="DATASET/NAME", help="for example mnist/lenet5")
+    evaluate.add_argument("--part", choices=["validation", "test"], default="test", help="images to measure on (default: test)")
+    evaluate.add_argument("--json", action="store_true", help="one JSON object")
+    evaluate.set_defaults(command=_evaluate)
+
+    export = commands.add_parser("export", help="publish finished runs", description="Publishes finished runs as one ONNX graph with its card: the run best on validation, or all averaged.")
+    export.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="run folders; several are seeds of one network, or members with --average")
+    export.add_argument("--name", required=True, help="name on the shelf")
+    export.add_argument("--average", action="store_true", help="one ensemble of all networks of the runs")
+    export.set_defaults(command=_export)
+
+    recipes = commands.add_parser("recipes", help="list the named configurations", description="Lists the named configurations.")
+    recipes.set_defaults(command=_recipes)
+
+    data = commands.add_parser("data", help="find, download and check the data sets", description="Finds, downloads and checks the data sets and prints what it found.")
+    data.set_defaults(command=_data)
+
+    for command in (fit, evaluate, export, data):
+        command.add_argument("--data", type=Path, metavar="DIR", help="folder with MNIST/raw and FashionMNIST/raw or the word sample (default: $INKLING_DATA, cache, download, sample)")
+    return parser
+
+
+def _add_settings(parser: argparse.ArgumentParser) -> None:
+    """One option for every setting of RunConfig, with its limits in the help."""
+    for item in dataclasses.fields(RunConfig):
+        limits, flag = item.metadata, "--" + item.name.replace("_", "-")
+        about = limits["help"].replace("%", "%%")
+        default = "" if item.default in ("", ()) else f" (default: {' '.join(map(str, item.default)) if isinstance(item.default, tuple) else item.default})"
+        shared = {"dest": item.name, "default": None, "help": about + default}
+        if "choices" in limits:
+            parser.add_argument(flag, choices=limits["choices"], **shared)
+        elif "most" in limits:
+            parser.add_argument(flag, nargs="*", type=int, metavar="N", **shared)
+        elif isinstance(item.default, bool):
+            parser.add_argument(flag, action=argparse.BooleanOptionalAction, **shared)
+        elif "low" in limits:
+            shared["help"] += f"; {limits['low']:g} to {limits['high']:g}"
+            parser.add_argument(flag, type=type(item.default), metavar="N" if isinstance(item.default, int) else "X", **shared)
+        else:
+            parser.add_argument(flag, metavar="NAME", **shared)
+
+
+def _config(options: argparse.Namespace) -> RunConfig:
+    from training.recipes import RECIPES
+
+    if options.recipe is not None and options.recipe not in RECIPES:
+        raise ConfigError(f"there is no recipe {options.recipe!r}; there are {', '.join(RECIPES)}")
+    base = RECIPES[options.recipe].config if options.recipe else RunConfig()
+    given = {item.name: getattr(options, item.name) for item in dataclasses.fields(RunConfig)}
+    given = {name: value for name, value in given.items() if value is not None}
+    if given.get("network", base.network) == "cnn" and base.network != "cnn":
+        given.setdefault("channels", (24, 48, 96, 192))
+    return dataclasses.replace(base, **given)
+
+
+def _fit(options: argparse.Namespace) -> int:
+    if options.run or options.resume:
+        folder = options.run or options.resume
+        if not (folder / "config.json").is_file():
+            raise ConfigError(f"{folder} is not a run folder: it has no config.json; give one that fit has made")
+        with contextlib.ExitStack() as stack:
+            if options.run:  # the app started this process with the run's lock already held
+                os.nice(NICENESS)
+            else:
+                stack.enter_context(runs.held(folder))
+            (folder / runs.CANCEL).unlink(missing_ok=True) if options.resume else None
+            return _train(folder, options.data)
+    folder, lock = runs.create(_config(options), options.out)
+    print(f"run folder {folder}")
+    try:
+        return _train(folder, options.data)
+    finally:
+        os.close(lock)
+
+
+def _train(folder: Path, data_folder: Path | None) -> int:
+    """Trains and publishes a run, and makes sure that its events end with exactly one of done, failed, cancelled."""
+    last = events.read(folder)
+    if last and last[-1]["kind"] == "done":
+        print(f"{folder} is done already; nothing to resume")
+        return 0
+    try:
+        from training import data, export, fit
+
+        config = runs.read_config(folder)
+        source = data.find(config.dataset, data_folder)
+        if source.is_sample:
+            print(f"Training on the bundled sample of {len(source.train)} images: expect a less accurate network than with the full data set.")
+        fit.fit(config, folder, source)
+        if config.publish:
+            card = export.publish([folder], config.publish, source, average=config.members > 1)
+            export.announce(folder, card)
+            print(f"published {card.dataset}/{card.name}: validation {card.val_accuracy:.2%}, test {card.test_accuracy:.2%}")
+    except BaseException as error:
+        _tell_ending(folder, error)
+        raise
+    events.append(folder, "done")
+    return 0
+
+
+def _tell_ending(folder: Path, error: BaseException) -> None:
+    from training.fit import Cancelled
+
+    if isinstance(error, Cancelled | KeyboardInterrupt | SystemExit):
+        events.append(folder, "cancelled")
+    else:
+        events.append(folder, "failed", message=str(error) or type(error).__name__)
+
+
+def _export(options: argparse.Namespace) -> int:
+    from training import data, export
+
+    source = data.find(runs.read_config(options.runs[0]).dataset, options.data)
+    average = options.average or runs.read_config(options.runs[0]).members > 1
+    card = export.publish(options.runs, options.name, source, average=average)
+    print(json.dumps({key: card.facts[key] for key in ("id", "parameters", "bytes", "temperature", "n_seeds", "latency_ms")}))
+    print(f"published {card.dataset}/{card.name}: validation {card.val_accuracy:.2%}, test {card.test_accuracy:.2%}")
+    return 0
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    from inference.classify import Classifier, accelerated_providers
+    from models import shelf
+    from training import data, export
+
+    dataset, _, name = options.name.partition("/")
+    card = shelf.load_card(dataset, name)
+    split = getattr(data.find(dataset, options.data), options.part)
+    classifier = Classifier(card, threads=0, providers=accelerated_providers())
+    probabilities = export.measure(classifier, split)
+    accuracy = float((probabilities.argmax(1) == split.labels).mean())
+    error = export.calibration_error(probabilities, split.labels)
+    facts = {"id": options.name, "part": options.part, "n": len(split), "accuracy": accuracy, "calibration_error": error, "providers": classifier.providers}
+    if options.json:
+        print(json.dumps(facts))
+    else:
+        print(f"{options.name} on {len(split)} {options.part} images: accuracy {accuracy:.2%}, calibration error {error:.2%} ({classifier.providers[0]})")
+    return 0
+
+
+def _recipes(options: argparse.Namespace) -> int:
+    from training.recipes import RECIPES
+
+    for name, recipe in RECIPES.items():
+        print(f"{name:24} {recipe.about}")
+    return 0
+
+
+def _data(options: argparse.Namespace) -> int:
+    from models.datasets import DATASETS
+    from training import data
+
+    for name in DATASETS:
+        source = data.find(name, options.data)
+        scaled = source.train.pixels / 255.0
+        counts = f"{len(source.train)} training, {len(source.validation)} validation, {len(source.test)} test images"
+        print(f"{name}: {counts} from {source.origin} ({source.folder}); mean {scaled.mean():.4f}, std {scaled.std():.4f}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

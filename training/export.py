@@ -1,0 +1,290 @@
+"""Turns trained runs into a published pair: one self-contained ONNX graph and its card.
+
+The order is: graph into a scratch file, parity with torch, measurements through onnxruntime, and only then two renames,
+the card last. Until then nothing on the shelf has changed.
+"""
+
+import hashlib
+import json
+import platform
+import statistics
+import time
+import warnings
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from torch import Tensor
+
+from inference.classify import Classifier
+from jobs import events, runs
+from jobs.config import RunConfig
+from models import shelf
+from models.datasets import DATASETS
+from models.errors import InklingError
+from training import checkpoint
+from training.data import Dataset, Split, sample
+from training.fit import member_path, predict_logits
+from training.networks import Served, build, count_parameters
+
+OPSET = 20
+PARITY = 1e-4  # largest difference of a probability between torch and onnxruntime that is still published
+DECLINED_ON_VALIDATION = 0.005  # share of validation images that the decline threshold is set to turn away
+BINS = 15
+
+
+class ExportError(InklingError):
+    """A network was not published. The message says why and what to do."""
+
+
+def publish(folders: list[Path], name: str, data: Dataset, average: bool = False) -> shelf.Card:
+    """Publishes the networks of finished runs under `name` and returns the card.
+
+    average: all members of all runs become one ensemble. Otherwise the run with the best validation accuracy is
+    published, and the card tells n, mean and std over the runs. Raises ExportError, ConfigError, CheckpointError.
+    """
+    configs = [runs.read_config(folder) for folder in folders]
+    dataset = configs[0].dataset
+    shelf.check_name(dataset, name)
+    if any(config.dataset != dataset for config in configs):
+        raise ExportError("the runs were trained on different data sets; export them one data set at a time")
+    groups = [[_load(config, folder, member) for member in range(config.members)] for config, folder in zip(configs, folders, strict=True)]
+    pixels, labels = torch.from_numpy(np.array(data.validation.pixels)), torch.from_numpy(data.validation.labels)
+    if average:
+        groups = [[network for group in groups for network in group]]
+    candidates = [Served(group, mirrored=configs[0].mirrored).eval() for group in groups]
+    val_logits = [_average_logits(candidate, pixels) for candidate in candidates]
+    val_accuracies = [_accuracy(logits, labels) for logits in val_logits]
+    best = int(np.argmax(val_accuracies))
+    served, config, folder = candidates[best], configs[best], folders[best]
+    served.temperature.fill_(fit_temperature(val_logits[best], labels))
+    target = shelf.shelf_folder() / dataset
+    target.mkdir(parents=True, exist_ok=True)
+    scratch = target / f".{name}.{time.monotonic_ns()}.onnx"
+    try:
+        write_graph(served, dataset, scratch)
+        check_parity(served, scratch, data.validation.pixels[:64])
+        card = _card(name, config, served, data, scratch)
+        card["n_seeds"] = _spread(candidates if len(groups) > 1 else [Served([member]).eval() for member in served.members], data, labels)
+        card["run"] = _run_facts(folder)
+        _put_in_place(card, name, scratch, target)
+    finally:
+        scratch.unlink(missing_ok=True)
+    return shelf.load_card(dataset, name)
+
+
+def _load(config: RunConfig, folder: Path, member: int) -> torch.nn.Module:
+    network = build(config)
+    path = member_path(folder, member)
+    done = checkpoint.load(path, network)
+    if done < config.epochs:
+        raise ExportError(f"{path} has {done} of {config.epochs} epochs; finish it first with: python -m training fit --resume {folder}")
+    return network.eval().to(memory_format=torch.contiguous_format)
+
+
+def fit_temperature(logits: Tensor, labels: Tensor) -> float:
+    """The temperature with the least cross entropy on validation logits (Guo et al. 2017, arXiv:1706.04599)."""
+    grid = torch.exp(torch.linspace(np.log(0.2), np.log(5.0), 645))  # half a percent apart
+    losses = torch.stack([torch.nn.functional.cross_entropy(logits / temperature, labels) for temperature in grid])
+    return float(grid[losses.argmin()])
+
+
+def write_graph(served: Served, dataset: str, path: Path) -> None:
+    """Exports to one self-contained file with opset, labels and data set stamped."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter's own deprecations
+        program = torch.onnx.export(
+            served,
+            (torch.zeros(2, 1, 28, 28, dtype=torch.uint8),),
+            dynamo=True,
+            # Unoptimised keeps every parameter under its torch name, so that a run can start from the published file;
+            # onnxruntime folds batch normalisation into the convolutions when it loads the graph.
+            optimize=False,
+            opset_version=OPSET,
+            input_names=["pixels"],
+            output_names=["probabilities", "logits"],
+            dynamic_shapes={"pixels": {0: torch.export.Dim("N")}},
+            verbose=False,
+        )
+    model = program.model_proto
+    for key, value in {"dataset": dataset, "labels": json.dumps(DATASETS[dataset].labels), "producer": "inkling"}.items():
+        model.metadata_props.add(key=key, value=value)
+    _strip(model)
+    onnx.checker.check_model(model, full_check=True)
+    if any(each.external_data for each in model.graph.initializer):
+        raise ExportError(f"the graph keeps weights outside {path.name}; this version of torch cannot be exported from, use another of requirements.txt")
+    path.write_bytes(model.SerializeToString())
+
+
+def _strip(model: onnx.ModelProto) -> None:
+    """Takes out the exporter's debug notes (source paths and stack traces), and nodes whose results nobody reads."""
+    del model.graph.metadata_props[:]
+    for item in (*model.graph.node, *model.graph.input, *model.graph.output, *model.graph.value_info, *model.graph.initializer):
+        del item.metadata_props[:]
+        item.doc_string = ""
+    wanted = {output.name for output in model.graph.output}
+    kept = []
+    for node in reversed(model.graph.node):
+        if wanted.intersection(node.output):
+            kept.append(node)
+            wanted.update(node.input)
+    del model.graph.node[:]
+    model.graph.node.extend(reversed(kept))
+    weights = [each for each in model.graph.initializer if each.name in wanted]
+    del model.graph.initializer[:]
+    model.graph.initializer.extend(weights)
+    del model.graph.value_info[:]
+
+
+def check_parity(served: Served, path: Path, pixels: np.ndarray) -> float:
+    """Largest difference between torch and onnxruntime over real, blank, full and random pixels, one by one and together.
+
+    Raises ExportError when it is more than 1e-4.
+    """
+    random = np.random.default_rng(0).integers(0, 256, (4, 1, 28, 28), dtype=np.uint8)
+    extremes = np.stack([np.zeros_like(random[0]), np.full_like(random[0], 255)])
+    pixels = np.concatenate([pixels, random, extremes])
+    session = onnxruntime.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
+    with torch.inference_mode():
+        expected = served(torch.from_numpy(pixels))[0].numpy()
+    together = session.run(["probabilities"], {"pixels": pixels})[0]
+    one_by_one = np.concatenate([session.run(["probabilities"], {"pixels": pixels[k : k + 1]})[0] for k in range(len(pixels))])
+    difference = float(max(np.abs(together - expected).max(), np.abs(one_by_one - expected).max()))
+    if not difference <= PARITY:
+        raise ExportError(f"torch and onnxruntime differ by {difference:.1e}, more than {PARITY:.0e}; nothing was published")
+    return difference
+
+
+def calibration_error(probabilities: np.ndarray, labels: np.ndarray) -> float:
+    """Expected calibration error over 15 equal bins of the top probability (Naeini et al. 2015): 0 to 1."""
+    top, right = probabilities.max(1), probabilities.argmax(1) == labels
+    bins = np.minimum((top * BINS).astype(int), BINS - 1)
+    return float(sum(abs(right[bins == b].mean() - top[bins == b].mean()) * (bins == b).mean() for b in range(BINS) if (bins == b).any()))
+
+
+def measure(classifier: Classifier, split: Split, batch_size: int = 500) -> np.ndarray:
+    """Probabilities float32 [N, classes] of a split, as served."""
+    return np.concatenate([classifier.probabilities(split.pixels[k : k + batch_size]) for k in range(0, len(split), batch_size)])
+
+
+def _card(name: str, config: RunConfig, served: Served, data: Dataset, graph: Path) -> dict[str, Any]:
+    content = graph.read_bytes()
+    card = {
+        "id": f"{config.dataset}/{name}",
+        "title": _title(config, name),
+        "dataset": config.dataset,
+        "labels": list(DATASETS[config.dataset].labels),
+        "architecture": config.network,
+        "members": len(served.members),
+        "averaged": len(served.members) > 1,
+        "parameters": count_parameters(served),
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "bytes": len(content),
+        "opset": OPSET,
+        "temperature": round(float(served.temperature), 4),
+        "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "config": config.to_dict(),
+        "versions": {each: version(each) for each in ("torch", "onnx", "onnxscript", "onnxruntime-gpu", "numpy")} | {"python": platform.python_version()},
+        "data": {"origin": "bundled sample" if data.is_sample else "full data set", "train": len(data.train)},
+    }
+    classifier = Classifier(_provisional(card, graph), threads=0)
+    validation = measure(classifier, data.validation)
+    card["decline_below"] = round(float(np.quantile(validation.max(1), DECLINED_ON_VALIDATION)), 4)
+    card["validation"] = _figures(validation, data.validation.labels, card["decline_below"])
+    test = measure(classifier, data.test)  # the one reading of the test set
+    card["test"] = _figures(test, data.test.labels, card["decline_below"])
+    card["test"]["confusion"] = _confusion(test.argmax(1), data.test.labels, len(card["labels"]))
+    small = sample(config.dataset)  # ships with the code: anybody can measure this figure again
+    pixels, labels = (np.concatenate([getattr(part, field) for part in (small.train, small.validation, small.test)]) for field in ("pixels", "labels"))
+    everything = Split(pixels=pixels, labels=labels)
+    card["sample"] = _figures(measure(classifier, everything), labels, card["decline_below"])
+    card["latency_ms"] = _latency(Classifier(_provisional(card, graph)), data.validation.pixels[:1])
+    return card
+
+
+def _provisional(card: dict[str, Any], graph: Path) -> shelf.Card:
+    """The card of a graph that still lies in its scratch file."""
+    return shelf.Card(
+        dataset=card["dataset"], name=graph.stem, labels=tuple(card["labels"]), parameters=card["parameters"], val_accuracy=0.0,
+        test_accuracy=0.0, decline_below=0.0, sha256=card["sha256"], facts=card, folder=graph.parent,
+    )  # fmt: skip
+
+
+def _title(config: RunConfig, name: str) -> str:
+    if name in shelf.TITLES:
+        return shelf.TITLES[name]
+    kind = shelf.TITLES["ensemble"] if config.members > 1 else shelf.TITLES[config.network]
+    return f"{kind} · {time.strftime('%d %b %H:%M')}"
+
+
+def _figures(probabilities: np.ndarray, labels: np.ndarray, decline_below: float) -> dict[str, Any]:
+    right = probabilities.argmax(1) == labels
+    return {
+        "n": len(labels),
+        "accuracy": round(float(right.mean()), 5),
+        "calibration_error": round(calibration_error(probabilities, labels), 5),
+        "declined": round(float((probabilities.max(1) < decline_below).mean()), 5),
+    }
+
+
+def _confusion(predicted: np.ndarray, labels: np.ndarray, classes: int) -> list[list[int]]:
+    """Rows are the true classes, columns the predicted ones."""
+    return np.bincount(labels * classes + predicted, minlength=classes**2).reshape(classes, classes).tolist()
+
+
+def _latency(classifier: Classifier, pixels: np.ndarray, times: int = 60) -> float:
+    """Median milliseconds for one picture on one CPU thread."""
+    seconds = []
+    for _ in range(times):
+        began = time.perf_counter()
+        classifier.probabilities(pixels)
+        seconds.append(time.perf_counter() - began)
+    return round(statistics.median(seconds) * 1000, 4)
+
+
+def _spread(candidates: list[Served], data: Dataset, val_labels: Tensor) -> dict[str, Any]:
+    """n, mean and std over networks of different seeds: the runs of a single network, the members of an ensemble."""
+    facts: dict[str, Any] = {"n": len(candidates)}
+    if len(candidates) < 2:
+        return facts
+    for part, split, labels in (("validation", data.validation, val_labels), ("test", data.test, torch.from_numpy(data.test.labels))):
+        accuracies = [_accuracy(_average_logits(each, torch.from_numpy(np.array(split.pixels))), labels) for each in candidates]
+        facts[part] = {
+            "mean": round(statistics.mean(accuracies), 5),
+            "std": round(statistics.stdev(accuracies), 5),
+            "each": [round(each, 5) for each in accuracies],
+        }
+    return facts
+
+
+@torch.inference_mode()
+def _average_logits(served: Served, pixels: Tensor) -> Tensor:
+    return torch.cat([served.average_logits(chunk.float() / 255) for chunk in pixels.split(1000)])
+
+
+def _accuracy(logits: Tensor, labels: Tensor) -> float:
+    return float((logits.argmax(1) == labels).float().mean())
+
+
+def _run_facts(folder: Path) -> dict[str, Any]:
+    status = runs.status(folder)
+    return {"seconds": round(sum(epoch["seconds"] for epoch in status.epochs), 1), "device": (status.started or {}).get("device", "")}
+
+
+def _put_in_place(card: dict[str, Any], name: str, scratch: Path, target: Path) -> None:
+    path = target / f"{name}.json"
+    partial = target / f".{name}.json.partial"
+    partial.write_text(json.dumps(card, ensure_ascii=False, indent=1) + "\n")
+    path.unlink(missing_ok=True)  # a card implies its graph: while the graph is exchanged there is none
+    scratch.replace(target / f"{name}.onnx")
+    partial.replace(path)
+
+
+def announce(folder: Path, card: shelf.Card) -> None:
+    """Appends the exported event of a run."""
+    events.append(folder, "exported", name=card.name, dataset=card.dataset, val_accuracy=card.val_accuracy, test_accuracy=card.test_accuracy)
+

@@ -1,0 +1,201 @@
+"""One run: trains the members of a configuration, checkpoint by checkpoint, and publishes the result if asked to.
+
+The training images live on the device as uint8; a batch is one gather, its augmentation one batched call.
+"""
+
+import contextlib
+import math
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from jobs import events
+from jobs.config import ConfigError, RunConfig
+from models.errors import InklingError
+from training import checkpoint
+from training.augmentation import AUGMENTATIONS
+from training.data import Dataset, Split
+from training.networks import build, count_parameters
+from training.optimization import build_optimizer, loss_function, lr_at
+from training.progress import Progress
+from training.published import start_weights
+
+class Cancelled(InklingError):
+    """The run was asked to stop."""
+
+
+class Diverged(InklingError):
+    """The loss stopped being a number. The message names the lr."""
+
+
+def choose_device(config: RunConfig) -> torch.device:
+    """The device of a run. Raises ConfigError when CUDA is asked for and there is none."""
+    available = torch.cuda.is_available()
+    if config.device == "cuda" and not available:
+        raise ConfigError("device is cuda but torch finds no CUDA device here; use --device auto or cpu")
+    return torch.device("cuda" if available and config.device != "cpu" else "cpu")
+
+
+def uses_bfloat16(config: RunConfig, device: torch.device) -> bool:
+    """Whether forward passes run under bfloat16 autocast."""
+    return config.precision == "bfloat16" or (config.precision == "auto" and device.type == "cuda")
+
+
+def member_path(folder: Path, member: int) -> Path:
+    """The checkpoint of one member (0-based)."""
+    return folder / f"member-{member}.safetensors"
+
+
+def new_network(config: RunConfig, device: torch.device) -> nn.Module:
+    """A network on its device, in the memory layout that convolutions are fastest in."""
+    return build(config).to(device=device, memory_format=torch.channels_last)
+
+
+def fit(config: RunConfig, folder: Path, data: Dataset) -> list[nn.Module]:
+    """Trains every member that `folder` holds no finished checkpoint of, and returns them all in evaluation mode.
+
+    Appends step and epoch events to the run. Raises Diverged on a loss that is not finite, Cancelled on SIGTERM or ^C.
+    """
+    device = choose_device(config)
+    torch.set_num_threads(config.threads or os.cpu_count() or 1)
+    torch.set_float32_matmul_precision("high" if device.type == "cuda" else "highest")
+    train, validation = to_device(data.train, device), to_device(data.validation, device)
+    steps = max(1, len(data.train) // config.batch_size)
+    events.append(
+        folder,
+        "started",
+        pid=os.getpid(),
+        device=device_name(device),
+        data=data.origin,
+        is_sample=data.is_sample,
+        train_images=len(data.train),
+        parameters=count_parameters(build(config)),
+    )
+    with stopped_by_signal() as should_stop, Progress(folder, config, steps) as progress:
+        return [
+            Member(config, number, folder, device, should_stop, progress).train(train, validation) for number in range(config.members)
+        ]
+
+
+class Member:
+    """Trains one network of a run."""
+
+    def __init__(
+        self, config: RunConfig, number: int, folder: Path, device: torch.device, should_stop: Callable[[], bool], progress: Progress
+    ) -> None:
+        self.config, self.number, self.device = config, number, device
+        self.path = member_path(folder, number)
+        self.should_stop, self.progress = should_stop, progress
+        torch.manual_seed(config.seed + number)
+        self.network = new_network(config, device)
+        if config.start_from:
+            self.network.load_state_dict(start_weights(config, number))
+        self.optimizer = build_optimizer(config, self.network.parameters())
+        self.augment = AUGMENTATIONS[config.augmentation]
+        self.autocast = torch.autocast(device.type, torch.bfloat16, enabled=uses_bfloat16(config, device))
+
+    def train(self, train: tuple[Tensor, Tensor], validation: tuple[Tensor, Tensor]) -> nn.Module:
+        """Trains from where the checkpoint stands to the last epoch."""
+        done = checkpoint.load(self.path, self.network, self.optimizer) if self.path.exists() else 0
+        for epoch in range(done, self.config.epochs):
+            began = time.perf_counter()
+            train_loss = self._epoch(epoch, *train)
+            val_loss, val_accuracy = self._validate(*validation)
+            self.progress.epoch(
+                member=self.number,
+                epoch=epoch + 1,
+                train_loss=round(train_loss, 5),
+                val_loss=round(val_loss, 5),
+                val_accuracy=round(val_accuracy, 5),
+                seconds=round(time.perf_counter() - began, 2),
+            )
+            checkpoint.save(self.path, self.network, self.optimizer, epoch + 1)
+        return self.network.eval()
+
+    def _epoch(self, epoch: int, pixels: Tensor, labels: Tensor) -> float:
+        config, size = self.config, min(self.config.batch_size, len(labels))
+        steps = len(labels) // size  # the rest of a permutation sits this epoch out: every step has the same shape
+        order = torch.randperm(len(labels)).to(self.device)
+        total = torch.zeros((), device=self.device)
+        self.network.train()
+        for step in range(steps):
+            if self.should_stop():
+                raise Cancelled("The run was cancelled; --resume continues it.")
+            for group in self.optimizer.param_groups:
+                group["lr"] = lr_at(config, epoch * steps + step, config.epochs * steps)
+            batch = order[step * size : (step + 1) * size]
+            images = self.augment(pixels[batch].float() / 255).contiguous(memory_format=torch.channels_last)
+            with self.autocast:
+                logits = self.network(images)
+            loss = loss_function(config, logits.float(), labels[batch])
+            self.optimizer.zero_grad()
+            loss.backward()
+            self.optimizer.step()
+            loss = loss.detach()
+            total += loss
+            if self.progress.is_due():  # the only synchronisation with the device inside an epoch
+                self._check_finite(float(loss), epoch, step)
+                self.progress.step(member=self.number, epoch=epoch, step=step + 1, loss=float(loss), lr=self.optimizer.param_groups[0]["lr"])
+        mean = float(total) / steps
+        self._check_finite(mean, epoch, steps - 1)
+        return mean
+
+    def _check_finite(self, loss: float, epoch: int, step: int) -> None:
+        if not math.isfinite(loss):
+            lr = self.config.lr
+            raise Diverged(f"the loss became {loss} in epoch {epoch + 1} by step {step + 1} with lr {lr:g}; try a lower one, such as {lr / 10:g}")
+
+    def _validate(self, pixels: Tensor, labels: Tensor) -> tuple[float, float]:
+        """Mean cross entropy and accuracy."""
+        self.network.eval()
+        with self.autocast:
+            logits = predict_logits(self.network, pixels)
+        loss = nn.functional.cross_entropy(logits, labels)
+        return float(loss), float((logits.argmax(1) == labels).float().mean())
+
+
+def to_device(split: Split, device: torch.device) -> tuple[Tensor, Tensor]:
+    """A split as tensors: pixels uint8 [N, 1, 28, 28], labels int64 [N]."""
+    return torch.from_numpy(np.ascontiguousarray(split.pixels)).to(device), torch.from_numpy(split.labels).to(device)
+
+
+@torch.inference_mode()
+def predict_logits(network: nn.Module, pixels: Tensor, batch_size: int = 1000) -> Tensor:
+    """Logits float32 [N, classes] of a network in evaluation mode."""
+    parts = [
+        network((chunk.float() / 255).contiguous(memory_format=torch.channels_last)).float() for chunk in pixels.split(batch_size)
+    ]
+    return torch.cat(parts)
+
+
+def device_name(device: torch.device) -> str:
+    """What the run computes on, for people."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    count = torch.get_num_threads()
+    return f"CPU, {count} thread{'s' if count > 1 else ''}"
+
+
+@contextlib.contextmanager
+def stopped_by_signal() -> Iterator[Callable[[], bool]]:
+    """Within the block SIGTERM and ^C only raise a flag, so that no file is left half written. Yields the flag's reader."""
+    asked: list[int] = []
+
+    def note(number: int, frame: object) -> None:
+        if asked:  # a second ^C means now
+            sys.exit(128 + number)
+        asked.append(number)
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield lambda: bool(asked)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,157 @@
+"""The architectures: fully connected, LeNet-5, residual CNN, and the graph that serves one or several of them.
+
+Every network takes images, float [N, 1, 28, 28] in 0..1, and returns logits, float [N, classes]. The normalisation is
+its first layer, so that weights never travel without it.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from jobs.config import RunConfig
+from models.datasets import DATASETS
+
+ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh, "leaky_relu": nn.LeakyReLU, "silu": nn.SiLU}
+POOLING = {"max": nn.MaxPool2d, "avg": nn.AvgPool2d}
+
+
+class Normalise(nn.Module):
+    """(images - mean) / std with the data set's constants, kept as buffers."""
+
+    def __init__(self, mean: float, std: float) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(mean))
+        self.register_buffer("std", torch.tensor(std))
+
+    def forward(self, images: Tensor) -> Tensor:
+        return (images - self.mean) / self.std
+
+
+def fully_connected(config: RunConfig) -> nn.Sequential:
+    """Flatten, then any number of hidden layers of any width."""
+    layers: list[nn.Module] = [nn.Flatten()]
+    width = 28 * 28
+    for hidden in config.hidden:
+        layers.append(nn.Linear(width, hidden))
+        if config.batch_norm:
+            layers.append(nn.BatchNorm1d(hidden))
+        layers.append(ACTIVATIONS[config.activation]())
+        layers.append(nn.Dropout(config.dropout))
+        width = hidden
+    layers.append(nn.Linear(width, len(DATASETS[config.dataset].labels)))
+    return nn.Sequential(*layers)
+
+
+def lenet5(config: RunConfig) -> nn.Sequential:
+    """LeNet-5's five layers: three 5x5 convolutions and two linear ones (LeCun et al. 1998, section II.B).
+
+    The first convolution pads 28x28 to the paper's 32x32; the third sees a 5x5 map and leaves one pixel.
+    """
+
+    def convolution(inputs: int, outputs: int, padding: int = 0) -> list[nn.Module]:
+        layers: list[nn.Module] = [nn.Conv2d(inputs, outputs, 5, padding=padding)]
+        if config.batch_norm:
+            layers.append(nn.BatchNorm2d(outputs))
+        return [*layers, ACTIVATIONS[config.activation]()]
+
+    first, second, third = config.channels
+    pool = POOLING[config.pooling]
+    layers = [
+        *convolution(1, first, padding=2),
+        pool(2),
+        *convolution(first, second),
+        pool(2),
+        *convolution(second, third),
+        nn.Flatten(),
+        nn.Linear(third, 84),
+        ACTIVATIONS[config.activation](),
+        nn.Dropout(config.dropout),
+        nn.Linear(84, len(DATASETS[config.dataset].labels)),
+    ]
+    return nn.Sequential(*layers)
+
+
+class Residual(nn.Module):
+    """x + two 3x3 convolutions of x (He et al. 2015, arXiv:1512.03385, figure 2)."""
+
+    def __init__(self, channels: int, activation: type[nn.Module]) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(channels, channels, 3, padding=1, bias=False),
+            nn.BatchNorm2d(channels),
+            activation(),
+            nn.Conv2d(channels, channels, 3, padding=1, bias=False),
+            nn.BatchNorm2d(channels),
+            activation(),
+        )
+
+    def forward(self, features: Tensor) -> Tensor:
+        return features + self.body(features)
+
+
+def residual_cnn(config: RunConfig) -> nn.Sequential:
+    """A small residual CNN: four stages, the size halved twice by stride, averaged over what is left of the plane."""
+    activation = ACTIVATIONS[config.activation]
+
+    def convolution(inputs: int, outputs: int, stride: int = 1) -> list[nn.Module]:
+        return [nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False), nn.BatchNorm2d(outputs), activation()]
+
+    first, second, third, fourth = config.channels
+    layers = [
+        *convolution(1, first),
+        *convolution(first, second, stride=2),
+        Residual(second, activation),
+        *convolution(second, third, stride=2),
+        Residual(third, activation),
+        *convolution(third, fourth),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Dropout(config.dropout),
+        nn.Linear(fourth, len(DATASETS[config.dataset].labels)),
+    ]
+    return nn.Sequential(*layers)
+
+
+NETWORKS = {"fc": fully_connected, "lenet5": lenet5, "cnn": residual_cnn}
+
+
+def build(config: RunConfig) -> nn.Sequential:
+    """One network of the configuration's architecture, normalisation included, with fresh weights.
+
+    A batch-normalised layer makes the bias before it redundant; it is kept where the classic network has one.
+    """
+    facts = DATASETS[config.dataset]
+    return nn.Sequential(Normalise(facts.mean, facts.std), NETWORKS[config.network](config))
+
+
+def count_parameters(network: nn.Module) -> int:
+    """Trainable numbers in the network."""
+    return sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
+
+
+class Served(nn.Module):
+    """The published graph: uint8 pixels in, probabilities and logits out; one member or the average of several.
+
+    Scaling, normalisation, temperature (Guo et al. 2017, arXiv:1706.04599), softmax and averaging are inside.
+    `mirrored` also shows each member the left-right mirror image, for data sets in which that changes nothing.
+    """
+
+    def __init__(self, members: list[nn.Module], temperature: float = 1.0, mirrored: bool = False) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(members)
+        self.register_buffer("temperature", torch.tensor(temperature))
+        self.mirrored = mirrored
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """pixels uint8 [N, 1, 28, 28] -> probabilities float32 [N, classes], logits = log(probabilities) up to a constant."""
+        images = pixels.float() / 255
+        logits = self.average_logits(images) / self.temperature
+        return torch.softmax(logits, dim=1), logits
+
+    def average_logits(self, images: Tensor) -> Tensor:
+        """Logits before the temperature. Several members: log of their mean probability; one: its own logits."""
+        views = [images, images.flip(3)] if self.mirrored else [images]
+        logits = [member(view) for member in self.members for view in views]
+        if len(logits) == 1:
+            return logits[0]
+        probabilities = torch.stack([torch.softmax(each, dim=1) for each in logits]).mean(0)
+        return torch.log(probabilities.clamp_min(1e-12))

@@ -1,0 +1,66 @@
+"""Named configurations: the networks on the shelf, and the quick retrain that the sidebar starts from.
+
+All settings were chosen on the 6,000 validation images; EXPERIMENTS.md has what was tried.
+"""
+
+from dataclasses import dataclass
+
+from jobs.config import RunConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """A configuration and one line on what it is."""
+
+    config: RunConfig
+    about: str
+
+
+RECIPES = {
+    "quick": Recipe(
+        about="LeNet-5 of 1998's size, one epoch: seconds on a CPU",
+        config=RunConfig(),
+    ),
+    "mnist-fc": Recipe(
+        about="fully connected 784-1024-512-10 for the shelf, trained on shifted, turned and bent digits",
+        config=RunConfig(
+            dataset="mnist", network="fc", hidden=(1024, 512), batch_norm=True, dropout=0.2, augmentation="elastic",
+            optimizer="adamw", lr=0.003, weight_decay=0.01, batch_size=256, epochs=30,
+        ),
+    ),
+    "mnist-lenet5": Recipe(
+        about="LeNet-5 with wider maps and batch normalisation for the shelf",
+        config=RunConfig(
+            dataset="mnist", network="lenet5", channels=(32, 64, 256), batch_norm=True, dropout=0.2, augmentation="elastic",
+            optimizer="adamw", lr=0.004, weight_decay=0.02, batch_size=256, epochs=12, precision="bfloat16",
+        ),
+    ),
+    "mnist-ensemble": Recipe(
+        about="four residual CNNs averaged, for the shelf",
+        config=RunConfig(
+            dataset="mnist", network="cnn", members=4, channels=(24, 48, 96, 192), augmentation="elastic",
+            optimizer="nag", lr=0.2, weight_decay=0.0005, batch_size=128, epochs=9, label_smoothing=0.05, precision="bfloat16",
+        ),
+    ),
+    "fashion-mnist-fc": Recipe(
+        about="fully connected 784-1024-512-10 for the shelf, trained on mirrored and shifted garments",
+        config=RunConfig(
+            dataset="fashion-mnist", network="fc", hidden=(1024, 512), batch_norm=True, dropout=0.3, augmentation="mirror",
+            optimizer="adamw", lr=0.003, weight_decay=0.01, batch_size=256, epochs=40,
+        ),
+    ),
+    "fashion-mnist-lenet5": Recipe(
+        about="LeNet-5 with wider maps and batch normalisation for the shelf",
+        config=RunConfig(
+            dataset="fashion-mnist", network="lenet5", channels=(32, 64, 256), batch_norm=True, dropout=0.3, augmentation="mirror",
+            optimizer="adamw", lr=0.004, weight_decay=0.02, batch_size=256, epochs=16, precision="bfloat16",
+        ),
+    ),
+    "fashion-mnist-ensemble": Recipe(
+        about="four residual CNNs averaged over both mirror images, for the shelf",
+        config=RunConfig(
+            dataset="fashion-mnist", network="cnn", members=4, mirrored=True, channels=(24, 48, 96, 192), augmentation="mirror_erase",
+            optimizer="nag", lr=0.15, weight_decay=0.0008, batch_size=128, epochs=18, precision="bfloat16",
+        ),
+    ),
+}  # fmt: skip

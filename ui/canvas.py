@@ -1,0 +1,100 @@
+"""The drawing widget: streamlit-drawable-canvas with pen width, undo and clear that also work by touch.
+
+The ink is kept in the session, one drawing a data set, so that it is still there after a visit to another page.
+"""
+
+import io
+from dataclasses import dataclass
+from typing import Any
+
+import streamlit as st
+from PIL import Image
+from streamlit_drawable_canvas import st_canvas
+
+SIDE = 320  # pixels: fits a 390 pixel wide phone with the page's margins
+MOST_SNAPSHOTS = 60
+PEN = {"thin": 12, "medium": 20, "thick": 30}
+
+
+def draw(dataset: str) -> Image.Image | None:
+    """Shows canvas and tools, and returns the drawing, grey, 320x320, white on black; None while it is blank."""
+    pad = _Pad(dataset)
+    result = st_canvas(
+        stroke_width=PEN[st.session_state.get("draw-pen", "medium")],
+        stroke_color="#ffffff",
+        background_color="#000000",
+        width=SIDE,
+        height=SIDE,
+        drawing_mode="freedraw",
+        initial_drawing=pad.initial,
+        return_image_data=True,
+        key=pad.key,
+    )
+    if result.image_bytes is not None:  # None until this canvas has been drawn on
+        pad.remember(_Snapshot(strokes=result.json_data["objects"], png=result.image_bytes))
+    with st.container(horizontal=True, gap="small", width=SIDE, vertical_alignment="center", horizontal_alignment="distribute"):
+        st.segmented_control(
+            "Pen", list(PEN), default="medium", key="draw-pen", label_visibility="collapsed", required=True, format_func=str.capitalize
+        )
+        with st.container(horizontal=True, gap="xsmall", width="content"):
+            st.button("", icon=":material/undo:", key="draw-undo", help="Undo", disabled=not pad.history, on_click=pad.undo)
+            st.button("", icon=":material/delete:", key="draw-clear", help="Clear", disabled=not pad.now.strokes, on_click=pad.clear)
+    return Image.open(io.BytesIO(pad.now.png)).convert("L") if pad.now.strokes else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Snapshot:
+    """A drawing as it was reported once: fabric.js strokes to restore it, and its picture."""
+
+    strokes: list[dict[str, Any]]
+    png: bytes = b""
+
+
+_BLANK = _Snapshot(strokes=[])
+
+
+class _Pad:
+    """The ink of one data set in the session, and the canvas that shows it.
+
+    A canvas is told its drawing once, when it is made: telling it again on every rerun would redraw it under the pen.
+    Every report is kept, so that undo needs no answer from the browser, and takes a clear back too.
+    """
+
+    def __init__(self, dataset: str) -> None:
+        pads: dict[str, dict[str, Any]] = st.session_state.setdefault("draw-ink", {})
+        self.state = pads.setdefault(dataset, {"history": [], "initial": [], "generation": 0})
+        self.dataset = dataset
+        if self.key not in st.session_state:  # first showing, or back from another page
+            self.state["initial"] = self.now.strokes
+
+    @property
+    def key(self) -> str:
+        return f"draw-canvas-{self.dataset}-{self.state['generation']}"
+
+    @property
+    def history(self) -> list[_Snapshot]:
+        return self.state["history"]
+
+    @property
+    def now(self) -> _Snapshot:
+        return self.history[-1] if self.history else _BLANK
+
+    @property
+    def initial(self) -> dict[str, Any] | None:
+        return {"objects": self.state["initial"]} if self.state["initial"] else None
+
+    def remember(self, snapshot: _Snapshot) -> None:
+        if snapshot.strokes != self.now.strokes:
+            self.history.append(snapshot)
+            del self.history[:-MOST_SNAPSHOTS]
+
+    def undo(self) -> None:
+        self.history.pop()
+        self._show_now()
+
+    def clear(self) -> None:
+        self.history.append(_BLANK)
+        self._show_now()
+
+    def _show_now(self) -> None:
+        self.state.update(initial=self.now.strokes, generation=self.state["generation"] + 1)

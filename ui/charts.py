@@ -1,0 +1,59 @@
+"""Charts: learning curves and confusion matrices."""
+
+from typing import Any
+
+import altair as alt
+
+ACCENT, SECOND = "#4f6ee6", "#d2873c"
+
+
+def loss_curve(steps: tuple[dict[str, Any], ...], epochs: tuple[dict[str, Any], ...]) -> alt.LayerChart:
+    """Training loss at every report, validation loss at every epoch's end, over epochs; one line a member."""
+    train = [{"epoch": event["x"], "loss": event["loss"], "network": event["member"] + 1} for event in steps]
+    validation = [{"epoch": event["epoch"], "loss": event["val_loss"], "network": event["member"] + 1} for event in epochs]
+    base = {"x": alt.X("epoch:Q", title=None), "y": alt.Y("loss:Q", title="loss", scale=alt.Scale(zero=True)), "detail": "network:N"}
+    lines = alt.Chart(alt.Data(values=train)).mark_line(color=ACCENT, strokeWidth=1.6, clip=True).encode(**base)
+    if not validation:
+        return alt.layer(lines)
+    points = alt.Chart(alt.Data(values=validation)).mark_line(color=SECOND, point={"color": SECOND, "size": 28}).encode(
+        **base, tooltip=["network:N", "epoch:Q", alt.Tooltip("loss:Q", title="validation loss", format=".4f")]
+    )
+    return lines + points
+
+
+def accuracy_curve(epochs: tuple[dict[str, Any], ...]) -> alt.Chart:
+    """Validation accuracy at every epoch's end."""
+    values = [{"epoch": event["epoch"], "accuracy": event["val_accuracy"], "network": event["member"] + 1} for event in epochs]
+    return (
+        alt.Chart(alt.Data(values=values))
+        .mark_line(color=SECOND, point={"color": SECOND, "size": 28})
+        .encode(
+            x=alt.X("epoch:Q", title="epoch", axis=alt.Axis(tickMinStep=1)),
+            y=alt.Y("accuracy:Q", title="validation accuracy", scale=alt.Scale(zero=False), axis=alt.Axis(format=".1%")),
+            detail="network:N",
+            tooltip=["network:N", "epoch:Q", alt.Tooltip("accuracy:Q", format=".2%")],
+        )
+    )
+
+
+def confusion_matrix(labels: tuple[str, ...], counts: list[list[int]]) -> alt.LayerChart:
+    """Rows true, columns told; a cell's colour is its share of the row's mistakes, so that the right ones do not drown them."""
+    values = []
+    for true, row in zip(labels, counts, strict=True):
+        mistakes = max(1, sum(row) - row[labels.index(true)])
+        for told, count in zip(labels, row, strict=True):
+            values.append({"true": true, "told": told, "count": count, "share": 0.0 if true == told else count / mistakes, "right": true == told})
+    axis = alt.Axis(labelAngle=-40 if max(map(len, labels)) > 2 else 0, labelLimit=90, ticks=False, domain=False)
+    base = alt.Chart(alt.Data(values=values)).encode(
+        x=alt.X("told:N", sort=list(labels), title="told", axis=axis),
+        y=alt.Y("true:N", sort=list(labels), title="true", axis=alt.Axis(labelLimit=90, ticks=False, domain=False)),
+        tooltip=[alt.Tooltip("true:N"), alt.Tooltip("told:N"), alt.Tooltip("count:Q", title="images")],
+    )
+    cells = base.mark_rect(cornerRadius=2).encode(
+        color=alt.condition(
+            "datum.right",
+            alt.value("#4f6ee62e"),
+            alt.Color("share:Q", scale=alt.Scale(range=["#d2573c00", "#d2573c"], domain=[0, 1]), legend=None),
+        )
+    )
+    return cells + base.mark_text(fontSize=9.5, color="#8b8f9b").encode(text=alt.condition("datum.count > 0", "count:Q", alt.value("")))

@@ -1,0 +1,65 @@
+"""The Draw page: a canvas, the answer after every stroke, and all networks side by side."""
+
+import streamlit as st
+
+from inference.classify import Answer
+from inference.prepare import prepare
+from models import shelf
+from models.datasets import DATASETS
+from ui import canvas, figures, serving, sidebar
+
+LEADS = {
+    "mnist": "Write one digit, any size, anywhere. The networks answer after every stroke.",
+    "fashion-mnist": "Draw one garment and fill it in: these networks learned from photos of whole pieces, not from outlines.",
+}
+
+
+def page() -> None:
+    """Draws the page."""
+    dataset = sidebar.chosen_dataset()
+    st.html(figures.heading(f"Draw a {DATASETS[dataset].noun}", LEADS[dataset]))
+    _pad_and_answer()
+
+
+@st.fragment
+def _pad_and_answer() -> None:
+    """Only this part runs again after a stroke."""
+    dataset, chosen = sidebar.chosen_dataset(), sidebar.chosen_card()
+    side_by_side = st.container(horizontal=True, gap="large")
+    with side_by_side, st.container(width=canvas.SIDE):
+        drawing = canvas.draw(dataset)
+    with side_by_side, st.container(width="stretch", key="draw-answer"):
+        if chosen is None:
+            st.html(figures.error("No network on the shelf", f"There is no network for {dataset}; retrain one in the sidebar."))
+            return
+        if drawing is None:
+            _show_blank(dataset)
+            return
+        prepared = prepare(drawing, dataset, invert=False)
+        if prepared.is_blank:
+            _show_blank(dataset)
+            return
+        answer = serving.classifier(chosen).answer(prepared)
+        st.html(figures.verdict(chosen, answer))
+    cards, answers = _others(dataset, chosen, answer)
+    st.html(figures.trio(cards, answers, chosen.name))
+
+
+def _show_blank(dataset: str) -> None:
+    st.html(figures.empty(f"Draw a {DATASETS[dataset].noun}", "Use the mouse, a pen or a finger. The answer appears here."))
+
+
+def _others(dataset: str, chosen: shelf.Card, answer: Answer) -> tuple[list[shelf.Card], list[Answer]]:
+    """The chosen network beside the shipped ones; one that is damaged is left out and named on the Models page."""
+    cards, answers = [], []
+    for card in shelf.list_cards(dataset):
+        if card.name == chosen.name:
+            cards.append(card)
+            answers.append(answer)
+        elif card.is_shipped:
+            try:
+                answers.append(serving.classifier(card).answer(answer.prepared))
+                cards.append(card)
+            except shelf.ShelfError:
+                continue
+    return cards, answers

@@ -1,0 +1,121 @@
+"""Answers and figures as HTML: the one place where fractions become per cent. Everything from outside is escaped."""
+
+import base64
+import html
+import io
+
+import numpy as np
+from PIL import Image
+
+from inference.classify import Answer
+from models.shelf import Card
+
+
+def percent(fraction: float, digits: int = 1) -> str:
+    """0.9934 -> '99.3 %'."""
+    return f"{fraction * 100:.{digits}f} %"
+
+
+def confidence(fraction: float) -> str:
+    """A probability without false certainty: what rounds to 100 % is told as 'over 99.9 %'."""
+    return "over 99.9 %" if fraction > 0.9995 else percent(fraction)
+
+
+def duration(seconds: float) -> str:
+    """Seconds for people: '8 s', '2 min', '1 h 5 min'."""
+    if seconds < 90:
+        return f"{round(seconds)} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def data_url(image: Image.Image | np.ndarray) -> str:
+    """A picture as a PNG data URL."""
+    if isinstance(image, np.ndarray):
+        image = Image.fromarray(image)
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", compress_level=1)
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def bars(card: Card, probabilities: np.ndarray) -> str:
+    """One bar a class, the most probable one marked."""
+    best = int(probabilities.argmax())
+    rows = []
+    for index, (label, probability) in enumerate(zip(card.labels, probabilities, strict=True)):
+        top = " top" if index == best else ""
+        rows.append(
+            f'<span class="label{top}">{html.escape(label)}</span>'
+            f'<span class="track"><span class="fill{top}" style="display:block;width:{probability * 100:.1f}%"></span></span>'
+            f'<span class="value{top}">{percent(float(probability))}</span>'
+        )
+    return f'<div class="ink-bars" data-testid="bars">{"".join(rows)}</div>'
+
+
+def seen(answer: Answer) -> str:
+    """The 28x28 picture that the network sees, enlarged."""
+    url = data_url(answer.prepared.pixels)
+    return f'<figure class="ink-seen"><img src="{url}" alt="the 28x28 pixels that the network sees"><figcaption>what the network sees</figcaption></figure>'
+
+
+def verdict(card: Card, answer: Answer, with_bars: bool = True) -> str:
+    """The whole answer of one network to one picture."""
+    shown, unsure = said(card, answer)
+    word = " word" if len(shown) > 2 else ""
+    note = f"<small>{html.escape(answer.reason)}</small>" if answer.reason else f"<small>says {html.escape(card.title)}</small>"
+    return (
+        f'<div class="ink"><div class="ink-answer" data-testid="answer"><span class="ink-glyph{word}{unsure}">{html.escape(shown)}</span>'
+        f'<span class="ink-sure">{confidence(answer.probability)}{note}</span>{seen(answer)}</div>'
+        f"{bars(card, answer.probabilities) if with_bars else ''}</div>"
+    )
+
+
+def trio(cards: list[Card], answers: list[Answer], chosen: str) -> str:
+    """Several networks' answers side by side."""
+    cells = []
+    for card, answer in zip(cards, answers, strict=True):
+        shown, unsure = said(card, answer)
+        word = " word" if len(shown) > 2 else ""
+        cells.append(
+            f'<div class="ink-card{" chosen" if card.name == chosen else ""}" data-network="{card.name}"><h4>{html.escape(card.title)}</h4>'
+            f'<div class="said{word}{unsure}">{html.escape(shown)}</div><div class="how">{confidence(answer.probability)}</div></div>'
+        )
+    return f'<div class="ink"><div class="ink-trio" data-testid="trio">{"".join(cells)}</div></div>'
+
+
+def said(card: Card, answer: Answer) -> tuple[str, str]:
+    """What to show in large: the label, or its guess with a question mark and the class that greys it."""
+    if answer.label is not None:
+        return answer.label, ""
+    return card.labels[int(answer.probabilities.argmax())] + "?", " unsure"
+
+
+def comparison(card: Card, rival: Card | None) -> str:
+    """A new network's test accuracy beside that of the one it may replace."""
+    pairs = {html.escape(card.title): percent(card.test_accuracy, 2)}
+    if rival is not None:
+        difference = (card.test_accuracy - rival.test_accuracy) * 100
+        pairs[f"{html.escape(rival.title)} on the shelf"] = percent(rival.test_accuracy, 2)
+        pairs["Difference"] = f"{difference:+.2f} points"
+    return f'<div class="ink" data-testid="comparison">{pairs_table(pairs)}</div>'
+
+
+def pairs_table(pairs: dict[str, str]) -> str:
+    """Names and values in two columns. Values must be escaped where they come from outside."""
+    rows = "".join(f"<span>{name}</span><b>{value}</b>" for name, value in pairs.items())
+    return f'<div class="ink ink-figures">{rows}</div>'
+
+
+def empty(title: str, text: str) -> str:
+    """An empty state: what to do first."""
+    return f'<div class="ink"><div class="ink-empty" data-testid="empty"><b>{html.escape(title)}</b>{html.escape(text)}</div></div>'
+
+
+def error(title: str, text: str) -> str:
+    """One clear sentence about one thing that went wrong."""
+    return f'<div class="ink"><div class="ink-error" role="alert"><b>{html.escape(title)}</b>{html.escape(text)}</div></div>'
+
+
+def heading(title: str, lead: str) -> str:
+    """A page's title and one sentence under it."""
+    return f'<div class="ink ink-head"><h1 class="ink-title">{html.escape(title)}</h1><p class="ink-lead">{html.escape(lead)}</p></div>'

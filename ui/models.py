@@ -1,0 +1,84 @@
+"""The Models page: the cards of the shelf side by side."""
+
+import html
+
+import streamlit as st
+
+from models import shelf
+from models.datasets import DATASETS
+from ui import charts, figures, sidebar
+
+
+def page() -> None:
+    """Shows the page."""
+    dataset = sidebar.chosen_dataset()
+    title = DATASETS[dataset].title
+    st.html(figures.heading("Models", f"The networks for {title}: what they are, what they cost, and what they mix up."))
+    for problem in shelf.list_problems(dataset):
+        st.html(figures.error("Left out", problem))
+    cards = shelf.list_cards(dataset)
+    if not cards:
+        st.html(figures.empty("The shelf is empty", "Retrain a network in the sidebar."))
+        return
+    for start in range(0, len(cards), 3):
+        for place, card in zip(st.columns(3, gap="medium"), cards[start : start + 3], strict=False):
+            with place:
+                _show_card(card)
+
+
+def _show_card(card: shelf.Card) -> None:
+    facts = card.facts
+    with st.container(border=True):
+        st.html(
+            f'<div class="ink"><h3 style="padding:0;margin:0">{html.escape(card.title)}</h3><div class="ink-big">{figures.percent(card.test_accuracy, 2)}</div>'
+            f'<p class="ink-lead">of {facts["test"]["n"]:,} test images</p>{figures.pairs_table(_figures(card))}</div>'
+        )
+        with st.expander("What it mixes up", icon=":material/grid_on:"):
+            st.altair_chart(charts.confusion_matrix(card.labels, facts["test"]["confusion"]), key=f"models-confusion-{card.name}", height=300)
+            st.caption("Test images, true class by row. Red: where a class's mistakes go.")
+        with st.expander("How it was trained", icon=":material/receipt_long:"):
+            st.html(figures.pairs_table(_training(card)))
+        try:
+            graph = card.read_graph()
+        except shelf.ShelfError as error:
+            st.html(figures.error("The graph cannot be served", str(error)))
+            return
+        st.download_button(
+            "ONNX", graph, f"inkling-{card.dataset}-{card.name}.onnx", "application/octet-stream",
+            icon=":material/download:", key=f"models-download-{card.name}", on_click="ignore", width="stretch",
+        )  # fmt: skip
+        if not card.is_shipped:
+            st.button("Delete", icon=":material/delete:", key=f"models-delete-{card.name}", width="stretch", on_click=shelf.remove, args=(card,))
+
+
+def _figures(card: shelf.Card) -> dict[str, str]:
+    facts = card.facts
+    shown = {
+        "Validation accuracy": figures.percent(card.val_accuracy, 2),
+        "Calibration error": figures.percent(facts["test"]["calibration_error"], 2),
+        "Parameters": f"{card.parameters:,}",
+        "Networks inside": str(facts["members"]),
+        "Size": f"{facts['bytes'] / 2**20:.1f} MB",
+        "One picture, one core": f"{facts['latency_ms']:.2g} ms",
+    }
+    spread = facts["n_seeds"]
+    if spread["n"] > 1:
+        of = "members" if facts["members"] > 1 else "seeds"
+        shown[f"Test, {spread['n']} {of}"] = f"{figures.percent(spread['test']['mean'], 2)} ± {spread['test']['std'] * 100:.2f}"
+    return shown
+
+
+def _training(card: shelf.Card) -> dict[str, str]:
+    config, facts = card.facts["config"], card.facts
+    shown = {
+        "Data": f"{facts['data']['train']:,} images, {facts['data']['origin']}",
+        "Optimizer": f"{config['optimizer']}, lr {config['lr']:g}, {config['schedule'].replace('_', ' ')}",
+        "Batch size": str(config["batch_size"]),
+        "Epochs": str(config["epochs"]),
+        "Augmentation": config["augmentation"].replace("_", " "),
+        "Trained in": f"{figures.duration(facts['run']['seconds'])}, {facts['run']['device']}",
+        "On": facts["created"][:10],
+    }
+    if config["start_from"]:
+        shown["Started from"] = config["start_from"]
+    return shown

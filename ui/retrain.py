@@ -1,0 +1,196 @@
+"""Retraining: the form in the sidebar, and the live panel of the run that is at work.
+
+The panel reads the run's folder, so it is the same after a refresh and in every browser.
+"""
+
+import time
+from pathlib import Path
+
+import streamlit as st
+
+from jobs import runs
+from jobs.config import ConfigError, RunConfig, field_of
+from models import shelf
+from models.errors import InklingError
+from ui import figures, sidebar
+
+ARCHITECTURES = {
+    "lenet5": {"network": "lenet5"},
+    "fc": {"network": "fc"},
+    "cnn": {"network": "cnn", "channels": (24, 48, 96, 192), "batch_norm": False},
+    "ensemble": {"network": "lenet5", "members": 3},
+}
+AUGMENTATIONS = {
+    "none": "None",
+    "shift": "Shift by 2 pixels",
+    "affine": "Shift, turn, scale",
+    "elastic": "Shift, turn, bend",
+    "mirror": "Mirror and shift",
+    "mirror_erase": "Mirror, shift, erase a patch",
+}
+OPTIMIZERS = {
+    "adam": "Adam",
+    "adamw": "AdamW",
+    "sgd": "SGD with momentum",
+    "nag": "Nesterov SGD",
+    "rmsprop": "RMSprop",
+    "adagrad": "Adagrad",
+    "adadelta": "Adadelta",
+}
+LRS = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.004, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
+BATCH_SIZES = (16, 32, 64, 128, 256, 512, 1024)
+NEWS_LASTS = 15 * 60  # seconds that the panel goes on showing a run after its end
+LIVE, IDLE = 0.5, 3.0  # seconds between two looks at the runs folder
+
+
+def show(dataset: str, chosen: shelf.Card | None) -> None:
+    """The retraining part of the sidebar."""
+    st.subheader("Retrain", anchor=False)
+    active = runs.active_run() is not None
+    st.session_state["retrain-was-active"] = active
+    st.fragment(_panel, run_every=LIVE if active else IDLE)()
+    if not active:
+        _form(dataset, chosen)
+
+
+def _form(dataset: str, chosen: shelf.Card | None) -> None:
+    with st.expander("Settings", expanded=False, icon=":material/tune:"):
+        start = st.segmented_control(
+            "Start from",
+            ["scratch", "chosen"],
+            default="scratch",
+            required=True,
+            format_func=lambda each: "Scratch" if each == "scratch" else "The chosen network",
+            key="retrain-start",
+            width="stretch",
+            disabled=chosen is None,
+        )
+        from_chosen = start == "chosen" and chosen is not None
+        if from_chosen:
+            st.caption(f"Goes on from {chosen.title}, with its layers.")
+            architecture = None
+        else:
+            architecture = st.selectbox(
+                "Architecture",
+                list(ARCHITECTURES),
+                format_func={
+                    "lenet5": "LeNet-5",
+                    "fc": "Fully connected",
+                    "cnn": "Residual CNN (slow without a GPU)",
+                    "ensemble": "Ensemble of three LeNet-5",
+                }.get,
+                key="retrain-architecture",
+            )
+        optimizer = st.selectbox("Optimizer", list(OPTIMIZERS), format_func=OPTIMIZERS.get, key="retrain-optimizer")
+        lr = st.select_slider("Learning rate", LRS, value=0.004, key="retrain-lr", help="The highest one: it warms up to it and falls to zero.")
+        batch_size = st.select_slider("Batch size", BATCH_SIZES, value=128, key="retrain-batch-size")
+        epochs = st.number_input("Epochs", 1, int(field_of("epochs").metadata["high"]), value=1, key="retrain-epochs", help="Passes over the training images.")
+        augmentation = st.selectbox("Augmentation", list(AUGMENTATIONS), format_func=AUGMENTATIONS.get, key="retrain-augmentation")
+    if st.button("Start training", type="primary", icon=":material/play_arrow:", key="retrain-go", width="stretch"):
+        try:
+            if from_chosen:
+                settings = _layers_of(chosen)
+            else:
+                settings = ARCHITECTURES[architecture] | {"dataset": dataset}
+            kind = architecture or chosen.facts["architecture"]
+            config = RunConfig(
+                **settings,
+                optimizer=optimizer,
+                lr=lr,
+                batch_size=batch_size,
+                epochs=int(epochs),
+                augmentation=augmentation,
+                threads=runs.page_friendly_threads(),
+                publish=f"{kind}-{time.strftime('%y%m%d-%H%M%S')}",
+            )
+            runs.start(config)
+        except (ConfigError, runs.Busy, OSError, KeyError) as error:
+            st.html(figures.error("The retrain did not start", str(error)))
+            return
+        st.session_state.pop("retrain-dismissed", None)
+        st.rerun()
+
+
+def _layers_of(card: shelf.Card) -> dict:
+    """The settings that a run starting from a published network has to share with it."""
+    config = card.facts["config"]
+    kept = ("dataset", "network", "members", "mirrored", "hidden", "channels", "activation", "pooling", "batch_norm", "dropout")
+    return {name: config[name] for name in kept} | {"members": card.facts["members"], "start_from": card.name}
+
+
+def _panel() -> None:
+    """The run at work, or the news of the last one; runs again by itself."""
+    active = runs.active_run()
+    if (active is not None) != st.session_state.get("retrain-was-active"):
+        st.rerun()  # the form, the picker and the pace of this panel change with it
+    if active is not None:
+        _show_live(active)
+        return
+    last = next(iter(runs.list_runs()), None)
+    if last is not None and st.session_state.get("retrain-dismissed") != last.name:
+        status = runs.status(last)
+        if runs.read_config(last).publish not in shelf.SHIPPED and status.ended_at and time.time() - status.ended_at < NEWS_LASTS:
+            _show_news(last, status)
+
+
+def _show_live(folder: Path) -> None:
+    status = runs.status(folder)
+    config = runs.read_config(folder)
+    percent_done = round(status.progress * 100)
+    left = "" if status.seconds_left is None else f" · {figures.duration(status.seconds_left)} left"
+    title = f"{shelf.TITLES['ensemble'] if config.members > 1 else shelf.TITLES[config.network]} on {config.dataset}"
+    st.progress(status.progress, text=f"{title}: {status.stage}, {percent_done} %{left}")
+    if status.started and status.started["is_sample"]:
+        st.caption(f"With the bundled sample of {status.started['train_images']:,} images: the full data set was not found. Expect less accuracy.")
+    _show_curves(status)
+    if (folder / runs.CANCEL).exists():
+        st.caption("Stopping…")
+    elif st.button("Cancel", icon=":material/stop:", key="retrain-cancel", width="stretch"):
+        runs.cancel(folder)
+
+
+def _show_curves(status: runs.Status) -> None:
+    if len(status.steps) < 2:
+        return
+    from ui import charts
+
+    st.altair_chart(charts.loss_curve(status.steps, status.epochs), key="retrain-loss", height=150)
+    if max((event["epoch"] for event in status.epochs), default=0) > 1:
+        st.altair_chart(charts.accuracy_curve(status.epochs), key="retrain-accuracy", height=150)
+    elif status.epochs:
+        st.caption(f"Validation accuracy after one epoch: {figures.percent(status.epochs[-1]['val_accuracy'])}")
+
+
+def _show_news(folder: Path, status: runs.Status) -> None:
+    with st.container(border=True):
+        if status.state == "done" and status.exported:
+            _show_new_network(status)
+        elif status.state == "cancelled":
+            st.markdown("**Cancelled.** Nothing was published.")
+        else:
+            st.html(figures.error("The retrain failed", status.message))
+        if st.button("Dismiss", key="retrain-dismiss", width="stretch"):
+            st.session_state["retrain-dismissed"] = folder.name
+            st.rerun()
+
+
+def _show_new_network(status: runs.Status) -> None:
+    dataset, name = status.exported["dataset"], status.exported["name"]
+    try:
+        card = shelf.load_card(dataset, name)
+    except InklingError:
+        st.markdown("**Trained**, and deleted since.")
+        return
+    rivals = [each for each in shelf.list_cards(dataset) if each.is_shipped and each.facts["architecture"] == card.facts["architecture"]]
+    rival = next((each for each in rivals if (each.facts["members"] > 1) == (card.facts["members"] > 1)), None) or next(iter(rivals), None)
+    st.markdown(f"**{card.title}** is ready after {figures.duration(status.seconds)}.")
+    st.html(figures.comparison(card, rival))
+    _show_curves(status)
+    if sidebar.chosen_card().name != name or sidebar.chosen_dataset() != dataset:
+        st.button("Use it", type="primary", key="retrain-use", width="stretch", on_click=_use, args=(dataset, name))
+    st.button("Delete it", key="retrain-delete", width="stretch", on_click=shelf.remove, args=(card,))
+
+
+def _use(dataset: str, name: str) -> None:
+    st.session_state["sidebar-dataset"] = dataset
+    sidebar.choose(dataset, name)

@@ -1,0 +1,44 @@
+"""What all visitors share: the classifiers, loaded once each, and the warm-up that keeps the page quick."""
+
+import gc
+import threading
+
+import streamlit as st
+
+from inference.classify import Classifier
+from models import shelf
+
+MOST_CLASSIFIERS = 24
+
+
+@st.cache_resource(max_entries=MOST_CLASSIFIERS, show_spinner=False)
+def _classifier(dataset: str, name: str, sha256: str) -> Classifier:
+    return Classifier(shelf.load_card(dataset, name))
+
+
+def classifier(card: shelf.Card) -> Classifier:
+    """The session of a published network; one that was published anew has another sha256 and is loaded anew.
+
+    Raises ShelfError.
+    """
+    return _classifier(card.dataset, card.name, card.sha256)
+
+
+@st.cache_resource(show_spinner=False)
+def warm_up() -> threading.Thread:
+    """Once a server, beside the first page: loads what later clicks need, then takes it out of the garbage collector's way.
+
+    Streamlit collects garbage after every rerun while it holds the interpreter; what never becomes garbage only makes
+    that slow. Frozen, a stroke's answer takes a fifth of the time (benchmarks/stroke.py measures it).
+    """
+
+    def load() -> None:
+        import altair  # noqa: F401
+        import pandas  # noqa: F401
+
+        gc.collect()
+        gc.freeze()
+
+    thread = threading.Thread(target=load, name="warm-up", daemon=True)
+    thread.start()
+    return thread

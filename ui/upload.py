@@ -1,0 +1,138 @@
+"""The Upload page: several pictures at once, the camera, or the samples; each with what the network sees."""
+
+import csv
+import hashlib
+import html
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import streamlit as st
+
+from inference.classify import Answer, answer_image
+from inference.decode import FORMATS, MAX_BYTES, UnreadableImage, decode
+from models.datasets import DATASETS
+from models.shelf import Card
+from ui import figures, serving, sidebar
+
+SAMPLES = Path(__file__).parent / "samples"
+MOST_FILES = 40
+INVERT = {"auto": None, "yes": True, "no": False}
+ENDINGS = ["png", "jpg", "jpeg", "webp", "gif", "bmp", "tif", "tiff"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """A file as it came."""
+
+    name: str
+    content: bytes
+
+
+def page() -> None:
+    """Shows the page."""
+    dataset, card = sidebar.chosen_dataset(), sidebar.chosen_card()
+    noun = DATASETS[dataset].noun
+    st.html(figures.heading(f"Recognise {noun}s in pictures", f"Photos, scans or drawings of one {noun} each. They are answered and forgotten."))
+    if card is None:
+        st.html(figures.error("No network on the shelf", f"There is no network for {dataset}; retrain one in the sidebar."))
+        return
+    pictures = _choose_pictures(dataset)
+    if not pictures:
+        return
+    if len(pictures) > MOST_FILES:
+        st.html(figures.error(f"{len(pictures)} files", f"Only the first {MOST_FILES} are answered; upload the rest afterwards."))
+        pictures = pictures[:MOST_FILES]
+    rows = [_show_picture(index, picture, card) for index, picture in enumerate(pictures)]
+    _show_table(rows)
+
+
+def _choose_pictures(dataset: str) -> list[Picture]:
+    source = st.segmented_control(
+        "Pictures from",
+        ["files", "camera", "samples"],
+        default="files",
+        required=True,
+        key="upload-source",
+        format_func={"files": ":material/upload_file: Files", "camera": ":material/photo_camera: Camera", "samples": ":material/collections: Samples"}.get,
+        label_visibility="collapsed",
+    )
+    if source == "samples":
+        return [Picture(name=path.name, content=path.read_bytes()) for path in sorted((SAMPLES / dataset).glob("*.*"))]
+    if source == "camera":
+        shot = st.camera_input("Take a picture", key="upload-camera", label_visibility="collapsed")
+        return [Picture(name="camera.jpg", content=shot.getvalue())] if shot else []
+    # The type is read from the bytes, so any file may come: one that is no picture gets its sentence.
+    files = st.file_uploader(
+        "Pictures", accept_multiple_files=True, key="upload-files", label_visibility="collapsed", max_upload_size=MAX_BYTES // 2**20
+    )
+    if not files:
+        noun = DATASETS[dataset].noun
+        st.html(figures.empty(f"Pictures of one {noun} each", f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}, up to {MAX_BYTES // 2**20} MB. No picture at hand? Try the samples."))
+    return [Picture(name=file.name, content=file.getvalue()) for file in files or []]
+
+
+def _show_picture(index: int, picture: Picture, card: Card) -> dict[str, str]:
+    """One picture's row; returns its line of the table. What goes wrong with one file stays with that file."""
+    key = f"upload-{index}-{hashlib.sha256(picture.content).hexdigest()[:12]}"
+    try:
+        image_url, answer = _answer(card.dataset, card.name, card.sha256, picture.content, *_overrides(key))
+    except UnreadableImage as error:
+        st.html(figures.error(picture.name, str(error)))
+        return {"file": picture.name, "answer": "", "probability": "", "note": str(error)}
+    with st.container(border=True):
+        left, right = st.columns([1, 2], gap="medium")
+        with left:
+            st.html(_original(picture.name, image_url, answer))
+            with st.popover("Adjust", icon=":material/tune:", type="tertiary"):
+                st.segmented_control("Dark on light?", list(INVERT), default="auto", required=True, key=f"{key}-invert", format_func=str.capitalize)
+                st.toggle("Cut the background off", value=True, key=f"{key}-crop")
+        with right:
+            if answer.probabilities is None:
+                st.html(figures.empty("Nothing to recognise", answer.reason))
+            else:
+                st.html(figures.verdict(card, answer))
+    if answer.probabilities is None:
+        return {"file": picture.name, "answer": "", "probability": "", "note": answer.reason}
+    shown, _ = figures.said(card, answer)
+    return {"file": picture.name, "answer": shown, "probability": f"{answer.probability:.4f}", "note": answer.reason}
+
+
+def _overrides(key: str) -> tuple[bool | None, bool]:
+    return INVERT[st.session_state.get(f"{key}-invert") or "auto"], st.session_state.get(f"{key}-crop", True)
+
+
+@st.cache_data(max_entries=200, show_spinner=False)
+def _answer(dataset: str, name: str, sha256: str, content: bytes, invert: bool | None, crop: bool) -> tuple[str, Answer]:
+    """The picture, small, as a data URL, and the answer to it. Raises UnreadableImage."""
+    from models import shelf
+
+    image = decode(content)
+    answer = answer_image(serving.classifier(shelf.load_card(dataset, name)), image, invert, crop)
+    small = image.copy()
+    small.thumbnail((380, 380))
+    return figures.data_url(small), answer
+
+
+def _original(name: str, url: str, answer: Answer) -> str:
+    frame = ""
+    if answer.prepared.box is not None:
+        left, top, right, bottom = (round(side * 100, 2) for side in answer.prepared.box)
+        frame = f'<i style="left:{left}%;top:{top}%;width:{right - left}%;height:{bottom - top}%"></i>'
+    title = html.escape(name)
+    return f'<div class="ink"><span class="ink-original"><img src="{url}" alt="{title}">{frame}</span><p class="ink-lead" style="overflow-wrap:anywhere">{title}</p></div>'
+
+
+def _show_table(rows: list[dict[str, str]]) -> None:
+    st.subheader("Results", anchor=False)
+    st.dataframe(rows, hide_index=True, width="stretch")
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=["file", "answer", "probability", "note"])
+    writer.writeheader()
+    writer.writerows({name: _harmless(value) for name, value in row.items()} for row in rows)
+    st.download_button("Download as CSV", text.getvalue(), "inkling-results.csv", "text/csv", icon=":material/download:", key="upload-csv", on_click="ignore")
+
+
+def _harmless(value: str) -> str:
+    """A file name may start like a formula, which a spreadsheet would run."""
+    return "'" + value if value[:1] in "=+-@\t\r" and value else value
