@@ -9,7 +9,7 @@ st.set_page_config(page_title="Inkling", page_icon="static/logo.svg", layout="wi
 apply_style()
 page = st.navigation(
     [
-        st.Page(draw.page, title="Draw", icon=":material/draw:", url_path="draw", default=True),
+        st.Page(draw.page, title="Draw", icon=":material/draw:", default=True),
         st.Page(upload.page, title="Upload", icon=":material/photo_library:", url_path="upload"),
         st.Page(models.page, title="Models", icon=":material/neurology:", url_path="models"),
     ],

@@ -47,7 +47,8 @@ def _prepare_digit(image: Image.Image, invert: bool | None, crop: bool) -> Prepa
     grey = np.asarray(_over_contrasting_ground(image)).astype(np.float32)
     inverted = _is_dark_on_light(grey) if invert is None else invert
     ink = 255 - grey if inverted else grey
-    ink = _without_background(ink)
+    # Somebody who overrides the polarity wants to see all that is bright taken as ink, an uneven ground included.
+    ink = _without_background(ink) if invert is None else ink - ink.min()
     if ink.max() < LEAST_CONTRAST:
         return _blank(inverted)
     ink = ink / ink.max() * 255

@@ -36,9 +36,9 @@ RECIPES = {
         ),
     ),
     "mnist-ensemble": Recipe(
-        about="four residual CNNs averaged, for the shelf",
+        about="two residual CNNs averaged, for the shelf",
         config=RunConfig(
-            dataset="mnist", network="cnn", members=4, channels=(24, 48, 96, 192), augmentation="elastic",
+            dataset="mnist", network="cnn", members=2, channels=(24, 48, 96, 192), augmentation="elastic",
             optimizer="nag", lr=0.2, weight_decay=0.0005, batch_size=128, epochs=9, label_smoothing=0.05, precision="bfloat16",
         ),
     ),
@@ -57,9 +57,9 @@ RECIPES = {
         ),
     ),
     "fashion-mnist-ensemble": Recipe(
-        about="four residual CNNs averaged over both mirror images, for the shelf",
+        about="three residual CNNs averaged over both mirror images, for the shelf",
         config=RunConfig(
-            dataset="fashion-mnist", network="cnn", members=4, mirrored=True, channels=(24, 48, 96, 192), augmentation="mirror_erase",
+            dataset="fashion-mnist", network="cnn", members=3, mirrored=True, channels=(24, 48, 96, 192), augmentation="mirror_erase",
             optimizer="nag", lr=0.15, weight_decay=0.0008, batch_size=128, epochs=18, precision="bfloat16",
         ),
     ),

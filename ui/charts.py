@@ -1,39 +1,54 @@
 """Charts: learning curves and confusion matrices."""
 
-from typing import Any
-
 import altair as alt
+
+from jobs.events import Event
 
 ACCENT, SECOND = "#4f6ee6", "#d2873c"
 
 
-def loss_curve(steps: tuple[dict[str, Any], ...], epochs: tuple[dict[str, Any], ...]) -> alt.LayerChart:
-    """Training loss at every report, validation loss at every epoch's end, over epochs; one line a member."""
+def loss_curve(steps: tuple[Event, ...], epochs: tuple[Event, ...], total_epochs: int) -> alt.LayerChart:
+    """Training loss at every report, validation loss at every epoch's end, over epochs; one line a member.
+
+    The axes have fixed ends: a live chart that rescales all the time cannot be read.
+    """
     train = [{"epoch": event["x"], "loss": event["loss"], "network": event["member"] + 1} for event in steps]
     validation = [{"epoch": event["epoch"], "loss": event["val_loss"], "network": event["member"] + 1} for event in epochs]
-    base = {"x": alt.X("epoch:Q", title=None), "y": alt.Y("loss:Q", title="loss", scale=alt.Scale(zero=True)), "detail": "network:N"}
-    lines = alt.Chart(alt.Data(values=train)).mark_line(color=ACCENT, strokeWidth=1.6, clip=True).encode(**base)
-    if not validation:
-        return alt.layer(lines)
-    points = alt.Chart(alt.Data(values=validation)).mark_line(color=SECOND, point={"color": SECOND, "size": 28}).encode(
-        **base, tooltip=["network:N", "epoch:Q", alt.Tooltip("loss:Q", title="validation loss", format=".4f")]
-    )
-    return lines + points
+    most = max(point["loss"] for point in train + validation)
+    encoding = {
+        "x": _epochs_axis(0, total_epochs),
+        "y": alt.Y("loss:Q", title="loss", scale=alt.Scale(domain=[0, max(most, 1e-3)], nice=False), axis=alt.Axis(tickCount=3)),
+        "detail": "network:N",
+    }
+    layers = [alt.Chart(alt.Data(values=train)).mark_line(color=ACCENT, strokeWidth=1.6, clip=True).encode(**encoding)]
+    if validation:
+        tooltip = ["network:N", "epoch:Q", alt.Tooltip("loss:Q", title="validation loss", format=".4f")]
+        points = alt.Chart(alt.Data(values=validation)).mark_line(color=SECOND, point={"color": SECOND, "size": 28})
+        layers.append(points.encode(**encoding, tooltip=tooltip))
+    return alt.layer(*layers)
 
 
-def accuracy_curve(epochs: tuple[dict[str, Any], ...]) -> alt.Chart:
+def accuracy_curve(epochs: tuple[Event, ...], total_epochs: int) -> alt.Chart:
     """Validation accuracy at every epoch's end."""
     values = [{"epoch": event["epoch"], "accuracy": event["val_accuracy"], "network": event["member"] + 1} for event in epochs]
+    low, high = min(each["accuracy"] for each in values), max(each["accuracy"] for each in values)
+    margin = max(0.002, (high - low) * 0.1)
+    scale = alt.Scale(domain=[max(0, low - margin), min(1, high + margin)], nice=False)
     return (
         alt.Chart(alt.Data(values=values))
         .mark_line(color=SECOND, point={"color": SECOND, "size": 28})
         .encode(
-            x=alt.X("epoch:Q", title="epoch", axis=alt.Axis(tickMinStep=1)),
-            y=alt.Y("accuracy:Q", title="validation accuracy", scale=alt.Scale(zero=False), axis=alt.Axis(format=".1%")),
+            x=_epochs_axis(1, total_epochs),
+            y=alt.Y("accuracy:Q", title="accuracy", scale=scale, axis=alt.Axis(format=".1%", tickCount=3)),
             detail="network:N",
-            tooltip=["network:N", "epoch:Q", alt.Tooltip("accuracy:Q", format=".2%")],
+            tooltip=["network:N", "epoch:Q", alt.Tooltip("accuracy:Q", title="validation accuracy", format=".2%")],
         )
     )
+
+
+def _epochs_axis(first: int, last: int) -> alt.X:
+    axis = alt.Axis(tickMinStep=1, tickCount=5, format="d") if last > 1 else alt.Axis(tickCount=3)
+    return alt.X("epoch:Q", title="epoch", scale=alt.Scale(domain=[first, max(last, first + 1)], nice=False), axis=axis)
 
 
 def confusion_matrix(labels: tuple[str, ...], counts: list[list[int]]) -> alt.LayerChart:

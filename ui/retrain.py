@@ -11,6 +11,7 @@ import streamlit as st
 from jobs import runs
 from jobs.config import ConfigError, RunConfig, field_of
 from models import shelf
+from models.datasets import DATASETS
 from models.errors import InklingError
 from ui import figures, sidebar
 
@@ -60,9 +61,8 @@ def _form(dataset: str, chosen: shelf.Card | None) -> None:
             ["scratch", "chosen"],
             default="scratch",
             required=True,
-            format_func=lambda each: "Scratch" if each == "scratch" else "The chosen network",
+            format_func={"scratch": "Scratch", "chosen": "Chosen network"}.get,
             key="retrain-start",
-            width="stretch",
             disabled=chosen is None,
         )
         from_chosen = start == "chosen" and chosen is not None
@@ -138,25 +138,25 @@ def _show_live(folder: Path) -> None:
     config = runs.read_config(folder)
     percent_done = round(status.progress * 100)
     left = "" if status.seconds_left is None else f" · {figures.duration(status.seconds_left)} left"
-    title = f"{shelf.TITLES['ensemble'] if config.members > 1 else shelf.TITLES[config.network]} on {config.dataset}"
-    st.progress(status.progress, text=f"{title}: {status.stage}, {percent_done} %{left}")
+    title = shelf.TITLES["ensemble"] if config.members > 1 else shelf.TITLES[config.network]
+    st.progress(status.progress, text=f"**{title}**, {DATASETS[config.dataset].noun}s  \n{status.stage} · {percent_done} %{left}")
     if status.started and status.started["is_sample"]:
         st.caption(f"With the bundled sample of {status.started['train_images']:,} images: the full data set was not found. Expect less accuracy.")
-    _show_curves(status)
+    _show_curves(status, config.epochs)
     if (folder / runs.CANCEL).exists():
         st.caption("Stopping…")
     elif st.button("Cancel", icon=":material/stop:", key="retrain-cancel", width="stretch"):
         runs.cancel(folder)
 
 
-def _show_curves(status: runs.Status) -> None:
+def _show_curves(status: runs.Status, total_epochs: int) -> None:
     if len(status.steps) < 2:
         return
     from ui import charts
 
-    st.altair_chart(charts.loss_curve(status.steps, status.epochs), key="retrain-loss", height=150)
+    st.altair_chart(charts.loss_curve(status.steps, status.epochs, total_epochs), key="retrain-loss", height=150)
     if max((event["epoch"] for event in status.epochs), default=0) > 1:
-        st.altair_chart(charts.accuracy_curve(status.epochs), key="retrain-accuracy", height=150)
+        st.altair_chart(charts.accuracy_curve(status.epochs, total_epochs), key="retrain-accuracy", height=150)
     elif status.epochs:
         st.caption(f"Validation accuracy after one epoch: {figures.percent(status.epochs[-1]['val_accuracy'])}")
 
@@ -185,7 +185,7 @@ def _show_new_network(status: runs.Status) -> None:
     rival = next((each for each in rivals if (each.facts["members"] > 1) == (card.facts["members"] > 1)), None) or next(iter(rivals), None)
     st.markdown(f"**{card.title}** is ready after {figures.duration(status.seconds)}.")
     st.html(figures.comparison(card, rival))
-    _show_curves(status)
+    _show_curves(status, card.facts["config"]["epochs"])
     if sidebar.chosen_card().name != name or sidebar.chosen_dataset() != dataset:
         st.button("Use it", type="primary", key="retrain-use", width="stretch", on_click=_use, args=(dataset, name))
     st.button("Delete it", key="retrain-delete", width="stretch", on_click=shelf.remove, args=(card,))

@@ -1,0 +1,1 @@
+"""Side-by-side measurements, each a script with its command in its first line; none holds a result."""

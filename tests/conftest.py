@@ -1,0 +1,5 @@
+"""Fixtures for all tests."""
+
+from tests.browser import browser, page_url
+
+__all__ = ["browser", "page_url"]

@@ -1,0 +1,114 @@
+"""Every page through Streamlit's AppTest, and the promise that the server never imports torch."""
+
+import io
+import subprocess
+import sys
+
+import pytest
+from PIL import Image, ImageDraw
+from streamlit.testing.v1 import AppTest
+
+from jobs.runs import ROOT
+
+
+@pytest.fixture(autouse=True)
+def no_runs(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
+    monkeypatch.setenv("INKLING_RUNS", str(tmp_path / "runs"))
+
+
+def run_app() -> AppTest:
+    return AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).run()
+
+
+def run_page(page) -> AppTest:
+    return AppTest.from_function(page, default_timeout=60).run()
+
+
+def upload_page() -> None:
+    from ui import upload
+
+    upload.page()
+
+
+def models_page() -> None:
+    from ui import models
+
+    models.page()
+
+
+def html_of(app: AppTest) -> str:
+    assert not app.exception
+    return "".join(str(each.proto.body) for each in app.get("html"))
+
+
+def digit_png() -> bytes:
+    image = Image.new("L", (120, 160), 245)
+    ImageDraw.Draw(image).line([(60, 25), (60, 135)], fill=20, width=14)
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def test_the_draw_page_asks_for_a_digit_and_predicts_nothing():
+    page = html_of(run_app())
+    assert "Draw a digit" in page
+    assert 'data-testid="answer"' not in page
+
+
+def test_choosing_clothing_changes_the_page_and_the_networks():
+    app = run_app()
+    app.button_group(key="sidebar-dataset").set_value("fashion-mnist").run()
+    assert "Draw a garment" in html_of(app)
+    assert app.selectbox(key="sidebar-network-fashion-mnist").value == "ensemble"
+
+
+def test_every_setting_of_the_retrain_form_lies_within_its_limits():
+    app = run_app()
+    keys = {each.key for kind in (app.selectbox, app.number_input, app.select_slider, app.button_group) for each in kind}
+    wanted = {"start", "architecture", "optimizer", "lr", "batch-size", "epochs", "augmentation"}
+    assert {f"retrain-{name}" for name in wanted} <= keys
+
+
+def test_the_upload_page_answers_good_files_and_explains_bad_ones():
+    app = run_page(upload_page)
+    assert "Pictures of one digit each" in html_of(app)
+    good, bad = ("one.png", digit_png(), "image/png"), ("essay.png", b"not a picture at all", "image/png")
+    app.file_uploader(key="upload-files").set_value([good, bad]).run()
+    page = html_of(app)
+    assert 'data-testid="answer"' in page
+    assert "essay.png" in page
+    assert "This is a text file, not a picture" in page
+    assert list(app.dataframe[0].value["file"]) == ["one.png", "essay.png"]
+
+
+def test_a_file_name_cannot_bring_markup_into_the_page():
+    app = run_page(upload_page)
+    app.file_uploader(key="upload-files").set_value([("<img src=x onerror=alert(1)>.png", b"text", "image/png")]).run()
+    assert "<img src=x" not in html_of(app)
+
+
+def test_the_samples_are_all_answered():
+    app = run_page(upload_page)
+    app.button_group(key="upload-source").set_value("samples").run()
+    assert html_of(app).count('data-testid="answer"') == 4
+
+
+def test_the_models_page_shows_every_card_of_the_shelf():
+    page = html_of(run_page(models_page))
+    for title in ("Fully connected", "LeNet-5", "Ensemble"):
+        assert title in page
+
+
+def test_no_page_imports_torch():
+    script = """
+import sys
+from streamlit.testing.v1 import AppTest
+app = AppTest.from_file("app.py", default_timeout=60).run()
+assert not app.exception, app.exception
+pages = "from ui import charts, draw, models, upload; upload.page(); models.page()"
+app = AppTest.from_string(pages, default_timeout=60).run()
+assert not app.exception, app.exception
+sys.exit(any(name.split(".")[0] in ("torch", "torchvision", "training") for name in sys.modules))
+"""
+    result = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert result.returncode == 0, result.stderr

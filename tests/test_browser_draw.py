@@ -1,0 +1,93 @@
+"""Drawing in headless Chromium: strokes in, answers out, ink kept."""
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from tests.browser import DIGITS, Visitor
+
+
+@pytest.mark.parametrize("digit", list(DIGITS))
+def test_a_drawn_digit_is_read(browser: Browser, page_url: str, digit: str):
+    visitor = Visitor(browser, page_url)
+    expect(visitor.page.get_by_test_id("empty")).to_contain_text("Draw a digit")
+    expect(visitor.page.get_by_test_id("answer")).to_have_count(0)
+    visitor.draw(DIGITS[digit])
+    expect(visitor.page.get_by_test_id("answer").locator(".ink-glyph")).to_have_text(digit)
+    expect(visitor.page.locator(".ink-bars .label")).to_have_count(10)
+    expect(visitor.page.get_by_test_id("trio").locator(".ink-card")).to_have_count(3)
+    assert visitor.complaints == []
+
+
+def test_a_small_digit_in_a_corner_is_read(browser: Browser, page_url: str):
+    visitor = Visitor(browser, page_url)
+    visitor.draw(DIGITS["7"], scale=0.35, move=(200, 190))
+    expect(visitor.page.get_by_test_id("answer").locator(".ink-glyph")).to_have_text("7")
+
+
+def test_undo_takes_back_the_last_stroke_and_clear_all_of_them(browser: Browser, page_url: str):
+    visitor = Visitor(browser, page_url)
+    first, second = DIGITS["4"]
+    visitor.draw([first])
+    expect(visitor.page.get_by_test_id("answer")).to_be_visible()
+    before = visitor.page.locator(".ink-seen img").get_attribute("src")
+    visitor.draw([second])
+    expect(visitor.page.locator(".ink-seen img")).not_to_have_attribute("src", before)
+    undo, clear = visitor.page.get_by_role("button", name="undo icon"), visitor.page.get_by_role("button", name="delete icon")
+    undo.click()
+    expect(visitor.page.locator(".ink-seen img")).to_have_attribute("src", before)
+    clear.click()
+    expect(visitor.page.get_by_test_id("empty")).to_be_visible()
+    expect(clear).to_be_disabled()
+    undo.click()
+    expect(visitor.page.locator(".ink-seen img")).to_have_attribute("src", before)
+    assert visitor.complaints == []
+
+
+def test_ink_is_kept_across_pages_and_can_be_drawn_on(browser: Browser, page_url: str):
+    visitor = Visitor(browser, page_url)
+    visitor.draw(DIGITS["4"][:1])
+    expect(visitor.page.get_by_test_id("answer")).to_be_visible()
+    before = visitor.page.locator(".ink-seen img").get_attribute("src")
+    visitor.open("Models")
+    expect(visitor.page.get_by_text("What it mixes up").first).to_be_visible()
+    visitor.open("Draw")
+    expect(visitor.page.locator(".ink-seen img")).to_have_attribute("src", before)
+    visitor.draw(DIGITS["4"][1:])
+    expect(visitor.page.get_by_test_id("answer").locator(".ink-glyph")).to_have_text("4")
+
+
+def test_a_finger_draws_as_a_mouse_does(browser: Browser, page_url: str):
+    context = browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    page = context.new_page()
+    page.goto(page_url)
+    canvas = page.locator("canvas.upper-canvas")
+    canvas.wait_for()
+    box = canvas.bounding_box()
+    session = context.new_cdp_session(page)
+    points = [{"x": box["x"] + 160, "y": box["y"] + y} for y in range(60, 260, 10)]
+    session.send("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": points[:1]})
+    for point in points[1:]:
+        session.send("Input.dispatchTouchEvent", {"type": "touchMove", "touchPoints": [point]})
+    session.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    expect(page.get_by_test_id("answer").locator(".ink-glyph")).to_have_text("1")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("name", ["", "upload", "models"])
+def test_nothing_is_cut_off_on_a_phone(browser: Browser, page_url: str, name: str, scheme: str):
+    visitor = Visitor(browser, f"{page_url}/{name}", width=390, height=844, scheme=scheme)
+    expect(visitor.page.locator("h1")).to_be_visible()
+    if name == "upload":
+        visitor.page.get_by_text("Samples", exact=True).click()
+        expect(visitor.page.get_by_test_id("answer").first).to_be_visible()
+    if name == "":
+        expect(visitor.page.get_by_test_id("empty")).to_be_visible()
+        visitor.draw(DIGITS["1"])
+        expect(visitor.page.get_by_test_id("trio")).to_be_visible()
+    sticking_out = visitor.page.evaluate(
+        """() => [...document.querySelectorAll('.stMainBlockContainer *')]
+            .filter(e => { const r = e.getBoundingClientRect(); return r.width && r.right > innerWidth + 1 && !e.closest('.stDataFrame, .stVegaLiteChart'); })
+            .map(e => e.className + ' ' + e.getBoundingClientRect().right)"""
+    )
+    assert sticking_out == []
+    assert visitor.complaints == []

@@ -1,0 +1,55 @@
+"""Uploads in headless Chromium: good and bad files together, overrides, the table."""
+
+import csv
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from playwright.sync_api import Browser, expect
+
+from jobs.runs import ROOT
+from tests.browser import Visitor
+
+SAMPLES = ROOT / "ui" / "samples" / "mnist"
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> list[Path]:
+    """Two pictures between three files that are none."""
+    good = sorted(SAMPLES.glob("*.png"))[:2]
+    text, cut, svg = tmp_path / "letter.png", tmp_path / "cut.jpg", tmp_path / "drawing.png"
+    text.write_text("Dear Sir or Madam")
+    Image.new("RGB", (300, 200), "teal").save(cut, "JPEG")
+    cut.write_bytes(cut.read_bytes()[:400])
+    svg.write_text('<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>')
+    return [good[0], text, cut, svg, good[1]]
+
+
+def test_bad_files_get_a_sentence_each_and_good_ones_an_answer(browser: Browser, page_url: str, files: list[Path], tmp_path: Path):
+    visitor = Visitor(browser, f"{page_url}/upload")
+    page = visitor.page
+    page.locator("input[type=file]").set_input_files(files)
+    expect(page.get_by_test_id("answer")).to_have_count(2)
+    expect(page.get_by_role("alert").filter(has_text="letter.png")).to_contain_text("text file")
+    expect(page.get_by_role("alert").filter(has_text="cut.jpg")).to_contain_text("damaged or cut off")
+    expect(page.get_by_role("alert").filter(has_text="drawing.png")).to_contain_text("SVG")
+    with page.expect_download() as download:
+        page.get_by_test_id("stDownloadButton").get_by_role("button").click()
+    target = tmp_path / "results.csv"
+    download.value.save_as(target)
+    rows = list(csv.DictReader(target.read_text().splitlines()))
+    assert [row["file"] for row in rows] == [file.name for file in files]
+    assert sum(bool(row["answer"]) for row in rows) == 2
+    assert visitor.complaints == []
+
+
+def test_inversion_can_be_overridden(browser: Browser, page_url: str):
+    visitor = Visitor(browser, f"{page_url}/upload")
+    page = visitor.page
+    page.locator("input[type=file]").set_input_files(sorted(SAMPLES.glob("*.png"))[:1])
+    seen = page.locator(".ink-seen img")
+    before = seen.get_attribute("src")
+    page.get_by_role("button", name="Adjust").click()
+    page.get_by_test_id("stPopoverBody").get_by_text("No", exact=True).click()
+    expect(seen).not_to_have_attribute("src", before)
+    assert visitor.complaints == []
