@@ -1,0 +1,216 @@
+"""python -m benchmarks.clients [--clients 40] [--rate 2] [--seconds 20] [--usual-seconds 8] [--json]
+
+Many people drawing at once: websocket clients that speak Streamlit's protocol, each sending a drawing at a fixed rate and
+waiting for the end of the rerun that answers it. Then the same load on benchmarks/usual_page.py.
+
+The drawings are recorded from Chromium, frame by frame, and sent again with the ids of each client's own session. Like
+a browser, a client also asks for the parts of a page that refresh themselves. A latency counts from the moment that its
+drawing was due, so that a server which falls behind cannot hide it by slowing its clients down.
+"""
+
+import asyncio
+import gc
+import time
+from dataclasses import dataclass, field
+
+from streamlit.proto.BackMsg_pb2 import BackMsg
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+
+from benchmarks.common import INKLING, USUAL, Server, chromium, draw_stroke, hardware, open_page, parser, show, summary
+
+STROKES_A_DRAWING = 3  # recorded: the drawing after one, two and three strokes, over and over
+ANSWER_TIMEOUT = 30.0  # seconds without an answer that count as an error
+# The element that holds a drawing's answer and a text in it, so that an empty rerun is not taken for one.
+ANSWERS = {INKLING["script"]: ("html", 'data-testid="answer"'), USUAL["script"]: ("heading", "Prediction")}
+
+
+def record_drawings(server: Server) -> list[BackMsg]:
+    """What Chromium sends after each of a few strokes."""
+    frames: list[bytes] = []
+    with chromium() as browser:
+        page = browser.new_page()
+        page.on("websocket", lambda socket: socket.on("framesent", lambda frame: frames.append(frame)))
+        open_page(page, server)
+        page.wait_for_timeout(1500)
+        reports = []
+        for number in range(STROKES_A_DRAWING):
+            frames.clear()
+            draw_stroke(page, number)
+            page.wait_for_timeout(1500)
+            sent = [BackMsg.FromString(frame) for frame in frames]
+            reports.append(next(each for each in sent if each.HasField("rerun_script") and not each.rerun_script.is_auto_rerun))
+    for report in reports:
+        del report.rerun_script.cached_message_hashes[:]  # a client here keeps nothing
+    return reports
+
+
+@dataclass
+class Tally:
+    """What all clients of one run saw."""
+
+    began: float = 0.0
+    ended: float = 0.0
+    latencies: list[float] = field(default_factory=list)  # ms
+    errors: list[str] = field(default_factory=list)
+
+
+class Client:
+    """One visitor with a session of their own."""
+
+    def __init__(self, socket: ClientConnection, script: str, drawings: list[BackMsg]) -> None:
+        self.socket, self.script, self.drawings = socket, script, drawings
+        self.canvas = self.fragment = ""
+        self.timers: dict[str, asyncio.Task] = {}
+        self.answered = asyncio.Event()
+        self.answer_seen = False
+        self.last = drawings[0]
+        self.exceptions = 0
+
+    async def open(self) -> None:
+        """Loads the page and learns its canvas."""
+        self.reader = asyncio.create_task(self._read())
+        first = BackMsg()
+        first.rerun_script.widget_states.SetInParent()
+        first.rerun_script.context_info.CopyFrom(self.drawings[0].rerun_script.context_info)
+        self.answer_seen = True  # the page itself is what is waited for
+        await self._ask(first)
+        if not self.canvas:
+            raise RuntimeError(f"{self.script} sent no canvas")
+
+    async def draw(self, number: int) -> None:
+        """Sends one drawing and returns when the rerun that answers it has ended."""
+        message = BackMsg.FromString(self.drawings[number % len(self.drawings)].SerializeToString())
+        message.rerun_script.fragment_id = self.fragment
+        for widget in message.rerun_script.widget_states.widgets:
+            if widget.HasField("json_value"):
+                widget.id = self.canvas
+        self.last, self.answer_seen = message, False
+        await self._ask(message)
+
+    async def close(self) -> None:
+        """Leaves."""
+        for task in (self.reader, *self.timers.values()):
+            task.cancel()
+        await self.socket.close()
+
+    async def _ask(self, message: BackMsg) -> None:
+        self.answered.clear()
+        await self.socket.send(message.SerializeToString())
+        async with asyncio.timeout(ANSWER_TIMEOUT):
+            await self.answered.wait()
+
+    async def _read(self) -> None:
+        async for frame in self.socket:
+            message = ForwardMsg.FromString(frame)
+            kind = message.WhichOneof("type")
+            if kind == "delta":
+                self._read_delta(message)
+            elif kind == "auto_rerun":
+                self._start_timer(message.auto_rerun.fragment_id, message.auto_rerun.interval)
+            elif kind == "script_finished" and self.answer_seen:
+                self.answered.set()
+
+    def _read_delta(self, message: ForwardMsg) -> None:
+        if message.delta.WhichOneof("type") != "new_element":
+            return
+        element = message.delta.new_element
+        kind = element.WhichOneof("type")
+        expected, text = ANSWERS[self.script]
+        if kind == "bidi_component":
+            self.canvas, self.fragment = element.bidi_component.id, message.delta.fragment_id
+        elif kind == "exception":
+            self.exceptions += 1
+        elif kind == expected and text in element.html.body + element.heading.body:
+            self.answer_seen = True
+
+    def _start_timer(self, fragment: str, interval: float) -> None:
+        if fragment in self.timers:
+            self.timers[fragment].cancel()
+        self.timers[fragment] = asyncio.create_task(self._refresh(fragment, interval))
+
+    async def _refresh(self, fragment: str, interval: float) -> None:
+        while True:
+            await asyncio.sleep(interval)
+            message = BackMsg.FromString(self.last.SerializeToString())
+            message.rerun_script.fragment_id = fragment
+            message.rerun_script.is_auto_rerun = True
+            await self.socket.send(message.SerializeToString())
+
+
+async def load(server: Server, drawings: list[BackMsg], clients: int, rate: float, seconds: float) -> Tally:
+    """Opens all clients, one after the other, lets them draw and closes them."""
+    tally, opened = Tally(), []
+    url = f"ws://localhost:{server.port}/_stcore/stream"
+    try:
+        for _ in range(clients):
+            client = Client(await connect(url, subprotocols=["streamlit"], max_size=None), server.page["script"], drawings)
+            opened.append(client)
+            await client.open()
+        began = tally.began = time.perf_counter() + 0.2
+        await asyncio.gather(*(_draw_often(each, tally, began + k / clients / rate, 1 / rate, began + seconds) for k, each in enumerate(opened)))
+    finally:
+        for client in opened:
+            await client.close()
+    tally.errors.extend("exception on the page" for client in opened for _ in range(client.exceptions))
+    return tally
+
+
+async def _draw_often(client: Client, tally: Tally, due: float, period: float, end: float) -> None:
+    number = 0
+    while due < end and time.perf_counter() < end:  # what is still waiting at the end shows as due and not answered
+        await asyncio.sleep(due - time.perf_counter())
+        try:
+            await client.draw(number)
+        except (TimeoutError, ConnectionClosed) as error:
+            tally.errors.append(type(error).__name__)
+            return
+        tally.latencies.append((time.perf_counter() - due) * 1000)
+        tally.ended = time.perf_counter()
+        number += 1
+        due += period
+
+
+def measure(page: dict[str, str], clients: int, rate: float, seconds: float) -> dict[str, object]:
+    """One row of the table."""
+    with Server(page) as server:
+        drawings = record_drawings(server)
+        before = server.rss()
+        gc.collect()
+        gc.freeze()  # the clients' own collections would count as the server's latency
+        tally = asyncio.run(load(server, drawings, clients, rate, seconds))
+        after = server.rss()
+    figure = summary(tally.latencies)
+    return {
+        "due": clients * round(rate * seconds),
+        "n": figure["n"],
+        "answers/s": figure["n"] / max(tally.ended - tally.began, 1e-9),
+        **{f"{key} ms": figure[key] for key in ("median", "std", "p95", "p99")},
+        "errors": len(tally.errors),
+        "RSS before MB": before,
+        "after MB": after,
+    } | ({"kinds": ", ".join(sorted(set(tally.errors)))} if tally.errors else {})
+
+
+def main() -> None:
+    """Measures and prints."""
+    arguments = parser(__doc__)
+    arguments.add_argument("--clients", type=int, default=40, help="clients at once (default: 40)")
+    arguments.add_argument("--rate", type=float, default=2.0, help="drawings a second of each (default: 2)")
+    arguments.add_argument("--seconds", type=float, default=20.0, help="how long they draw (default: 20)")
+    arguments.add_argument("--usual-seconds", type=float, default=8.0, help="how long on the usual page (default: 8)")
+    options = arguments.parse_args()
+    rows = []
+    for name, page, seconds in (("Inkling", INKLING, options.seconds), ("usual", USUAL, options.usual_seconds)):
+        rows.append({"page": name, **measure(page, options.clients, options.rate, seconds)})
+    rows[-1]["usual/Inkling"] = rows[-1]["median ms"] / rows[0]["median ms"]
+    title = f"{options.clients} clients, {options.rate:g} drawings a second each, {options.seconds:g} s"
+    notes = []
+    if rows[-1]["n"] < rows[-1]["due"]:
+        notes.append("The usual page fell behind: its latencies grow for as long as the load lasts, so compare answers/s, not the ratio.")
+    show(title, rows, hardware("streamlit", "torch", "onnxruntime-gpu", "websockets"), options.json, notes)
+
+
+if __name__ == "__main__":
+    main()

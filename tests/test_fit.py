@@ -1,0 +1,126 @@
+"""Training runs: they learn, repeat exactly, resume exactly, and stop with a clear word."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+
+from jobs import events, runs
+from jobs.config import ConfigError
+from tests import tiny
+from training import checkpoint, fit
+from training.checkpoint import CheckpointError
+from training.fit import Cancelled, Diverged, member_path, predict_logits
+from training.networks import build
+from training.optimization import build_optimizer
+
+
+@pytest.fixture(autouse=True)
+def restore_threads():
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+def run(folder: Path, config, data) -> list[torch.nn.Module]:
+    folder, lock = runs.create(config, folder)
+    os.close(lock)
+    return fit.fit(config, folder, data)
+
+
+def weights(networks) -> list[torch.Tensor]:
+    return [tensor for network in networks for tensor in network.state_dict().values()]
+
+
+def same(first, second) -> bool:
+    return all(torch.equal(a, b) for a, b in zip(weights(first), weights(second), strict=True))
+
+
+def test_a_handful_of_images_is_learned(tmp_path):
+    data = tiny.dataset(tmp_path / "data")
+    (network,) = run(tmp_path / "run", tiny.config(epochs=6), data)
+    labels = torch.from_numpy(data.test.labels)
+    right = predict_logits(network, torch.tensor(data.test.pixels)).argmax(1) == labels
+    assert float(right.float().mean()) > 0.9
+    kinds = [event["kind"] for event in events.read(tmp_path / "run")]
+    assert kinds[0] == "started"
+    assert kinds.count("epoch") == 6
+
+
+@pytest.mark.parametrize("settings", [{}, {"network": "lenet5", "dropout": 0.3, "augmentation": "elastic", "epochs": 1}])
+def test_the_same_seed_gives_the_same_weights_and_another_one_others(tmp_path, settings):
+    data = tiny.dataset(tmp_path / "data")
+    first = run(tmp_path / "a", tiny.config(**settings), data)
+    assert same(first, run(tmp_path / "b", tiny.config(**settings), data))
+    assert not same(first, run(tmp_path / "c", tiny.config(**settings, seed=1), data))
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "nag", "sgd", "rmsprop", "adadelta"])
+def test_a_run_that_was_stopped_ends_with_the_weights_of_an_unbroken_one(tmp_path, monkeypatch, optimizer):
+    data = tiny.dataset(tmp_path / "data")
+    config = tiny.config(optimizer=optimizer, members=2, epochs=4, dropout=0.2, augmentation="shift", momentum=0.8)
+    unbroken = run(tmp_path / "unbroken", config, data)
+
+    real, calls = fit.loss_function, []
+
+    def stop_in_the_third_epoch_of_the_second_member(*arguments):
+        calls.append(1)
+        if len(calls) == 9 * (4 + 2) + 5:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return real(*arguments)
+
+    monkeypatch.setattr(fit, "loss_function", stop_in_the_third_epoch_of_the_second_member)
+    with pytest.raises(Cancelled):
+        run(tmp_path / "broken", config, data)
+    monkeypatch.setattr(fit, "loss_function", real)
+    assert same(unbroken, fit.fit(config, tmp_path / "broken", data))
+
+
+def test_a_loss_that_is_no_number_stops_the_run_and_names_the_lr(tmp_path):
+    data = tiny.dataset(tmp_path / "data")
+    with pytest.raises(Diverged, match=r"lr 10; try a lower one, such as 1"):
+        run(tmp_path / "run", tiny.config(optimizer="sgd", lr=10.0, momentum=0.99, hidden=(64, 64, 64), epochs=50), data)
+
+
+def test_asking_for_cuda_without_one_is_refused_with_the_fix(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ConfigError, match="--device auto"):
+        fit.choose_device(tiny.config(device="cuda"))
+
+
+def test_bfloat16_is_automatic_on_cuda_only():
+    cuda, cpu = torch.device("cuda"), torch.device("cpu")
+    assert fit.uses_bfloat16(tiny.config(), cuda)
+    assert not fit.uses_bfloat16(tiny.config(), cpu)
+    assert fit.uses_bfloat16(tiny.config(precision="bfloat16"), cpu)
+
+
+def test_a_checkpoint_is_replaced_whole_and_restores_the_random_state(tmp_path):
+    network = build(tiny.config())
+    optimizer = build_optimizer(tiny.config(), network.parameters())
+    path = member_path(tmp_path, 0)
+    torch.manual_seed(5)
+    checkpoint.save(path, network, optimizer, 3)
+    expected = torch.rand(3)
+    assert checkpoint.load(path, build(tiny.config()), optimizer) == 3
+    assert torch.equal(torch.rand(3), expected)
+    assert [each.name for each in tmp_path.iterdir()] == [path.name]
+
+
+def test_a_damaged_checkpoint_is_named(tmp_path):
+    path = member_path(tmp_path, 0)
+    network = build(tiny.config())
+    checkpoint.save(path, network, build_optimizer(tiny.config(), network.parameters()), 1)
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(CheckpointError, match=r"member-0\.safetensors is damaged"):
+        checkpoint.load(path, network)
+
+
+def test_a_checkpoint_of_another_network_is_refused(tmp_path):
+    path = member_path(tmp_path, 0)
+    network = build(tiny.config())
+    checkpoint.save(path, network, build_optimizer(tiny.config(), network.parameters()), 1)
+    with pytest.raises(CheckpointError, match=r"does not fit its config\.json"):
+        checkpoint.load(path, build(tiny.config(hidden=(17,))))

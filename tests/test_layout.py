@@ -1,0 +1,85 @@
+"""Who may import whom, how long a file may be, and that the repository knows nothing of the machine it was made on."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from jobs.runs import ROOT
+
+PACKAGES = sorted(path.parent.name for path in ROOT.glob("*/__init__.py"))
+PAGE = {"streamlit", "altair", "numpy", "PIL", "streamlit_drawable_canvas"}, {"inference", "jobs", "models", "ui"}
+ALLOWED = {  # package: third-party, own
+    "app.py": PAGE,
+    "ui": PAGE,
+    "training": (
+        {"torch", "torchvision", "onnx", "onnxruntime", "onnxscript", "numpy", "safetensors", "tqdm", "PIL"},
+        {"training", "inference", "jobs", "models"},
+    ),
+    "inference": ({"onnxruntime", "numpy", "PIL"}, {"inference", "models"}),
+    "jobs": (set(), {"jobs", "models"}),
+    "models": (set(), {"models"}),
+}
+EXCEPTIONS = {"ui/serving.py": {"pandas"}}  # imported there once, to warm it up before the first chart
+PRIVATE = ["/wo" + "rk/", "/tm" + "p/w/"]  # in two parts, so that this file passes
+
+
+def sources(package: str) -> list[Path]:
+    return [ROOT / package] if package.endswith(".py") else sorted((ROOT / package).rglob("*.py"))
+
+
+def imports(source: str, package: str) -> set[str]:
+    """The top-level names that a source imports, wherever in it the import stands."""
+    names = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names.add(package if node.level else node.module.split(".")[0])
+    return names
+
+
+def tracked() -> list[Path]:
+    command = ["git", "-c", f"safe.directory={ROOT}", "ls-files", "-z"]
+    names = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.split("\0")
+    return [ROOT / name for name in names if name and (ROOT / name).is_file()]
+
+
+@pytest.mark.parametrize("package", ALLOWED)
+def test_a_package_imports_only_what_the_table_grants(package):
+    third_party, own = ALLOWED[package]
+    files = sources(package)
+    assert files
+    for path in files:
+        place = path.relative_to(ROOT).as_posix()
+        granted = third_party | own | EXCEPTIONS.get(place, set()) | sys.stdlib_module_names
+        assert imports(path.read_text(), package) <= granted, place
+
+
+def test_an_import_is_found_wherever_it_stands():
+    source = "import os.path as p, torch.nn\ndef f():\n    from ui.style import x\n    from . import y\n"
+    assert imports(source, "jobs") == {"os", "torch", "ui", "jobs"}
+
+
+def test_every_package_is_in_the_table():
+    assert set(PACKAGES) - {"tests", "benchmarks"} == set(ALLOWED) - {"app.py"}
+
+
+@pytest.mark.parametrize("package", ["app.py", *PACKAGES])
+def test_no_source_is_longer_than_400_lines(package):
+    assert {path.name: lines for path in sources(package) if (lines := len(path.read_text().splitlines())) > 400} == {}
+
+
+@pytest.mark.parametrize("private", PRIVATE)
+def test_no_tracked_file_names_a_folder_of_the_machine_it_was_made_on(private):
+    files = tracked()
+    assert ROOT / "app.py" in files
+    assert [path for path in files if private.encode() in path.read_bytes()] == []
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_the_readme_names_every_package_in_its_tree(package):
+    tree = (ROOT / "README.md").read_text().partition("\napp.py ")[2].partition("```")[0]
+    assert f"\n{package}/ " in tree

@@ -1,0 +1,113 @@
+"""Architectures, the served graph, augmentation, losses, optimizers and schedules."""
+
+import pytest
+import torch
+from torch import nn
+
+from jobs.config import RunConfig, field_of
+from tests import tiny
+from training.augmentation import AUGMENTATIONS
+from training.networks import ACTIVATIONS, POOLING, Served, build, count_parameters
+from training.optimization import build_optimizer, loss_function, lr_at
+
+IMAGES = torch.rand(6, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("hidden", [(), (7,), (100, 50), (8, 8, 8, 8)])
+def test_a_fully_connected_network_has_any_widths(hidden):
+    network = build(tiny.config(hidden=hidden))
+    assert network(IMAGES).shape == (6, 10)
+    widths = (784, *hidden, 10)
+    assert count_parameters(network) == sum(i * o + o for i, o in zip(widths, widths[1:], strict=False))
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("pooling", POOLING)
+@pytest.mark.parametrize("batch_norm", [False, True])
+def test_lenet5_keeps_its_five_layers(activation, pooling, batch_norm):
+    network = build(RunConfig(network="lenet5", activation=activation, pooling=pooling, batch_norm=batch_norm, dropout=0.2))
+    assert network(IMAGES).shape == (6, 10)
+    convolutions = [layer for layer in network.modules() if isinstance(layer, nn.Conv2d)]
+    linear = [layer for layer in network.modules() if isinstance(layer, nn.Linear)]
+    assert [layer.kernel_size for layer in convolutions] == [(5, 5)] * 3
+    assert len(linear) == 2
+
+
+def test_the_classic_lenet5_has_61706_parameters_and_the_wide_one_stays_under_half_a_million():
+    assert count_parameters(build(RunConfig(network="lenet5"))) == 61_706
+    assert count_parameters(build(RunConfig(network="lenet5", channels=(32, 64, 256), batch_norm=True))) < 500_000
+
+
+def test_the_residual_cnn_answers():
+    assert build(RunConfig(network="cnn", channels=(4, 8, 8, 16)))(IMAGES).shape == (6, 10)
+
+
+def test_normalisation_travels_with_the_network():
+    mnist, fashion = (build(tiny.config(dataset=name)).state_dict() for name in ("mnist", "fashion-mnist"))
+    assert float(mnist["0.mean"]) == pytest.approx(0.1307)
+    assert float(fashion["0.mean"]) == pytest.approx(0.2860)
+
+
+def test_an_ensemble_averages_probabilities_of_all_members_and_mirror_images():
+    members = [build(tiny.config()).eval() for _ in range(3)]
+    pixels = (IMAGES * 255).to(torch.uint8)
+    views = [pixels.float() / 255, pixels.flip(3).float() / 255]
+    expected = torch.stack([torch.softmax(member(view), 1) for member in members for view in views]).mean(0)
+    probabilities, logits = Served(members, mirrored=True).eval()(pixels)
+    assert torch.allclose(probabilities, expected, atol=1e-6)
+    assert torch.allclose(torch.softmax(logits, 1), probabilities)
+
+
+@pytest.mark.parametrize("name", AUGMENTATIONS)
+def test_augmentation_keeps_shape_and_range_and_follows_the_seed(name):
+    torch.manual_seed(3)
+    first = AUGMENTATIONS[name](IMAGES)
+    torch.manual_seed(3)
+    again = AUGMENTATIONS[name](IMAGES)
+    assert first.shape == IMAGES.shape
+    assert torch.equal(first, again)
+    assert -1e-5 <= float(first.min())
+    assert float(first.max()) <= 1 + 1e-5
+    assert torch.equal(first, IMAGES) == (name == "none")
+
+
+def test_a_shift_moves_every_image_whole_and_differently():
+    dot = torch.zeros(64, 1, 28, 28)
+    dot[:, 0, 14, 14] = 1
+    moved = AUGMENTATIONS["shift"](dot)
+    places = moved.flatten(1).argmax(1)
+    assert torch.equal(moved.sum((1, 2, 3)), torch.ones(64))
+    assert len(set(places.tolist())) > 10
+    assert int((places // 28 - 14).abs().max()) <= 2
+
+
+@pytest.mark.parametrize("optimizer", field_of("optimizer").metadata["choices"])
+@pytest.mark.parametrize("loss", field_of("loss").metadata["choices"])
+def test_every_optimizer_lowers_every_loss(optimizer, loss):
+    torch.manual_seed(1)
+    network, labels = nn.Sequential(nn.Flatten(), nn.Linear(784, 10)), torch.arange(6)
+    config = tiny.config(optimizer=optimizer, loss=loss, lr={"adadelta": 0.5, "rmsprop": 0.001}.get(optimizer, 0.01))
+    steps = build_optimizer(config, network.parameters())
+    before = float(loss_function(config, network(IMAGES), labels).detach())
+    for _ in range(15):
+        steps.zero_grad()
+        loss_function(config, network(IMAGES), labels).backward()
+        steps.step()
+    assert float(loss_function(config, network(IMAGES), labels).detach()) < 0.9 * before
+
+
+def test_schedules_start_peak_and_end_where_they_should():
+    def rates(**settings):
+        return [lr_at(tiny.config(lr=1.0, **settings), step, 100) for step in range(100)]
+
+    assert set(rates(schedule="constant")) == {1.0}
+    stairs = rates(schedule="step", step_every=40, step_gamma=0.5)
+    assert (stairs[39], stairs[40], stairs[99]) == (1.0, 0.5, 0.25)
+    cosine = rates(schedule="cosine")
+    assert cosine[0] == 1.0
+    assert cosine[99] < 0.001
+    cycle = rates(schedule="one_cycle")
+    assert cycle.index(max(cycle)) in (19, 20)
+    assert max(cycle) == 1.0
+    assert cycle[0] == pytest.approx(0.05)
+    assert cycle[99] < 0.001

@@ -1,0 +1,62 @@
+"""Every network that ships is whole, honours the contract, and is as accurate as its card says."""
+
+import json
+
+import numpy as np
+import onnxruntime
+import pytest
+
+from inference.classify import Classifier
+from models import shelf
+from models.datasets import DATASETS
+from training.data import sample
+from training.export import measure
+
+FLOORS = {
+    ("mnist", "fc"): 0.985,
+    ("mnist", "lenet5"): 0.992,
+    ("mnist", "ensemble"): 0.9965,
+    ("fashion-mnist", "fc"): 0.905,
+    ("fashion-mnist", "lenet5"): 0.922,
+    ("fashion-mnist", "ensemble"): 0.943,
+}
+
+
+@pytest.fixture(params=list(FLOORS), ids="/".join)
+def card(request) -> shelf.Card:
+    return shelf.load_card(*request.param)
+
+
+def test_it_is_as_good_as_the_project_promises(card):
+    assert card.facts["test"]["n"] == 10_000
+    assert card.facts["data"]["origin"] == "full data set"
+    assert card.test_accuracy >= FLOORS[card.dataset, card.name]
+
+
+def test_its_graph_honours_the_contract(card):
+    session = onnxruntime.InferenceSession(card.read_graph(), providers=["CPUExecutionProvider"])
+    (pixels,) = session.get_inputs()
+    assert (pixels.name, pixels.type, pixels.shape[1:]) == ("pixels", "tensor(uint8)", [1, 28, 28])
+    assert [each.name for each in session.get_outputs()] == ["probabilities", "logits"]
+    facts = session.get_modelmeta().custom_metadata_map
+    assert facts["dataset"] == card.dataset
+    assert tuple(json.loads(facts["labels"])) == card.labels == DATASETS[card.dataset].labels
+
+
+def test_its_accuracy_on_the_bundled_sample_is_what_the_card_says(card):
+    bundled = sample(card.dataset)
+    right = []
+    for part in (bundled.train, bundled.validation, bundled.test):
+        right.append(measure(Classifier(card, threads=0), part).argmax(1) == part.labels)
+    right = np.concatenate(right)
+    assert len(right) == card.facts["sample"]["n"]
+    assert right.mean() == pytest.approx(card.facts["sample"]["accuracy"], abs=2 / len(right))  # two pictures: other CPUs round otherwise
+
+
+def test_an_lenet5_is_one():
+    for dataset in DATASETS:
+        card = shelf.load_card(dataset, "lenet5")
+        assert card.facts["architecture"] == "lenet5"
+        assert card.facts["members"] == 1
+        assert card.parameters < 500_000
+        assert shelf.load_card(dataset, "fc").facts["architecture"] == "fc"

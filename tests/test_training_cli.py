@@ -1,0 +1,96 @@
+"""python -m training, as a user types it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from jobs import events, runs
+from jobs.runs import ROOT
+from training.__main__ import main
+
+
+@pytest.fixture(autouse=True)
+def places(tmp_path, monkeypatch) -> Path:
+    for name, value in {"INKLING_MODELS": tmp_path / "models", "INKLING_RUNS": tmp_path / "runs", "INKLING_DATA": "sample"}.items():
+        monkeypatch.setenv(name, str(value))
+    return tmp_path
+
+
+@pytest.mark.parametrize("command", [[], ["fit"], ["evaluate"], ["export"], ["recipes"], ["data"]])
+def test_help_tells_what_a_command_does(command, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main([*command, "--help"])
+    assert ended.value.code == 0
+    assert "usage: python -m training" in capsys.readouterr().out
+
+
+def test_a_network_is_trained_published_evaluated_and_exported_again(places, capsys):
+    run = places / "run"
+    arguments = ["--recipe", "quick", "--threads", "1", "--network", "fc", "--hidden", "32", "--lr", "0.01", "--publish", "mine", "--out", str(run)]
+    assert main(["fit", *arguments]) == 0
+    said = capsys.readouterr().out
+    assert "bundled sample" in said
+    assert "published mnist/mine" in said
+    assert [event["kind"] for event in events.read(run)][-2:] == ["exported", "done"]
+    assert runs.status(run).state == "done"
+    assert main(["evaluate", "mnist/mine", "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["n"] == 500
+    assert facts["accuracy"] > 0.7
+    assert main(["export", str(run), "--name", "again"]) == 0
+    assert (places / "models" / "mnist" / "again.json").is_file()
+    assert main(["fit", "--resume", str(run)]) == 0
+    assert "nothing to resume" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["fit", "--recipe", "nonsense"], "there is no recipe 'nonsense'; there are quick"),
+        (["fit", "--lr", "99"], "lr is 99.0; it must be a number from 1e-06 to 10"),
+        (["fit", "--data", "/nowhere"], "does not hold MNIST"),
+        (["fit", "--resume", "/nowhere"], "is not a run folder"),
+        (["fit", "--start-from", "ghost"], "there is no network 'ghost'"),
+        (["evaluate", "mnist/ghost"], "there is no network 'ghost'"),
+        (["evaluate", "mnist/../../etc"], "is not a network's name"),
+        (["export", "/nowhere", "--name", "x"], "config.json cannot be read"),
+    ],
+)
+def test_a_mistake_gets_one_sentence(arguments, sentence, capsys):
+    assert main(arguments) == 1
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert sentence in error
+
+
+def test_recipes_and_data_are_listed(capsys):
+    assert main(["recipes"]) == 0
+    assert "fashion-mnist-ensemble" in capsys.readouterr().out
+    assert main(["data"]) == 0
+    assert "mnist: 4050 training, 450 validation, 500 test images" in capsys.readouterr().out
+
+
+def test_a_killed_run_can_be_resumed_from_the_command_line(places):
+    run = places / "run"
+    command = [sys.executable, "-m", "training", "fit", "--network", "fc", "--hidden", "16", "--epochs", "400", "--threads", "1", "--out", str(run)]
+    child = subprocess.Popen(command, cwd=ROOT, env=os.environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    give_up = time.monotonic() + 90
+    while not any(event["kind"] == "epoch" for event in events.read(run)):
+        assert child.poll() is None
+        assert time.monotonic() < give_up
+        time.sleep(0.05)
+    assert runs.status(run).state == "running"
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    assert runs.status(run).state == "crashed"
+    settings = json.loads((run / "config.json").read_text())
+    done = max(event["epoch"] for event in events.read(run) if event["kind"] == "epoch")
+    (run / "config.json").write_text(json.dumps(settings | {"epochs": done + 1}))
+    assert main(["fit", "--resume", str(run)]) == 0
+    assert runs.status(run).state == "done"
+    assert runs.status(run).epochs[-1]["epoch"] == done + 1
