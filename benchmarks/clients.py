@@ -149,7 +149,9 @@ async def load(server: Server, drawings: list[BackMsg], clients: int, rate: floa
             opened.append(client)
             await client.open()
         began = tally.began = time.perf_counter() + 0.2
-        await asyncio.gather(*(_draw_often(each, tally, began + k / clients / rate, 1 / rate, began + seconds) for k, each in enumerate(opened)))
+        await asyncio.gather(
+            *(_draw_often(each, tally, began + k / clients / rate, 1 / rate, began + seconds) for k, each in enumerate(opened))
+        )
     finally:
         for client in opened:
             await client.close()

@@ -43,7 +43,14 @@ def main() -> None:
     for span in ("listening", "interactive"):
         for name, measured in starts.items():
             figure = summary([each[span] for each in measured])
-            rows.append({"span": f"start to {span}", "page": name, "n": figure["n"], **{f"{key} s": figure[key] for key in ("median", "std", "p95")}})
+            rows.append(
+                {
+                    "span": f"start to {span}",
+                    "page": name,
+                    "n": figure["n"],
+                    **{f"{key} s": figure[key] for key in ("median", "std", "p95")},
+                }
+            )
             rows[-1]["first start s"] = first[name][span]
             rows[-1]["RSS MB"] = summary([each["rss"] for each in measured])["median"] if span == "interactive" else ""
         rows[-1]["usual/Inkling"] = rows[-1]["median s"] / rows[-2]["median s"]

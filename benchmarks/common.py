@@ -34,8 +34,18 @@ CHROMIUM_FLAGS = (
 )
 
 # The two pages under test, and where each shows that it is ready, its answer, and its Clear button.
-INKLING = {"script": "app.py", "ready": "[data-testid=empty]", "answer": "[data-testid=answer], [data-testid=bars]", "clear": ".st-key-draw-clear button"}
-USUAL = {"script": "benchmarks/usual_page.py", "ready": "[data-testid=stAlert]", "answer": "[data-testid=stHeading]", "clear": ".st-key-clear button"}
+INKLING = {
+    "script": "app.py",
+    "ready": "[data-testid=empty]",
+    "answer": "[data-testid=answer], [data-testid=bars]",
+    "clear": ".st-key-draw-clear button",
+}
+USUAL = {
+    "script": "benchmarks/usual_page.py",
+    "ready": "[data-testid=stAlert]",
+    "answer": "[data-testid=stHeading]",
+    "clear": ".st-key-clear button",
+}
 
 # Strokes as corners in fractions of the canvas: a one, a seven, a zero, an L, a two. They are answered differently.
 STROKES = (
@@ -188,7 +198,12 @@ def show(title: str, rows: list[dict[str, Any]], machine: str, as_json: bool, no
     widths = [max(len(row[column]) for row in cells) for column in range(len(names))]
     print(f"\n{title}\n{machine}")
     for row in cells:
-        print("  ".join(cell.ljust(width) if column == 0 else cell.rjust(width) for column, (cell, width) in enumerate(zip(row, widths, strict=True))))
+        print(
+            "  ".join(
+                cell.ljust(width) if column == 0 else cell.rjust(width)
+                for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+            )
+        )
     for note in notes:
         print(note)
 

@@ -100,7 +100,12 @@ def compare(dataset: data.Dataset, batch_size: int, times: int) -> list[dict[str
     rows = []
     for name, pairs in measured.items():
         seconds, accuracy = (summary(values) for values in zip(*pairs, strict=True))
-        figures = {"median s": seconds["median"], "std s": seconds["std"], "val accuracy": f"{accuracy['median']:.2%}", "its std": f"{accuracy['std']:.2%}"}
+        figures = {
+            "median s": seconds["median"],
+            "std s": seconds["std"],
+            "val accuracy": f"{accuracy['median']:.2%}",
+            "its std": f"{accuracy['std']:.2%}",
+        }
         rows.append({"batch size": batch_size, "loop": name, "n": seconds["n"], **figures})
     rows[-1]["textbook/Inkling"] = rows[1]["median s"] / rows[0]["median s"]
     return rows
@@ -129,7 +134,9 @@ def time_quick_retrain(dataset: str) -> tuple[float, str]:
 def main() -> None:
     """Measures and prints."""
     arguments = parser(__doc__)
-    arguments.add_argument("--batch-sizes", type=int, nargs="+", default=[40, 128, 400], metavar="N", help="batch sizes (default: 40 128 400)")
+    arguments.add_argument(
+        "--batch-sizes", type=int, nargs="+", default=[40, 128, 400], metavar="N", help="batch sizes (default: 40 128 400)"
+    )
     arguments.add_argument("--times", type=int, default=3, help="epochs of each (default: 3)")
     arguments.add_argument("--dataset", choices=list(DATASETS), default="mnist", help="data set (default: mnist)")
     arguments.add_argument("--threads", type=int, default=os.cpu_count(), help="CPU threads of both loops (default: all cores)")
@@ -146,7 +153,9 @@ def main() -> None:
         f"a quick retrain, click to published network: n {figure['n']}, median {figure['median']:.1f} s, std {figure['std']:.1f} s; target {TARGET} s: {verdict}",
         *(f"  {seconds:.1f} s: {parts}" for seconds, parts in retrains),
     ]
-    title = f"one epoch of LeNet-5 on {len(dataset.train)} images of {options.dataset} ({dataset.origin}), {device_name(choose_device(config))}"
+    title = (
+        f"one epoch of LeNet-5 on {len(dataset.train)} images of {options.dataset} ({dataset.origin}), {device_name(choose_device(config))}"
+    )
     show(title, rows, hardware("torch", "torchvision"), options.json, notes)
 
 

@@ -60,7 +60,9 @@ def main() -> None:
     arguments.add_argument("--runs", type=int, default=300, help="counted runs of each network (default: 300)")
     options = arguments.parse_args()
     torch.set_num_threads(1)
-    rows = [compare(card, sample(dataset).validation.pixels[:64], options.runs) for dataset in DATASETS for card in shelf.list_cards(dataset)]
+    rows = [
+        compare(card, sample(dataset).validation.pixels[:64], options.runs) for dataset in DATASETS for card in shelf.list_cards(dataset)
+    ]
     show("one picture, one thread", rows, hardware("onnxruntime-gpu", "torch"), options.json)
 
 

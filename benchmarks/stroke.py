@@ -96,7 +96,14 @@ def main() -> None:
         figures = {name: summary([each[span] for each in measured]) for name, measured in times.items()}
         ratio = figures["usual"]["median"] / figures["Inkling"]["median"]
         for name, figure in figures.items():
-            rows.append({"span": f"{span} to answer", "page": name, "n": figure["n"], **{f"{key} ms": figure[key] for key in ("median", "std", "p95")}})
+            rows.append(
+                {
+                    "span": f"{span} to answer",
+                    "page": name,
+                    "n": figure["n"],
+                    **{f"{key} ms": figure[key] for key in ("median", "std", "p95")},
+                }
+            )
         rows[-1]["usual/Inkling"] = ratio
         if span == "report":
             verdict = "met" if figures["Inkling"]["median"] <= TARGET else "missed"

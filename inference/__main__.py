@@ -17,7 +17,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("images", nargs="+", metavar="IMAGE", help="image files; - is standard input")
     parser.add_argument("--dataset", choices=list(DATASETS), default="mnist", help="what the pictures show (default: mnist)")
     parser.add_argument("--model", default="ensemble", metavar="NAME", help="network on the shelf (default: ensemble)")
-    parser.add_argument("--invert", action=argparse.BooleanOptionalAction, default=None, help="dark on light; decided from each picture when left out")
+    parser.add_argument(
+        "--invert", action=argparse.BooleanOptionalAction, default=None, help="dark on light; decided from each picture when left out"
+    )
     parser.add_argument("--crop", action=argparse.BooleanOptionalAction, default=True, help="cut the background off")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
     options = parser.parse_args(arguments)

@@ -69,7 +69,9 @@ class Classifier:
         if probability < self.card.decline_below:
             second = self.card.labels[int(np.argsort(probabilities)[-2])]
             reason = f"Not sure: {label} or {second}?"
-        return Answer(label=None if reason else label, probability=probability, probabilities=probabilities, reason=reason, prepared=prepared)
+        return Answer(
+            label=None if reason else label, probability=probability, probabilities=probabilities, reason=reason, prepared=prepared
+        )
 
 
 def answer_image(classifier: Classifier, image: Image.Image, invert: bool | None = None, crop: bool = True) -> Answer:

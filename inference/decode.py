@@ -45,7 +45,9 @@ def decode(content: bytes) -> Image.Image:
     if not content:
         raise UnreadableImage("The file is empty; choose one that holds a picture.")
     if len(content) > MAX_BYTES:
-        raise UnreadableImage(f"The file has {len(content) / 2**20:.1f} MB, more than the {MAX_BYTES // 2**20} MB allowed; save it smaller.")
+        raise UnreadableImage(
+            f"The file has {len(content) / 2**20:.1f} MB, more than the {MAX_BYTES // 2**20} MB allowed; save it smaller."
+        )
     with _decoding, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow's warnings are about what is checked here
         try:
@@ -57,7 +59,9 @@ def decode(content: bytes) -> Image.Image:
         except UnreadableImage:
             raise
         except Image.DecompressionBombError:
-            raise UnreadableImage(f"The picture has more than the {MAX_PIXELS_OTHER // 10**6} megapixels allowed; save it smaller.") from None
+            raise UnreadableImage(
+                f"The picture has more than the {MAX_PIXELS_OTHER // 10**6} megapixels allowed; save it smaller."
+            ) from None
         # Decoders raise nearly anything on hostile bytes; whatever it is, this file is unreadable and the next one is not.
         except Exception as error:
             reason = str(error).split("\n")[0][:120] or type(error).__name__
@@ -120,7 +124,9 @@ def _what_it_is(content: bytes) -> str:
     fix = "choose a PNG, JPEG, WebP, GIF, BMP or TIFF picture."
     start = content[:256].lstrip(b"\xef\xbb\xbf \t\r\n")
     if content[4:8] == b"ftyp" and content[8:12] in (b"heic", b"heix", b"mif1", b"msf1", b"hevc"):
-        return "This is a HEIC photo, which Inkling does not read; save it as JPEG (on an iPhone: Settings, Camera, Formats, Most Compatible)."
+        return (
+            "This is a HEIC photo, which Inkling does not read; save it as JPEG (on an iPhone: Settings, Camera, Formats, Most Compatible)."
+        )
     for signature, what in _SIGNATURES:
         if start.startswith(signature):
             return f"This is {what}, not a picture of pixels; {fix}"

@@ -79,7 +79,9 @@ class RunConfig:
         if self.network == "lenet5" and len(self.channels) != 3:
             raise ConfigError(f"channels has {len(self.channels)} values; LeNet-5 has three convolutions: give three, such as 6 16 120")
         if self.network == "cnn" and len(self.channels) != 4:
-            raise ConfigError(f"channels has {len(self.channels)} values; the residual CNN has four stages: give four, such as 24 48 96 192")
+            raise ConfigError(
+                f"channels has {len(self.channels)} values; the residual CNN has four stages: give four, such as 24 48 96 192"
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """The settings as plain JSON types, in field order."""
@@ -148,5 +150,7 @@ def _checked_number(item: dataclasses.Field, value: Any) -> float:
     right_type = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
     if not right_type or not math.isfinite(value) or not limits["low"] <= value <= limits["high"]:
         kind = "a whole number" if whole else "a number"
-        raise ConfigError(f"{item.name} is {value!r}; it must be {kind} from {limits['low']:g} to {limits['high']:g} (default {item.default:g})")
+        raise ConfigError(
+            f"{item.name} is {value!r}; it must be {kind} from {limits['low']:g} to {limits['high']:g} (default {item.default:g})"
+        )
     return value if whole else float(value)

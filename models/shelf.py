@@ -60,7 +60,9 @@ class Card:
         try:
             graph = self.graph_path.read_bytes()
         except OSError as error:
-            raise ShelfError(f"{self.graph_path.name} cannot be read ({error.strerror}); publish {self.name} again or delete its card") from None
+            raise ShelfError(
+                f"{self.graph_path.name} cannot be read ({error.strerror}); publish {self.name} again or delete its card"
+            ) from None
         if hashlib.sha256(graph).hexdigest() != self.sha256:
             raise ShelfError(f"{self.graph_path.name} is not the file its card describes (sha256 differs); publish {self.name} again")
         return graph
@@ -76,7 +78,9 @@ def check_name(dataset: str, name: str) -> None:
     if dataset not in DATASETS:
         raise ShelfError(f"there is no data set {dataset!r}; there are {', '.join(DATASETS)}")
     if not NAME.fullmatch(name):
-        raise ShelfError(f"{name!r} is not a network's name: 1 to 64 of a-z, 0-9, dot, dash and underscore, starting with a letter or digit")
+        raise ShelfError(
+            f"{name!r} is not a network's name: 1 to 64 of a-z, 0-9, dot, dash and underscore, starting with a letter or digit"
+        )
 
 
 def load_card(dataset: str, name: str) -> Card:
@@ -129,7 +133,9 @@ def _list(dataset: str) -> tuple[list[Card], list[str]]:
         try:
             card = load_card(dataset, path.stem)
             if not card.graph_path.is_file():
-                raise ShelfError(f"the card {path.name} has no {card.graph_path.name} beside it; publish {card.name} again or delete the card")
+                raise ShelfError(
+                    f"the card {path.name} has no {card.graph_path.name} beside it; publish {card.name} again or delete the card"
+                )
             cards.append(card)
         except ShelfError as error:
             problems.append(str(error))

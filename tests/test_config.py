@@ -149,11 +149,14 @@ def test_settings_that_are_left_out_take_their_defaults():
 
 
 def test_an_unknown_setting_is_refused_with_those_that_exist():
-    with pytest.raises(ConfigError, match="there is no setting 'learning_rate'; the settings are .*batch_size.* lr,"):
+    with pytest.raises(ConfigError, match=r"there is no setting 'learning_rate'; the settings are .*batch_size.* lr,"):
         RunConfig.from_dict({"learning_rate": 0.1})
 
 
-@pytest.mark.parametrize(("text", "fault"), [("{", "is not JSON"), ("", "is not JSON"), ("[1]", "not a JSON object"), ("null", "not a JSON object")])
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [("{", "is not JSON"), ("", "is not JSON"), ("[1]", "not a JSON object"), ("null", "not a JSON object")],
+)
 def test_a_text_that_holds_no_settings_is_refused_with_the_fix(text, fault):
     with pytest.raises(ConfigError, match=f"{fault}.*write it again"):
         RunConfig.from_json(text)

@@ -68,7 +68,10 @@ def test_a_whole_event_without_its_line_end_is_kept_and_so_is_the_next(tmp_path)
     assert kinds(tmp_path) == ["started", "done"]
 
 
-@pytest.mark.parametrize("line", [b"[1, 2]", b"7", b"null", b'"kind time"', b'{"kind": "step"}', b'{"time": 1}', b"{}", b"", b"\xff\xfe", b"Traceback:"])
+@pytest.mark.parametrize(
+    "line",
+    [b"[1, 2]", b"7", b"null", b'"kind time"', b'{"kind": "step"}', b'{"time": 1}', b"{}", b"", b"\xff\xfe", b"Traceback:"],
+)
 def test_a_line_that_is_no_event_is_ignored(tmp_path, line):
     events.append(tmp_path, "started")
     write(tmp_path, line + b"\n")

@@ -1,5 +1,7 @@
 """Architectures, the served graph, augmentation, losses, optimizers and schedules."""
 
+import itertools
+
 import pytest
 import torch
 from torch import nn
@@ -18,7 +20,7 @@ def test_a_fully_connected_network_has_any_widths(hidden):
     network = build(tiny.config(hidden=hidden))
     assert network(IMAGES).shape == (6, 10)
     widths = (784, *hidden, 10)
-    assert count_parameters(network) == sum(i * o + o for i, o in zip(widths, widths[1:], strict=False))
+    assert count_parameters(network) == sum(i * o + o for i, o in itertools.pairwise(widths))
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
@@ -66,7 +68,7 @@ def test_augmentation_keeps_shape_and_range_and_follows_the_seed(name):
     again = AUGMENTATIONS[name](IMAGES)
     assert first.shape == IMAGES.shape
     assert torch.equal(first, again)
-    assert -1e-5 <= float(first.min())
+    assert float(first.min()) >= -1e-5
     assert float(first.max()) <= 1 + 1e-5
     assert torch.equal(first, IMAGES) == (name == "none")
 

@@ -32,7 +32,22 @@ def test_help_tells_what_a_command_does(command, capsys):
 
 def test_a_network_is_trained_published_evaluated_and_exported_again(places, capsys):
     run = places / "run"
-    arguments = ["--recipe", "quick", "--threads", "1", "--network", "fc", "--hidden", "32", "--lr", "0.01", "--publish", "mine", "--out", str(run)]
+    arguments = [
+        "--recipe",
+        "quick",
+        "--threads",
+        "1",
+        "--network",
+        "fc",
+        "--hidden",
+        "32",
+        "--lr",
+        "0.01",
+        "--publish",
+        "mine",
+        "--out",
+        str(run),
+    ]
     assert main(["fit", *arguments]) == 0
     said = capsys.readouterr().out
     assert "bundled sample" in said
@@ -77,7 +92,22 @@ def test_recipes_and_data_are_listed(capsys):
 
 def test_a_killed_run_can_be_resumed_from_the_command_line(places):
     run = places / "run"
-    command = [sys.executable, "-m", "training", "fit", "--network", "fc", "--hidden", "16", "--epochs", "400", "--threads", "1", "--out", str(run)]
+    command = [
+        sys.executable,
+        "-m",
+        "training",
+        "fit",
+        "--network",
+        "fc",
+        "--hidden",
+        "16",
+        "--epochs",
+        "400",
+        "--threads",
+        "1",
+        "--out",
+        str(run),
+    ]
     child = subprocess.Popen(command, cwd=ROOT, env=os.environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     give_up = time.monotonic() + 90
     while not any(event["kind"] == "epoch" for event in events.read(run)):

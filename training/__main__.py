@@ -34,7 +34,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m training", description="Trains, evaluates and exports Inkling's networks.")
     commands = parser.add_subparsers(required=True, metavar="fit|evaluate|export|recipes|data")
 
-    fit = commands.add_parser("fit", help="train a network", description="Trains the members of one configuration; settings given override the recipe's.")
+    fit = commands.add_parser(
+        "fit", help="train a network", description="Trains the members of one configuration; settings given override the recipe's."
+    )
     fit.add_argument("--recipe", metavar="NAME", help="start from a named configuration (python -m training recipes)")
     fit.add_argument("--resume", type=Path, metavar="RUN", help="continue a run that was stopped, to the same result")
     fit.add_argument("--run", type=Path, metavar="RUN", help=argparse.SUPPRESS)  # how the app starts a folder it has made
@@ -42,14 +44,22 @@ def _parser() -> argparse.ArgumentParser:
     _add_settings(fit)
     fit.set_defaults(command=_fit)
 
-    evaluate = commands.add_parser("evaluate", help="measure a published network", description="Measures a published network as served, on one part of its data set.")
+    evaluate = commands.add_parser(
+        "evaluate", help="measure a published network", description="Measures a published network as served, on one part of its data set."
+    )
     evaluate.add_argument("name", metavar="DATASET/NAME", help="for example mnist/lenet5")
     evaluate.add_argument("--part", choices=["validation", "test"], default="test", help="images to measure on (default: test)")
     evaluate.add_argument("--json", action="store_true", help="one JSON object")
     evaluate.set_defaults(command=_evaluate)
 
-    export = commands.add_parser("export", help="publish finished runs", description="Publishes finished runs as one ONNX graph with its card: the run best on validation, or all averaged.")
-    export.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="run folders; several are seeds of one network, or members with --average")
+    export = commands.add_parser(
+        "export",
+        help="publish finished runs",
+        description="Publishes finished runs as one ONNX graph with its card: the run best on validation, or all averaged.",
+    )
+    export.add_argument(
+        "runs", nargs="+", type=Path, metavar="RUN", help="run folders; several are seeds of one network, or members with --average"
+    )
     export.add_argument("--name", required=True, help="name on the shelf")
     export.add_argument("--average", action="store_true", help="one ensemble of all networks of the runs")
     export.set_defaults(command=_export)
@@ -57,11 +67,20 @@ def _parser() -> argparse.ArgumentParser:
     recipes = commands.add_parser("recipes", help="list the named configurations", description="Lists the named configurations.")
     recipes.set_defaults(command=_recipes)
 
-    data = commands.add_parser("data", help="find, download and check the data sets", description="Finds, downloads and checks the data sets and prints what it found.")
+    data = commands.add_parser(
+        "data",
+        help="find, download and check the data sets",
+        description="Finds, downloads and checks the data sets and prints what it found.",
+    )
     data.set_defaults(command=_data)
 
     for command in (fit, evaluate, export, data):
-        command.add_argument("--data", type=Path, metavar="DIR", help="folder with MNIST/raw and FashionMNIST/raw or the word sample (default: $INKLING_DATA, cache, download, sample)")
+        command.add_argument(
+            "--data",
+            type=Path,
+            metavar="DIR",
+            help="folder with MNIST/raw and FashionMNIST/raw or the word sample (default: $INKLING_DATA, cache, download, sample)",
+        )
     return parser
 
 
@@ -70,7 +89,11 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
     for item in dataclasses.fields(RunConfig):
         limits, flag = item.metadata, "--" + item.name.replace("_", "-")
         about = limits["help"].replace("%", "%%")
-        default = "" if item.default in ("", ()) else f" (default: {' '.join(map(str, item.default)) if isinstance(item.default, tuple) else item.default})"
+        default = (
+            ""
+            if item.default in ("", ())
+            else f" (default: {' '.join(map(str, item.default)) if isinstance(item.default, tuple) else item.default})"
+        )
         shared = {"dest": item.name, "default": None, "help": about + default}
         if "choices" in limits:
             parser.add_argument(flag, choices=limits["choices"], **shared)
@@ -105,7 +128,7 @@ def _fit(options: argparse.Namespace) -> int:
             raise ConfigError(f"{folder} is not a run folder: it has no config.json; give one that fit has made")
         with contextlib.ExitStack() as stack:
             if options.run:  # the app started this process with the run's lock already held
-                os.nice(NICENESS)
+                _give_way()
             else:
                 stack.enter_context(runs.held(folder))
             (folder / runs.CANCEL).unlink(missing_ok=True) if options.resume else None
@@ -116,6 +139,13 @@ def _fit(options: argparse.Namespace) -> int:
         return _train(folder, options.data)
     finally:
         os.close(lock)
+
+
+def _give_way() -> None:
+    """Leaves the page its share of the cores. Linux weighs niceness within a session only, unless the session has one too."""
+    os.nice(NICENESS)
+    with contextlib.suppress(OSError):  # kernels without autogroup have no such file
+        Path("/proc/self/autogroup").write_text(str(NICENESS))
 
 
 def _train(folder: Path, data_folder: Path | None) -> int:
@@ -130,7 +160,9 @@ def _train(folder: Path, data_folder: Path | None) -> int:
         config = runs.read_config(folder)
         source = data.find(config.dataset, data_folder)
         if source.is_sample:
-            print(f"Training on the bundled sample of {len(source.train)} images: expect a less accurate network than with the full data set.")
+            print(
+                f"Training on the bundled sample of {len(source.train)} images: expect a less accurate network than with the full data set."
+            )
         fit.fit(config, folder, source)
         if config.publish:
             card = export.publish([folder], config.publish, source, average=config.members > 1)
@@ -175,11 +207,20 @@ def _evaluate(options: argparse.Namespace) -> int:
     probabilities = export.measure(classifier, split)
     accuracy = float((probabilities.argmax(1) == split.labels).mean())
     error = export.calibration_error(probabilities, split.labels)
-    facts = {"id": options.name, "part": options.part, "n": len(split), "accuracy": accuracy, "calibration_error": error, "providers": classifier.providers}
+    facts = {
+        "id": options.name,
+        "part": options.part,
+        "n": len(split),
+        "accuracy": accuracy,
+        "calibration_error": error,
+        "providers": classifier.providers,
+    }
     if options.json:
         print(json.dumps(facts))
     else:
-        print(f"{options.name} on {len(split)} {options.part} images: accuracy {accuracy:.2%}, calibration error {error:.2%} ({classifier.providers[0]})")
+        print(
+            f"{options.name} on {len(split)} {options.part} images: accuracy {accuracy:.2%}, calibration error {error:.2%} ({classifier.providers[0]})"
+        )
     return 0
 
 

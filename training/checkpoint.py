@@ -34,7 +34,9 @@ def save(path: Path, network: nn.Module, optimizer: Optimizer, epochs_done: int)
     facts = {"epochs_done": epochs_done, "scalars": scalars}
     partial = path.with_suffix(".partial")
     # clone: safetensors refuses tensors that share memory, and channels_last ones that are not contiguous
-    save_file({name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}, partial, {"inkling": json.dumps(facts)})
+    save_file(
+        {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}, partial, {"inkling": json.dumps(facts)}
+    )
     with partial.open("rb") as file:
         os.fsync(file.fileno())
     partial.replace(path)

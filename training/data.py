@@ -193,4 +193,3 @@ def _fix(path: Path) -> str:
     if cache_folder() in path.parents:
         return f"delete the folder {path.parent} and start again: it is downloaded afresh"
     return "put an intact copy in its place, or give another folder with --data"
-

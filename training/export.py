@@ -28,7 +28,7 @@ from models.datasets import DATASETS
 from models.errors import InklingError
 from training import checkpoint
 from training.data import Dataset, Split, sample
-from training.fit import member_path, predict_logits
+from training.fit import member_path
 from training.networks import Served, build, count_parameters
 
 OPSET = 20
@@ -116,7 +116,9 @@ def write_graph(served: Served, dataset: str, path: Path) -> None:
     _strip(model)
     onnx.checker.check_model(model, full_check=True)
     if any(each.external_data for each in model.graph.initializer):
-        raise ExportError(f"the graph keeps weights outside {path.name}; this version of torch cannot be exported from, use another of requirements.txt")
+        raise ExportError(
+            f"the graph keeps weights outside {path.name}; this version of torch cannot be exported from, use another of requirements.txt"
+        )
     path.write_bytes(model.SerializeToString())
 
 
@@ -188,7 +190,8 @@ def _card(name: str, config: RunConfig, served: Served, data: Dataset, graph: Pa
         "temperature": round(float(served.temperature), 4),
         "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "config": config.to_dict(),
-        "versions": {each: version(each) for each in ("torch", "onnx", "onnxscript", "onnxruntime-gpu", "numpy")} | {"python": platform.python_version()},
+        "versions": {each: version(each) for each in ("torch", "onnx", "onnxscript", "onnxruntime-gpu", "numpy")}
+        | {"python": platform.python_version()},
         "data": {"origin": "bundled sample" if data.is_sample else "full data set", "train": len(data.train)},
     }
     classifier = Classifier(_provisional(card, graph), threads=0)
@@ -199,7 +202,9 @@ def _card(name: str, config: RunConfig, served: Served, data: Dataset, graph: Pa
     card["test"] = _figures(test, data.test.labels, card["decline_below"])
     card["test"]["confusion"] = _confusion(test.argmax(1), data.test.labels, len(card["labels"]))
     small = sample(config.dataset)  # ships with the code: anybody can measure this figure again
-    pixels, labels = (np.concatenate([getattr(part, field) for part in (small.train, small.validation, small.test)]) for field in ("pixels", "labels"))
+    pixels, labels = (
+        np.concatenate([getattr(part, field) for part in (small.train, small.validation, small.test)]) for field in ("pixels", "labels")
+    )
     everything = Split(pixels=pixels, labels=labels)
     card["sample"] = _figures(measure(classifier, everything), labels, card["decline_below"])
     card["latency_ms"] = _latency(Classifier(_provisional(card, graph)), data.validation.pixels[:1])
@@ -286,5 +291,6 @@ def _put_in_place(card: dict[str, Any], name: str, scratch: Path, target: Path) 
 
 def announce(folder: Path, card: shelf.Card) -> None:
     """Appends the exported event of a run."""
-    events.append(folder, "exported", name=card.name, dataset=card.dataset, val_accuracy=card.val_accuracy, test_accuracy=card.test_accuracy)
-
+    events.append(
+        folder, "exported", name=card.name, dataset=card.dataset, val_accuracy=card.val_accuracy, test_accuracy=card.test_accuracy
+    )

@@ -27,6 +27,7 @@ from training.optimization import build_optimizer, loss_function, lr_at
 from training.progress import Progress
 from training.published import start_weights
 
+
 class Cancelled(InklingError):
     """The run was asked to stop."""
 
@@ -79,9 +80,7 @@ def fit(config: RunConfig, folder: Path, data: Dataset) -> list[nn.Module]:
         parameters=count_parameters(build(config)),
     )
     with stopped_by_signal() as should_stop, Progress(folder, config, steps) as progress:
-        return [
-            Member(config, number, folder, device, should_stop, progress).train(train, validation) for number in range(config.members)
-        ]
+        return [Member(config, number, folder, device, should_stop, progress).train(train, validation) for number in range(config.members)]
 
 
 class Member:
@@ -142,7 +141,9 @@ class Member:
             total += loss
             if self.progress.is_due():  # the only synchronisation with the device inside an epoch
                 self._check_finite(float(loss), epoch, step)
-                self.progress.step(member=self.number, epoch=epoch, step=step + 1, loss=float(loss), lr=self.optimizer.param_groups[0]["lr"])
+                self.progress.step(
+                    member=self.number, epoch=epoch, step=step + 1, loss=float(loss), lr=self.optimizer.param_groups[0]["lr"]
+                )
         mean = float(total) / steps
         self._check_finite(mean, epoch, steps - 1)
         return mean
@@ -150,7 +151,9 @@ class Member:
     def _check_finite(self, loss: float, epoch: int, step: int) -> None:
         if not math.isfinite(loss):
             lr = self.config.lr
-            raise Diverged(f"the loss became {loss} in epoch {epoch + 1} by step {step + 1} with lr {lr:g}; try a lower one, such as {lr / 10:g}")
+            raise Diverged(
+                f"the loss became {loss} in epoch {epoch + 1} by step {step + 1} with lr {lr:g}; try a lower one, such as {lr / 10:g}"
+            )
 
     def _validate(self, pixels: Tensor, labels: Tensor) -> tuple[float, float]:
         """Mean cross entropy and accuracy."""
@@ -169,9 +172,7 @@ def to_device(split: Split, device: torch.device) -> tuple[Tensor, Tensor]:
 @torch.inference_mode()
 def predict_logits(network: nn.Module, pixels: Tensor, batch_size: int = 1000) -> Tensor:
     """Logits float32 [N, classes] of a network in evaluation mode."""
-    parts = [
-        network((chunk.float() / 255).contiguous(memory_format=torch.channels_last)).float() for chunk in pixels.split(batch_size)
-    ]
+    parts = [network((chunk.float() / 255).contiguous(memory_format=torch.channels_last)).float() for chunk in pixels.split(batch_size)]
     return torch.cat(parts)
 
 

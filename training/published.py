@@ -24,8 +24,7 @@ def start_weights(config: RunConfig, member: int) -> dict[str, Tensor]:
     for name in architecture(config.network):
         if published[name] != wanted[name]:
             raise ConfigError(
-                f"{name} is {wanted[name]} but {config.start_from} was trained with {published[name]}; "
-                "use its value, or start from scratch"
+                f"{name} is {wanted[name]} but {config.start_from} was trained with {published[name]}; use its value, or start from scratch"
             )
     graph = onnx.load_model_from_string(card.read_graph()).graph
     prefix = f"members.{member % card.facts['members']}."

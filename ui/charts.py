@@ -57,7 +57,9 @@ def confusion_matrix(labels: tuple[str, ...], counts: list[list[int]]) -> alt.La
     for true, row in zip(labels, counts, strict=True):
         mistakes = max(1, sum(row) - row[labels.index(true)])
         for told, count in zip(labels, row, strict=True):
-            values.append({"true": true, "told": told, "count": count, "share": 0.0 if true == told else count / mistakes, "right": true == told})
+            values.append(
+                {"true": true, "told": told, "count": count, "share": 0.0 if true == told else count / mistakes, "right": true == told}
+            )
     axis = alt.Axis(labelAngle=-40 if max(map(len, labels)) > 2 else 0, labelLimit=90, ticks=False, domain=False)
     base = alt.Chart(alt.Data(values=values)).encode(
         x=alt.X("told:N", sort=list(labels), title="told", axis=axis),

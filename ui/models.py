@@ -34,7 +34,9 @@ def _show_card(card: shelf.Card) -> None:
             f'<p class="ink-lead">of {facts["test"]["n"]:,} test images</p>{figures.pairs_table(_figures(card))}</div>'
         )
         with st.expander("What it mixes up", icon=":material/grid_on:"):
-            st.altair_chart(charts.confusion_matrix(card.labels, facts["test"]["confusion"]), key=f"models-confusion-{card.name}", height=300)
+            st.altair_chart(
+                charts.confusion_matrix(card.labels, facts["test"]["confusion"]), key=f"models-confusion-{card.name}", height=300
+            )
             st.caption("Test images, true class by row. Red: where a class's mistakes go.")
         with st.expander("How it was trained", icon=":material/receipt_long:"):
             st.html(figures.pairs_table(_training(card)))
@@ -48,7 +50,9 @@ def _show_card(card: shelf.Card) -> None:
             icon=":material/download:", key=f"models-download-{card.name}", on_click="ignore", width="stretch",
         )  # fmt: skip
         if not card.is_shipped:
-            st.button("Delete", icon=":material/delete:", key=f"models-delete-{card.name}", width="stretch", on_click=shelf.remove, args=(card,))
+            st.button(
+                "Delete", icon=":material/delete:", key=f"models-delete-{card.name}", width="stretch", on_click=shelf.remove, args=(card,)
+            )
 
 
 def _figures(card: shelf.Card) -> dict[str, str]:

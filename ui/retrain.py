@@ -82,16 +82,17 @@ def _form(dataset: str, chosen: shelf.Card | None) -> None:
                 key="retrain-architecture",
             )
         optimizer = st.selectbox("Optimizer", list(OPTIMIZERS), format_func=OPTIMIZERS.get, key="retrain-optimizer")
-        lr = st.select_slider("Learning rate", LRS, value=0.004, key="retrain-lr", help="The highest one: it warms up to it and falls to zero.")
+        lr = st.select_slider(
+            "Learning rate", LRS, value=0.004, key="retrain-lr", help="The highest one: it warms up to it and falls to zero."
+        )
         batch_size = st.select_slider("Batch size", BATCH_SIZES, value=128, key="retrain-batch-size")
-        epochs = st.number_input("Epochs", 1, int(field_of("epochs").metadata["high"]), value=1, key="retrain-epochs", help="Passes over the training images.")
+        epochs = st.number_input(
+            "Epochs", 1, int(field_of("epochs").metadata["high"]), value=1, key="retrain-epochs", help="Passes over the training images."
+        )
         augmentation = st.selectbox("Augmentation", list(AUGMENTATIONS), format_func=AUGMENTATIONS.get, key="retrain-augmentation")
     if st.button("Start training", type="primary", icon=":material/play_arrow:", key="retrain-go", width="stretch"):
         try:
-            if from_chosen:
-                settings = _layers_of(chosen)
-            else:
-                settings = ARCHITECTURES[architecture] | {"dataset": dataset}
+            settings = _layers_of(chosen) if from_chosen else ARCHITECTURES[architecture] | {"dataset": dataset}
             kind = architecture or chosen.facts["architecture"]
             config = RunConfig(
                 **settings,
@@ -141,7 +142,9 @@ def _show_live(folder: Path) -> None:
     title = shelf.TITLES["ensemble"] if config.members > 1 else shelf.TITLES[config.network]
     st.progress(status.progress, text=f"**{title}**, {DATASETS[config.dataset].noun}s  \n{status.stage} · {percent_done} %{left}")
     if status.started and status.started["is_sample"]:
-        st.caption(f"With the bundled sample of {status.started['train_images']:,} images: the full data set was not found. Expect less accuracy.")
+        st.caption(
+            f"With the bundled sample of {status.started['train_images']:,} images: the full data set was not found. Expect less accuracy."
+        )
     _show_curves(status, config.epochs)
     if (folder / runs.CANCEL).exists():
         st.caption("Stopping…")

@@ -33,7 +33,9 @@ def page() -> None:
     """Shows the page."""
     dataset, card = sidebar.chosen_dataset(), sidebar.chosen_card()
     noun = DATASETS[dataset].noun
-    st.html(figures.heading(f"Recognise {noun}s in pictures", f"Photos, scans or drawings of one {noun} each. They are answered and forgotten."))
+    st.html(
+        figures.heading(f"Recognise {noun}s in pictures", f"Photos, scans or drawings of one {noun} each. They are answered and forgotten.")
+    )
     if card is None:
         st.html(figures.error("No network on the shelf", f"There is no network for {dataset}; retrain one in the sidebar."))
         return
@@ -54,7 +56,11 @@ def _choose_pictures(dataset: str) -> list[Picture]:
         default="files",
         required=True,
         key="upload-source",
-        format_func={"files": ":material/upload_file: Files", "camera": ":material/photo_camera: Camera", "samples": ":material/collections: Samples"}.get,
+        format_func={
+            "files": ":material/upload_file: Files",
+            "camera": ":material/photo_camera: Camera",
+            "samples": ":material/collections: Samples",
+        }.get,
         label_visibility="collapsed",
     )
     if source == "samples":
@@ -68,7 +74,12 @@ def _choose_pictures(dataset: str) -> list[Picture]:
     )
     if not files:
         noun = DATASETS[dataset].noun
-        st.html(figures.empty(f"Pictures of one {noun} each", f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}, up to {MAX_BYTES // 2**20} MB. No picture at hand? Try the samples."))
+        st.html(
+            figures.empty(
+                f"Pictures of one {noun} each",
+                f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}, up to {MAX_BYTES // 2**20} MB. No picture at hand? Try the samples.",
+            )
+        )
     return [Picture(name=file.name, content=file.getvalue()) for file in files or []]
 
 
@@ -85,7 +96,9 @@ def _show_picture(index: int, picture: Picture, card: Card) -> dict[str, str]:
         with left:
             st.html(_original(picture.name, image_url, answer))
             with st.popover("Adjust", icon=":material/tune:", type="tertiary"):
-                st.segmented_control("Dark on light?", list(INVERT), default="auto", required=True, key=f"{key}-invert", format_func=str.capitalize)
+                st.segmented_control(
+                    "Dark on light?", list(INVERT), default="auto", required=True, key=f"{key}-invert", format_func=str.capitalize
+                )
                 st.toggle("Cut the background off", value=True, key=f"{key}-crop")
         with right:
             if answer.probabilities is None:
@@ -130,7 +143,15 @@ def _show_table(rows: list[dict[str, str]]) -> None:
     writer = csv.DictWriter(text, fieldnames=["file", "answer", "probability", "note"])
     writer.writeheader()
     writer.writerows({name: _harmless(value) for name, value in row.items()} for row in rows)
-    st.download_button("Download as CSV", text.getvalue(), "inkling-results.csv", "text/csv", icon=":material/download:", key="upload-csv", on_click="ignore")
+    st.download_button(
+        "Download as CSV",
+        text.getvalue(),
+        "inkling-results.csv",
+        "text/csv",
+        icon=":material/download:",
+        key="upload-csv",
+        on_click="ignore",
+    )
 
 
 def _harmless(value: str) -> str:
