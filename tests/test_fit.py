@@ -78,6 +78,16 @@ def test_a_run_that_was_stopped_ends_with_the_weights_of_an_unbroken_one(tmp_pat
     assert same(unbroken, fit.fit(config, tmp_path / "broken", data))
 
 
+def test_a_run_that_was_cancelled_before_it_began_trains_nothing(tmp_path):
+    data = tiny.dataset(tmp_path / "data")
+    folder, lock = runs.create(tiny.config(), tmp_path / "run")
+    os.close(lock)
+    runs.cancel(folder)
+    with pytest.raises(Cancelled):
+        fit.fit(tiny.config(), folder, data)
+    assert runs.status(folder).epochs == ()
+
+
 def test_a_loss_that_is_no_number_stops_the_run_and_names_the_lr(tmp_path):
     data = tiny.dataset(tmp_path / "data")
     with pytest.raises(Diverged, match=r"lr 10; try a lower one, such as 1"):

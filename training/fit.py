@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from jobs import events
+from jobs import events, runs
 from jobs.config import ConfigError, RunConfig
 from models.errors import InklingError
 from training import checkpoint
@@ -26,6 +26,8 @@ from training.networks import build, count_parameters
 from training.optimization import build_optimizer, loss_function, lr_at
 from training.progress import Progress
 from training.published import start_weights
+
+CANCELLED = "The run was cancelled; --resume continues it."
 
 
 class Cancelled(InklingError):
@@ -79,6 +81,9 @@ def fit(config: RunConfig, folder: Path, data: Dataset) -> list[nn.Module]:
         train_images=len(data.train),
         parameters=count_parameters(build(config)),
     )
+    # `cancel` leaves its mark before it looks for the pid in the started event: whichever came first, one sees the other.
+    if (folder / runs.CANCEL).exists():
+        raise Cancelled(CANCELLED)
     with stopped_by_signal() as should_stop, Progress(folder, config, steps) as progress:
         return [Member(config, number, folder, device, should_stop, progress).train(train, validation) for number in range(config.members)]
 
@@ -126,7 +131,7 @@ class Member:
         self.network.train()
         for step in range(steps):
             if self.should_stop():
-                raise Cancelled("The run was cancelled; --resume continues it.")
+                raise Cancelled(CANCELLED)
             for group in self.optimizer.param_groups:
                 group["lr"] = lr_at(config, epoch * steps + step, config.epochs * steps)
             batch = order[step * size : (step + 1) * size]
