@@ -24,7 +24,7 @@ clean:
 
 # uv installs five times faster than pip; where it cannot reach an index that pip is set up for, pip does it.
 $(VENV)/app.done: requirements.txt | $(VENV)/bin/uv
-	$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements.txt || $(BIN)/python -m pip install --quiet -r requirements.txt
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -r requirements.txt || $(BIN)/python -m pip install --quiet -r requirements.txt
 	@touch $@
 
 $(VENV)/test.done: requirements-test.txt $(VENV)/app.done

@@ -3,6 +3,7 @@
 import streamlit as st
 
 from ui import draw, models, sidebar, upload
+from ui.serving import warm_up
 from ui.style import apply_style
 
 st.set_page_config(page_title="Inkling", page_icon="static/logo.svg", layout="wide")
@@ -17,3 +18,4 @@ page = st.navigation(
 )
 sidebar.show()
 page.run()
+warm_up()  # last: it loads what later clicks need while the visitor already draws

@@ -60,6 +60,7 @@ def _as_json(name: str, answer: Answer) -> str:
 
 
 def _as_text(name: str, answer: Answer) -> str:
+    name = name.encode(errors="surrogateescape").decode(errors="replace")  # file names are bytes, not all of them text
     if answer.label is None:
         return f"{name}: {answer.reason}"
     return f"{name}: {answer.label} ({answer.probability:.1%})"

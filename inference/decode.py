@@ -31,6 +31,7 @@ _SIGNATURES = (
     (b"<!DOCTYPE", "a web page"),
     (b"<html", "a web page"),
 )
+_STARTS = (b"\x89PNG", b"\xff\xd8", b"GIF8", b"II*\0", b"MM\0*")  # of the types that are read, where no text starts like that
 
 
 class UnreadableImage(InklingError):
@@ -59,9 +60,8 @@ def decode(content: bytes) -> Image.Image:
         except UnreadableImage:
             raise
         except Image.DecompressionBombError:
-            raise UnreadableImage(
-                f"The picture has more than the {MAX_PIXELS_OTHER // 10**6} megapixels allowed; save it smaller."
-            ) from None
+            limit = MAX_PIXELS["JPEG"] if content.startswith(b"\xff\xd8") else MAX_PIXELS_OTHER
+            raise UnreadableImage(f"The picture has more than the {limit // 10**6} megapixels allowed; save it smaller.") from None
         # Decoders raise nearly anything on hostile bytes; whatever it is, this file is unreadable and the next one is not.
         except Exception as error:
             reason = str(error).split("\n")[0][:120] or type(error).__name__
@@ -75,7 +75,8 @@ def _check_size(image: Image.Image) -> None:
         raise UnreadableImage(
             f"The picture has {width}x{height} = {width * height / 1e6:.0f} megapixels, more than the {limit // 10**6} allowed; save it smaller."
         )
-    frames = getattr(image, "n_frames", 1)
+    # A TIFF's pages are never counted: Pillow walks them in quadratic time, and only the first one is read.
+    frames = getattr(image, "n_frames", 1) if image.format != "TIFF" else 1
     if frames > MAX_FRAMES:
         raise UnreadableImage(f"The animation has {frames} frames, more than the {MAX_FRAMES} allowed; save one of them as a picture.")
 
@@ -115,7 +116,7 @@ def _scaled_to_eight_bits(image: Image.Image) -> Image.Image:
     values = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
     low, high = float(values.min()), float(values.max())
     if low >= 0 and high <= 65535 and image.mode.startswith("I"):
-        low, high = 0.0, 65535.0 if high > 255 else 255.0  # 16-bit scanners; 8-bit values kept in a wider type
+        low, high = 0.0, next(top for top in (255.0, 4095.0, 65535.0) if high <= top)  # 8 or 12 bits kept in a wider type; 16-bit scanners
     values = (values - low) / max(high - low, 1e-9) * 255
     return Image.fromarray(values.round().astype(np.uint8))
 
@@ -127,6 +128,8 @@ def _what_it_is(content: bytes) -> str:
         return (
             "This is a HEIC photo, which Inkling does not read; save it as JPEG (on an iPhone: Settings, Camera, Formats, Most Compatible)."
         )
+    if start.startswith(_STARTS) or (start[:4] == b"RIFF" and b"WEBP".startswith(start[8:12])):
+        return "The picture is damaged or cut off (its header cannot be read); save or download it again."
     for signature, what in _SIGNATURES:
         if start.startswith(signature):
             return f"This is {what}, not a picture of pixels; {fix}"

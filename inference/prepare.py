@@ -34,9 +34,9 @@ class Prepared:
 def prepare(image: Image.Image, dataset: str, invert: bool | None = None, crop: bool = True) -> Prepared:
     """image: mode L, RGB or RGBA, as `decode` returns it. invert, crop: None and True decide from the picture.
 
-    A picture that is 28x28 and dark at its border already is what a network sees, and is passed on as it is.
+    A picture that is 28x28 and mostly dark at its border already is what a network sees, and is passed on as it is.
     """
-    is_finished = image.size == (SIDE, SIDE) and image.mode == "L" and _border(np.asarray(image)).max() < 32
+    is_finished = image.size == (SIDE, SIDE) and image.mode == "L" and np.median(_border(np.asarray(image))) < 32
     if is_finished and not invert:
         pixels = np.asarray(image)
         return Prepared(pixels=pixels, inverted=False, box=None, is_blank=bool(np.ptp(pixels) < LEAST_CONTRAST))
@@ -56,7 +56,8 @@ def _prepare_digit(image: Image.Image, invert: bool | None, crop: bool) -> Prepa
     solid = _without_specks(ink > level)
     if not solid.any():
         return _blank(inverted)
-    ink = np.where(_grown(solid), np.clip(ink * (255 / max(level * 1.6, 128)), 0, 255), 0)
+    # The rim around the mask keeps soft edges soft.
+    ink = np.where(_spread(solid, 2), np.clip(ink * (255 / max(level * 1.6, 128)), 0, 255), 0)
     box = _bounds(solid) if crop else (0, 0, ink.shape[1], ink.shape[0])
     left, top, right, bottom = box
     cut = Image.fromarray(ink[top:bottom, left:right].astype(np.uint8))
@@ -100,12 +101,15 @@ def _blank(inverted: bool) -> Prepared:
 
 
 def _over_contrasting_ground(image: Image.Image) -> Image.Image:
-    """To grey; transparent pictures are laid over white or black, whichever their ink stands out from."""
+    """To grey; ink on nothing is laid over white or black, whichever it stands out from, and cut-out paper over its own shade."""
     if image.mode != "RGBA":
         return image.convert("L")
     grey, alpha = image.convert("L"), image.getchannel("A")
     visible = np.asarray(grey)[np.asarray(alpha) > 127]
-    ground = Image.new("L", image.size, 0 if visible.size and visible.mean() > 127 else 255)
+    shade = 0 if visible.size and visible.mean() > 127 else 255
+    if visible.size > 0.6 * grey.width * grey.height and np.ptp(visible) >= 2 * LEAST_CONTRAST:
+        shade = int(np.median(visible))  # what is seen is paper and ink: a screenshot with round corners
+    ground = Image.new("L", image.size, shade)
     return Image.composite(grey, ground, alpha)
 
 
@@ -159,17 +163,20 @@ def _without_specks(solid: np.ndarray) -> np.ndarray:
     """Drops what is narrower than two pixels in a picture large enough for that to be dirt."""
     if min(solid.shape) < 64:
         return solid
-    mask = Image.fromarray(solid.astype(np.uint8) * 255)
-    opened = mask.filter(ImageFilter.MinFilter(3)).filter(ImageFilter.MaxFilter(5))
-    kept = solid & (np.asarray(opened) > 0)
+    kept = solid & _spread(~_spread(~solid, 1), 2)
     return kept if kept.any() else solid
 
 
-def _grown(solid: np.ndarray) -> np.ndarray:
-    """The mask and a rim around it, so that soft edges stay soft."""
-    if min(solid.shape) < 3:
-        return solid
-    return np.asarray(Image.fromarray(solid.astype(np.uint8) * 255).filter(ImageFilter.MaxFilter(5))) > 0
+def _spread(solid: np.ndarray, reach: int) -> np.ndarray:
+    """The mask grown by `reach` pixels all round: what Pillow's MaxFilter does, eight times as fast on a mask."""
+    for axis in (0, 1):
+        grown = solid.copy()
+        target, source = (grown, solid) if axis == 0 else (grown.T, solid.T)
+        for step in range(1, reach + 1):
+            target[step:] |= source[:-step]
+            target[:-step] |= source[step:]
+        solid = grown
+    return solid
 
 
 def _bounds(solid: np.ndarray) -> tuple[int, int, int, int]:

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import math
 import re
 from dataclasses import dataclass, field
 from typing import Any
@@ -64,7 +63,14 @@ class RunConfig:
     batch_size: int = _number(128, 1, 10_000, "images in a batch")
     epochs: int = _number(1, 1, 1000, "passes over the training images")
     augmentation: str = _choice(
-        "none", "none", "shift", "affine", "elastic", "mirror", "mirror_erase", help="random changes made to each batch of training images"
+        "none",
+        "none",
+        "shift",
+        "affine",
+        "elastic",
+        "flip",
+        "mirror",
+        "mirror_erase", help="random changes made to each batch of training images"
     )
     start_from: str = _name("published network to start from; from scratch when empty")
     seed: int = _number(0, 0, 2**31 - 1, "seed of weights, order and augmentation")
@@ -76,6 +82,10 @@ class RunConfig:
     def __post_init__(self) -> None:
         for item in dataclasses.fields(self):
             object.__setattr__(self, item.name, _checked(item, getattr(self, item.name)))
+        if self.batch_norm and self.batch_size == 1 and self.network != "cnn":
+            raise ConfigError(
+                "batch_size is 1 with batch_norm; a batch of one has no variance: use a batch of at least 2, or no batch_norm"
+            )
         if self.network == "lenet5" and len(self.channels) != 3:
             raise ConfigError(f"channels has {len(self.channels)} values; LeNet-5 has three convolutions: give three, such as 6 16 120")
         if self.network == "cnn" and len(self.channels) != 4:
@@ -101,7 +111,7 @@ class RunConfig:
         """Reads what `json.dumps(config.to_dict())` wrote. Raises ConfigError."""
         try:
             settings = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ConfigError(f"the configuration is not JSON ({error}); write it again with --recipe or the sidebar") from None
         if not isinstance(settings, dict):
             raise ConfigError("the configuration is not a JSON object; write it again with --recipe or the sidebar")
@@ -148,9 +158,9 @@ def _checked_number(item: dataclasses.Field, value: Any) -> float:
     limits = item.metadata
     whole = item.type in (int, "int")
     right_type = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
-    if not right_type or not math.isfinite(value) or not limits["low"] <= value <= limits["high"]:
+    if not right_type or not limits["low"] <= value <= limits["high"]:  # false for nan and infinity too
         kind = "a whole number" if whole else "a number"
         raise ConfigError(
-            f"{item.name} is {value!r}; it must be {kind} from {limits['low']:g} to {limits['high']:g} (default {item.default:g})"
+            f"{item.name} is {value!r}; it must be {kind} from {limits['low']:.10g} to {limits['high']:.10g} (default {item.default:.10g})"
         )
     return value if whole else float(value)

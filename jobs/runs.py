@@ -71,7 +71,7 @@ def create(config: RunConfig, folder: Path | None = None) -> tuple[Path, int]:
 
     The folder appears by rename, already locked. Raises FileExistsError when `folder` exists.
     """
-    target = folder or runs_folder() / f"{time.strftime('%Y%m%d-%H%M%S')}-{config.dataset}-{config.network}"
+    target = folder or _free_folder(f"{config.dataset}-{config.network}")
     if target.exists():
         raise FileExistsError(f"the run folder {target} exists; give another one, or continue it with --resume")
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -81,6 +81,13 @@ def create(config: RunConfig, folder: Path | None = None) -> tuple[Path, int]:
     lock = hold(scratch)
     scratch.rename(target)
     return target, lock
+
+
+def _free_folder(kind: str) -> Path:
+    """A run folder named by the second, of the next free one: two runs a second still get two folders."""
+    now = int(time.time())
+    names = (time.strftime("%Y%m%d-%H%M%S", time.localtime(second)) for second in range(now, now + 60))
+    return next(path for name in names if not (path := runs_folder() / f"{name}-{kind}").exists())
 
 
 def hold(folder: Path) -> int:
@@ -129,11 +136,13 @@ def start(config: RunConfig) -> Path:
 
 def cancel(folder: Path) -> None:
     """Asks a run to stop. It ends within a step; what it had published stays published."""
+    if not is_alive(folder):
+        return
     (folder / CANCEL).touch()  # so that a process too young to have a handler still counts as cancelled
-    pid = next((event.get("pid") for event in events.read(folder) if event["kind"] == "started"), None)
-    if is_alive(folder) and isinstance(pid, int):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGTERM)
+    pids = [event.get("pid") for event in events.read(folder) if event["kind"] == "started"]
+    if pids and isinstance(pids[-1], int):  # the last: a run that was resumed has had several
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(pids[-1], signal.SIGTERM)
 
 
 def page_friendly_threads() -> int:
@@ -145,7 +154,8 @@ def is_alive(folder: Path) -> bool:
     """Whether a process holds the run's lock."""
     for child in _children[:]:
         if child.poll() is not None:
-            _children.remove(child)
+            with contextlib.suppress(ValueError):  # another visitor's thread was first
+                _children.remove(child)
     try:
         descriptor = os.open(folder / "lock", os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -161,7 +171,7 @@ def list_runs() -> list[Path]:
     root = runs_folder()
     if not root.is_dir():
         return []
-    return sorted((each for each in root.iterdir() if RUN_ID.fullmatch(each.name)), key=lambda each: each.name, reverse=True)
+    return sorted((each for each in root.iterdir() if RUN_ID.fullmatch(each.name) and (each / "config.json").is_file()), key=lambda each: each.name, reverse=True)
 
 
 def active_run() -> Path | None:
@@ -182,8 +192,9 @@ def read_config(folder: Path) -> RunConfig:
     """The configuration of a run. Raises ConfigError when its file is missing or wrong."""
     try:
         return RunConfig.from_json((folder / "config.json").read_text())
-    except OSError as error:
-        raise ConfigError(f"{folder / 'config.json'} cannot be read ({error.strerror}); start the run again") from None
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not text"
+        raise ConfigError(f"{folder / 'config.json'} cannot be read ({reason}); start the run again") from None
 
 
 def status(folder: Path) -> Status:

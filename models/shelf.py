@@ -90,7 +90,7 @@ def load_card(dataset: str, name: str) -> Card:
     path = folder / f"{name}.json"
     try:
         facts = json.loads(path.read_text())
-        return Card(
+        card = Card(
             dataset=dataset,
             name=name,
             labels=tuple(facts["labels"]),
@@ -102,10 +102,13 @@ def load_card(dataset: str, name: str) -> Card:
             facts=facts,
             folder=folder,
         )
+        if len(card.labels) != len(DATASETS[dataset].labels) or not 0 <= card.decline_below <= 1 or not isinstance(facts.get("created", ""), str):
+            raise ValueError("its labels, threshold or date cannot be right")
+        return card
     except FileNotFoundError:
-        there = ", ".join(card.name for card in list_cards(dataset)) or "none"
+        there = ", ".join(sorted(each.stem for each in folder.glob("*.onnx") if NAME.fullmatch(each.stem))) or "none"
         raise ShelfError(f"there is no network {name!r} for {dataset}; there are: {there}") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise ShelfError(f"the card {path.name} is damaged ({error!r}); publish {name} again or delete it") from None
 
 

@@ -133,6 +133,12 @@ def test_the_fully_connected_network_does_not_mind_the_channels():
     assert RunConfig(network="fc", channels=(1, 2)).channels == (1, 2)
 
 
+def test_batch_normalisation_asks_for_more_than_one_image_in_a_batch():
+    assert refusal(batch_norm=True, batch_size=1).startswith("batch_size is 1 with batch_norm; ")
+    assert RunConfig(batch_norm=True, batch_size=2).batch_norm
+    assert RunConfig(batch_norm=False, batch_size=1).batch_size == 1
+
+
 def test_a_configuration_survives_its_way_through_json():
     config = RunConfig(network="cnn", channels=(8, 16, 32, 64), hidden=(), batch_norm=True, lr=0.1, seed=2**31 - 1, publish="a-1")
     assert RunConfig.from_json(json.dumps(config.to_dict())) == config

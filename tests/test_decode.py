@@ -273,6 +273,47 @@ def test_a_file_of_exactly_20_mb_is_read():
     assert decode(encoded(corner_picture()).ljust(MAX_BYTES, b"\0")).size == (60, 40)
 
 
+def test_a_jpeg_of_a_gigapixel_is_refused_with_the_limit_of_a_jpeg():
+    content = bytearray(encoded(Image.new("L", (64, 64)), "JPEG"))
+    at = content.index(b"\xff\xc0") + 5
+    content[at : at + 4] = struct.pack(">HH", 60_000, 60_000)
+    assert "more than the 50 megapixels allowed" in complaint(bytes(content))
+
+
+def tiff_of_pages(count: int) -> bytes:
+    """As short as pages get: one pixel each, all the same byte."""
+    tags = ((256, 4, 1, 1), (257, 4, 1, 1), (258, 3, 1, 8), (259, 3, 1, 1), (262, 3, 1, 1), (273, 4, 1, 8), (277, 3, 1, 1), (279, 4, 1, 1))
+    page = struct.pack("<H", len(tags)) + b"".join(struct.pack("<HHII", *tag) for tag in tags)
+    following = (8 + (number + 1) * (len(page) + 4) for number in range(count - 1))
+    return b"II*\0" + struct.pack("<I", 8) + b"".join(page + struct.pack("<I", at) for at in (*following, 0))
+
+
+def test_the_first_of_very_many_tiff_pages_is_read_at_once():
+    content = tiff_of_pages(20_000)
+    start = time.process_time()
+    assert decode(content).size == (1, 1)
+    assert time.process_time() - start < 0.3
+
+
+@pytest.mark.parametrize("format", ["PNG", "JPEG", "WEBP", "GIF", "TIFF"])
+@pytest.mark.parametrize("kept", [4, 10, 20])
+def test_a_picture_cut_off_within_its_header_is_still_called_damaged(format: str, kept: int):
+    assert "damaged or cut off" in complaint(encoded(corner_picture(), format)[:kept])
+
+
+@pytest.mark.parametrize("text", [b"GIF is a format", b"II. The second chapter", b"RIFFRAFF and more", b"MM"])
+def test_text_that_starts_somewhat_like_a_picture_is_called_text(text: bytes):
+    assert "a text file" in complaint(text)
+
+
+@pytest.mark.parametrize("bits", [8, 12, 16])
+def test_fewer_bits_kept_in_a_wider_type_are_not_taken_for_darkness(bits: int):
+    values = np.full((20, 30), 2**bits - 1, np.uint16)
+    values[:10] = 2 ** (bits - 1)
+    decoded = decode(encoded(Image.fromarray(values)))
+    assert (decoded.getpixel((5, 15)), decoded.getpixel((5, 5))) == (255, 128)
+
+
 def test_after_bad_files_good_ones_are_still_read():
     for content, _ in NOT_PICTURES.values():
         complaint(content)

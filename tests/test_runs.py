@@ -98,6 +98,13 @@ def test_a_run_is_never_made_over_another(run):
     assert runs.read_config(run) == RunConfig()
 
 
+def test_two_runs_in_one_second_get_two_folders(root, monkeypatch):
+    monkeypatch.setattr(runs.time, "time", lambda: 1_700_000_000.0)
+    for _ in range(2):
+        os.close(runs.create(RunConfig())[1])
+    assert len(runs.list_runs()) == 2
+
+
 def test_folders_above_a_run_are_made(tmp_path):
     folder, lock = runs.create(RunConfig(), tmp_path / "a" / "b")
     os.close(lock)
@@ -252,7 +259,7 @@ def test_a_resumed_run_is_timed_from_its_resumption(run, holder, monkeypatch):
 
 def test_runs_are_listed_newest_first_and_foreign_folders_are_ignored(root):
     names = ["20260101-000000-mnist-fc", "20260102-000000-mnist-cnn", "20251231-235959-fashion-mnist-lenet5"]
-    for name in [*names, ".new-1-2", "notes", "20260103-mnist-fc", "20260103-000000-", "20260103-000000-MNIST"]:
+    for name in [*names, ".new-1-2", "notes", "20260103-mnist-fc", "20260103-000000-", "20260103-000000-MNIST", "20260103-000000-fc~"]:
         (root / name).mkdir()
     assert [folder.name for folder in runs.list_runs()] == [names[1], names[0], names[2]]
 
@@ -290,6 +297,8 @@ def test_a_started_run_keeps_the_machine_until_its_process_is_gone(idle_training
     kill(runs._children[0])
     assert runs.active_run() is None
     assert runs.status(folder).state == "crashed"
+    successor = runs.start(RunConfig(network="fc"))
+    assert runs.active_run() == successor
 
 
 def test_a_started_run_is_the_leader_of_a_session_of_its_own(idle_training):

@@ -102,7 +102,7 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         elif isinstance(item.default, bool):
             parser.add_argument(flag, action=argparse.BooleanOptionalAction, **shared)
         elif "low" in limits:
-            shared["help"] += f"; {limits['low']:g} to {limits['high']:g}"
+            shared["help"] += f"; {limits['low']:.10g} to {limits['high']:.10g}"
             parser.add_argument(flag, type=type(item.default), metavar="N" if isinstance(item.default, int) else "X", **shared)
         else:
             parser.add_argument(flag, metavar="NAME", **shared)
@@ -124,6 +124,11 @@ def _config(options: argparse.Namespace) -> RunConfig:
 def _fit(options: argparse.Namespace) -> int:
     if options.run or options.resume:
         folder = options.run or options.resume
+        ignored = [item.name for item in dataclasses.fields(RunConfig) if getattr(options, item.name) is not None]
+        if ignored or options.recipe:
+            raise ConfigError(
+                f"a run goes on with its own config.json; leave out --recipe and settings such as {', '.join(ignored) or 'its name'}"
+            )
         if not (folder / "config.json").is_file():
             raise ConfigError(f"{folder} is not a run folder: it has no config.json; give one that fit has made")
         with contextlib.ExitStack() as stack:

@@ -59,10 +59,15 @@ def elastic(images: Tensor) -> Tensor:
     return F.grid_sample(images, grid + bend.permute(0, 2, 3, 1), align_corners=False)
 
 
-def mirror(images: Tensor) -> Tensor:
-    """Left-right mirror image of half of them, then `shift`: for garments, which have no handedness."""
+def flip(images: Tensor) -> Tensor:
+    """Left-right mirror image of half of them: for garments, which have no handedness."""
     flipped = torch.rand(len(images), 1, 1, 1, device=images.device) < 0.5
-    return shift(torch.where(flipped, images.flip(3), images))
+    return torch.where(flipped, images.flip(3), images)
+
+
+def mirror(images: Tensor) -> Tensor:
+    """`flip`, then `shift`."""
+    return shift(flip(images))
 
 
 def mirror_erase(images: Tensor) -> Tensor:
@@ -83,6 +88,7 @@ AUGMENTATIONS = {
     "shift": shift,
     "affine": affine,
     "elastic": elastic,
+    "flip": flip,
     "mirror": mirror,
     "mirror_erase": mirror_erase,
 }

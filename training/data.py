@@ -6,6 +6,7 @@ cache, and last the sample bundled with Inkling, of which page and log then say 
 """
 
 import gzip
+import http.client
 import os
 import socket
 import struct
@@ -116,27 +117,29 @@ def download(name: str) -> Path:
 
     kind = getattr(torchvision.datasets, FOLDERS[name])
     cache = cache_folder()
-    cache.mkdir(parents=True, exist_ok=True)
     before = socket.getdefaulttimeout()
-    with tempfile.TemporaryDirectory(prefix="download-", dir=cache) as scratch:
-        try:
-            socket.setdefaulttimeout(DOWNLOAD_TIMEOUT)
+    try:
+        socket.setdefaulttimeout(DOWNLOAD_TIMEOUT)
+        cache.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="download-", dir=cache) as scratch:
             kind(scratch, download=True)
-        except (OSError, RuntimeError, EOFError) as error:
-            raise DataError(
-                f"{FOLDERS[name]} could not be downloaded ({error}). Give a folder that holds it with --data or INKLING_DATA."
-            ) from None
-        finally:
-            socket.setdefaulttimeout(before)
-        raw = Path(scratch, FOLDERS[name], "raw")
-        for unpacked in raw.glob("*-ubyte"):
-            unpacked.unlink()
-        target = cache / FOLDERS[name]
-        try:
-            raw.rename(target)
-        except OSError:
-            if not target.is_dir():  # another process was first: its copy passed the same checks
-                raise
+            return _keep(Path(scratch, FOLDERS[name], "raw"), cache / FOLDERS[name])
+    except (OSError, RuntimeError, EOFError, http.client.HTTPException) as error:
+        raise DataError(
+            f"{FOLDERS[name]} could not be downloaded ({error}). Give a folder that holds it with --data or INKLING_DATA."
+        ) from None
+    finally:
+        socket.setdefaulttimeout(before)
+
+
+def _keep(raw: Path, target: Path) -> Path:
+    for unpacked in raw.glob("*-ubyte"):
+        unpacked.unlink()
+    try:
+        raw.rename(target)
+    except OSError:
+        if not target.is_dir():  # another process was first: its copy passed the same checks
+            raise
     return target
 
 

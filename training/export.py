@@ -80,7 +80,7 @@ def publish(folders: list[Path], name: str, data: Dataset, average: bool = False
 def _load(config: RunConfig, folder: Path, member: int) -> torch.nn.Module:
     network = build(config)
     path = member_path(folder, member)
-    done = checkpoint.load(path, network)
+    done = checkpoint.load(path, network) if path.exists() else 0
     if done < config.epochs:
         raise ExportError(f"{path} has {done} of {config.epochs} epochs; finish it first with: python -m training fit --resume {folder}")
     return network.eval().to(memory_format=torch.contiguous_format)

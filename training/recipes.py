@@ -43,10 +43,10 @@ RECIPES = {
         ),
     ),
     "fashion-mnist-fc": Recipe(
-        about="fully connected 784-1024-512-10 for the shelf, trained on mirrored and shifted garments",
+        about="fully connected 784-1024-512-10 for the shelf, trained on mirrored garments and averaged over both mirror images",
         config=RunConfig(
-            dataset="fashion-mnist", network="fc", hidden=(1024, 512), batch_norm=True, dropout=0.3, augmentation="mirror",
-            optimizer="adamw", lr=0.003, weight_decay=0.01, batch_size=256, epochs=40,
+            dataset="fashion-mnist", network="fc", mirrored=True, hidden=(1024, 512), batch_norm=True, dropout=0.4, augmentation="flip",
+            optimizer="adamw", lr=0.003, weight_decay=0.05, batch_size=256, epochs=30,
         ),
     ),
     "fashion-mnist-lenet5": Recipe(

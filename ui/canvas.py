@@ -4,6 +4,7 @@ The ink is kept in the session, one drawing a data set, so that it is still ther
 """
 
 import io
+import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,7 +32,8 @@ def draw(dataset: str) -> Image.Image | None:
         key=pad.key,
     )
     if result.image_bytes is not None:  # None until this canvas has been drawn on
-        pad.remember(_Snapshot(strokes=result.json_data["objects"], png=result.image_bytes))
+        strokes = result.json_data["objects"]
+        pad.remember(_Snapshot(strokes=json.dumps(strokes) if strokes else "", png=result.image_bytes))
     with st.container(horizontal=True, gap="small", width=SIDE, vertical_alignment="center", horizontal_alignment="distribute"):
         st.segmented_control(
             "Pen", list(PEN), default="medium", key="draw-pen", label_visibility="collapsed", required=True, format_func=str.capitalize
@@ -44,13 +46,16 @@ def draw(dataset: str) -> Image.Image | None:
 
 @dataclass(frozen=True, kw_only=True)
 class _Snapshot:
-    """A drawing as it was reported once: fabric.js strokes to restore it, and its picture."""
+    """A drawing as it was reported once: fabric.js strokes to restore it, and its picture.
 
-    strokes: list[dict[str, Any]]
+    The strokes are kept as text: as lists of lists they would keep the garbage collector busy after every answer.
+    """
+
+    strokes: str
     png: bytes = b""
 
 
-_BLANK = _Snapshot(strokes=[])
+_BLANK = _Snapshot(strokes="")
 
 
 class _Pad:
@@ -62,7 +67,7 @@ class _Pad:
 
     def __init__(self, dataset: str) -> None:
         pads: dict[str, dict[str, Any]] = st.session_state.setdefault("draw-ink", {})
-        self.state = pads.setdefault(dataset, {"history": [], "initial": [], "generation": 0})
+        self.state = pads.setdefault(dataset, {"history": [], "initial": "", "generation": 0})
         self.dataset = dataset
         if self.key not in st.session_state:  # first showing, or back from another page
             self.state["initial"] = self.now.strokes
@@ -81,7 +86,7 @@ class _Pad:
 
     @property
     def initial(self) -> dict[str, Any] | None:
-        return {"objects": self.state["initial"]} if self.state["initial"] else None
+        return {"objects": json.loads(self.state["initial"])} if self.state["initial"] else None
 
     def remember(self, snapshot: _Snapshot) -> None:
         if snapshot.strokes != self.now.strokes:

@@ -26,6 +26,7 @@ AUGMENTATIONS = {
     "shift": "Shift by 2 pixels",
     "affine": "Shift, turn, scale",
     "elastic": "Shift, turn, bend",
+    "flip": "Mirror",
     "mirror": "Mirror and shift",
     "mirror_erase": "Mirror, shift, erase a patch",
 }

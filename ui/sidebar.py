@@ -4,7 +4,7 @@ import streamlit as st
 
 from models import shelf
 from models.datasets import DATASETS
-from ui import figures, retrain, serving
+from ui import figures, retrain
 
 
 def show() -> None:
@@ -27,7 +27,6 @@ def show() -> None:
         else:
             st.html(figures.error("The shelf is empty", f"There is no network for {dataset} yet: retrain one below."))
         retrain.show(dataset, chosen_card())
-    serving.warm_up()
 
 
 def chosen_dataset() -> str:
