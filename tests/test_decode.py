@@ -177,6 +177,13 @@ def test_a_phone_photo_of_48_megapixels_is_accepted_quickly():
     assert abs(decoded.getpixel((200, 200)) - 90) < 12
 
 
+def test_a_phone_photo_is_never_unpacked_at_full_size(monkeypatch: pytest.MonkeyPatch):
+    unpacked, convert = [], decode_module._to_eight_bits
+    monkeypatch.setattr(decode_module, "_to_eight_bits", lambda image: unpacked.append(image.size) or convert(image))
+    decode(encoded(Image.new("L", (4000, 3000), 90), "JPEG", quality=5))
+    assert unpacked == [(1000, 750)]
+
+
 def test_hidden_colours_do_not_bleed_into_visible_ones():
     pixels = np.zeros((1500, 1500, 4), np.uint8)
     pixels[..., 0] = 255  # bright red where nothing is to be seen
@@ -312,6 +319,14 @@ def test_fewer_bits_kept_in_a_wider_type_are_not_taken_for_darkness(bits: int):
     values[:10] = 2 ** (bits - 1)
     decoded = decode(encoded(Image.fromarray(values)))
     assert (decoded.getpixel((5, 15)), decoded.getpixel((5, 5))) == (255, 128)
+
+
+def test_a_fault_without_words_is_called_by_its_type(monkeypatch: pytest.MonkeyPatch):
+    def give_up(image: Image.Image) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(decode_module, "_upright_and_small", give_up)
+    assert "damaged or cut off (MemoryError)" in complaint(encoded(corner_picture()))
 
 
 def test_after_bad_files_good_ones_are_still_read():

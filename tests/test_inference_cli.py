@@ -31,6 +31,7 @@ def files(tmp_path: Path) -> dict[str, str]:
     contents = {
         "digit": encoded(inked(DIGITS[0])),
         "finished": encoded(Image.fromarray(DIGITS[0])),
+        "unclear": encoded(Image.fromarray(DIGITS[0] // 2 + DIGITS[15] // 2)),
         "blank": encoded(Image.new("L", (50, 50), 255)),
         "text": b"Dear Sir or Madam",
         "shirt": encoded(shirt((60, 30, 90), (250, 250, 250)), "JPEG"),
@@ -91,10 +92,10 @@ def test_a_blank_picture_gets_a_reason_instead_of_a_label_and_is_no_failure(caps
 def test_an_unsure_answer_keeps_its_probabilities(capsys, files, tmp_path, monkeypatch):
     (tmp_path / "mnist").mkdir()
     card = json.loads((SHIPPED / "mnist" / "lenet5.json").read_text())
-    (tmp_path / "mnist" / "lenet5.json").write_text(json.dumps({**card, "decline_below": 1.1}))
+    (tmp_path / "mnist" / "lenet5.json").write_text(json.dumps({**card, "decline_below": 1.0}))
     (tmp_path / "mnist" / "lenet5.onnx").write_bytes((SHIPPED / "mnist" / "lenet5.onnx").read_bytes())
     monkeypatch.setenv("INKLING_MODELS", str(tmp_path))
-    code, lines = run(capsys, files["digit"])
+    code, lines = run(capsys, files["unclear"])
     assert code == 0
     assert lines[0]["label"] is None
     assert lines[0]["reason"].startswith("Not sure: ")
