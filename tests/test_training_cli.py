@@ -85,7 +85,7 @@ def test_a_mistake_gets_one_sentence(arguments, sentence, capsys):
 
 def test_recipes_and_data_are_listed(capsys):
     assert main(["recipes"]) == 0
-    assert "fashion-mnist-ensemble" in capsys.readouterr().out
+    assert "fashion-mnist-cnn" in capsys.readouterr().out
     assert main(["data"]) == 0
     assert "mnist: 4050 training, 450 validation, 500 test images" in capsys.readouterr().out
 

@@ -68,9 +68,9 @@ def publish(folders: list[Path], name: str, data: Dataset, average: bool = False
     try:
         write_graph(served, dataset, scratch)
         check_parity(served, scratch, data.validation.pixels[:64])
-        card = _card(name, config, served, data, scratch)
+        card = _card(name, config, served, data, scratch, configs if average else [config])
         card["n_seeds"] = _spread(candidates if len(groups) > 1 else [Served([member]).eval() for member in served.members], data, labels)
-        card["run"] = _run_facts(folder)
+        card["run"] = _run_facts(folders if average else [folder])
         _put_in_place(card, name, scratch, target)
     finally:
         scratch.unlink(missing_ok=True)
@@ -173,7 +173,7 @@ def measure(classifier: Classifier, split: Split, batch_size: int = 500) -> np.n
     return np.concatenate([classifier.probabilities(split.pixels[k : k + batch_size]) for k in range(0, len(split), batch_size)])
 
 
-def _card(name: str, config: RunConfig, served: Served, data: Dataset, graph: Path) -> dict[str, Any]:
+def _card(name: str, config: RunConfig, served: Served, data: Dataset, graph: Path, configs: list[RunConfig]) -> dict[str, Any]:
     content = graph.read_bytes()
     card = {
         "id": f"{config.dataset}/{name}",
@@ -183,6 +183,7 @@ def _card(name: str, config: RunConfig, served: Served, data: Dataset, graph: Pa
         "architecture": config.network,
         "members": len(served.members),
         "averaged": len(served.members) > 1,
+        "architectures": sorted({each.network for each in configs}),
         "parameters": count_parameters(served),
         "sha256": hashlib.sha256(content).hexdigest(),
         "bytes": len(content),
@@ -275,9 +276,11 @@ def _accuracy(logits: Tensor, labels: Tensor) -> float:
     return float((logits.argmax(1) == labels).float().mean())
 
 
-def _run_facts(folder: Path) -> dict[str, Any]:
-    status = runs.status(folder)
-    return {"seconds": round(sum(epoch["seconds"] for epoch in status.epochs), 1), "device": (status.started or {}).get("device", "")}
+def _run_facts(folders: list[Path]) -> dict[str, Any]:
+    """Seconds spent in epochs over all runs that went into the graph, and where."""
+    statuses = [runs.status(folder) for folder in folders]
+    seconds = sum(epoch["seconds"] for status in statuses for epoch in status.epochs)
+    return {"seconds": round(seconds, 1), "device": (statuses[0].started or {}).get("device", "")}
 
 
 def _put_in_place(card: dict[str, Any], name: str, scratch: Path, target: Path) -> None:

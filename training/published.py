@@ -20,6 +20,8 @@ def start_weights(config: RunConfig, member: int) -> dict[str, Tensor]:
     """
     card = shelf.load_card(config.dataset, config.start_from)
     published = card.facts["config"]
+    if len(card.facts.get("architectures", [])) > 1:
+        raise ConfigError(f"{config.start_from} averages different architectures, which no one run can continue; start from scratch")
     wanted = config.to_dict()
     for name in architecture(config.network):
         if published[name] != wanted[name]:

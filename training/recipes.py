@@ -35,10 +35,10 @@ RECIPES = {
             optimizer="adamw", lr=0.004, weight_decay=0.02, batch_size=256, epochs=12, precision="bfloat16",
         ),
     ),
-    "mnist-ensemble": Recipe(
-        about="two residual CNNs averaged, for the shelf",
+    "mnist-cnn": Recipe(
+        about="residual CNN, a member of the ensemble on the shelf",
         config=RunConfig(
-            dataset="mnist", network="cnn", members=2, channels=(24, 48, 96, 192), augmentation="elastic",
+            dataset="mnist", network="cnn", channels=(24, 48, 96, 192), augmentation="elastic",
             optimizer="nag", lr=0.2, weight_decay=0.0005, batch_size=128, epochs=9, label_smoothing=0.05, precision="bfloat16",
         ),
     ),
@@ -46,7 +46,7 @@ RECIPES = {
         about="fully connected 784-1024-512-10 for the shelf, trained on mirrored garments and averaged over both mirror images",
         config=RunConfig(
             dataset="fashion-mnist", network="fc", mirrored=True, hidden=(1024, 512), batch_norm=True, dropout=0.4, augmentation="flip",
-            optimizer="adamw", lr=0.003, weight_decay=0.05, batch_size=256, epochs=30,
+            optimizer="adamw", lr=0.003, weight_decay=0.05, batch_size=256, epochs=40, label_smoothing=0.1,
         ),
     ),
     "fashion-mnist-lenet5": Recipe(
@@ -56,10 +56,10 @@ RECIPES = {
             optimizer="adamw", lr=0.004, weight_decay=0.02, batch_size=256, epochs=16, precision="bfloat16",
         ),
     ),
-    "fashion-mnist-ensemble": Recipe(
-        about="three residual CNNs averaged over both mirror images, for the shelf",
+    "fashion-mnist-cnn": Recipe(
+        about="residual CNN averaged over both mirror images, a member of the ensemble on the shelf",
         config=RunConfig(
-            dataset="fashion-mnist", network="cnn", members=3, mirrored=True, channels=(24, 48, 96, 192), augmentation="mirror_erase",
+            dataset="fashion-mnist", network="cnn", mirrored=True, channels=(24, 48, 96, 192), augmentation="mirror_erase",
             optimizer="nag", lr=0.15, weight_decay=0.0008, batch_size=128, epochs=18, precision="bfloat16",
         ),
     ),
