@@ -61,7 +61,10 @@ def main() -> None:
     options = arguments.parse_args()
     torch.set_num_threads(1)
     rows = [
-        compare(card, sample(dataset).validation.pixels[:64], options.runs) for dataset in DATASETS for card in shelf.list_cards(dataset)
+        compare(card, sample(dataset).validation.pixels[:64], options.runs)
+        for dataset in DATASETS
+        for card in shelf.list_cards(dataset)
+        if len(card.facts.get("architectures", [])) < 2
     ]
     show("one picture, one thread", rows, hardware("onnxruntime-gpu", "torch"), options.json)
 

@@ -21,7 +21,7 @@ MEAN_OF_INK = 0.02  # below it the canvas counts as empty
 @st.cache_resource
 def load_model() -> torch.nn.Module:
     """The network in torch, loaded once."""
-    return rebuild(shelf.load_card("mnist", "ensemble"))
+    return rebuild(shelf.load_card("mnist", "lenet5"))
 
 
 st.set_page_config(page_title="Digit recogniser")

@@ -70,7 +70,8 @@ class RunConfig:
         "elastic",
         "flip",
         "mirror",
-        "mirror_erase", help="random changes made to each batch of training images"
+        "mirror_erase",
+        help="random changes made to each batch of training images",
     )
     start_from: str = _name("published network to start from; from scratch when empty")
     seed: int = _number(0, 0, 2**31 - 1, "seed of weights, order and augmentation")

@@ -171,7 +171,11 @@ def list_runs() -> list[Path]:
     root = runs_folder()
     if not root.is_dir():
         return []
-    return sorted((each for each in root.iterdir() if RUN_ID.fullmatch(each.name) and (each / "config.json").is_file()), key=lambda each: each.name, reverse=True)
+    return sorted(
+        (each for each in root.iterdir() if RUN_ID.fullmatch(each.name) and (each / "config.json").is_file()),
+        key=lambda each: each.name,
+        reverse=True,
+    )
 
 
 def active_run() -> Path | None:

@@ -102,7 +102,11 @@ def load_card(dataset: str, name: str) -> Card:
             facts=facts,
             folder=folder,
         )
-        if len(card.labels) != len(DATASETS[dataset].labels) or not 0 <= card.decline_below <= 1 or not isinstance(facts.get("created", ""), str):
+        if (
+            len(card.labels) != len(DATASETS[dataset].labels)
+            or not 0 <= card.decline_below <= 1
+            or not isinstance(facts.get("created", ""), str)
+        ):
             raise ValueError("its labels, threshold or date cannot be right")
         return card
     except FileNotFoundError:
