@@ -261,6 +261,7 @@ def test_runs_are_listed_newest_first_and_foreign_folders_are_ignored(root):
     names = ["20260101-000000-mnist-fc", "20260102-000000-mnist-cnn", "20251231-235959-fashion-mnist-lenet5"]
     for name in [*names, ".new-1-2", "notes", "20260103-mnist-fc", "20260103-000000-", "20260103-000000-MNIST", "20260103-000000-fc~"]:
         (root / name).mkdir()
+        (root / name / "config.json").touch()
     assert [folder.name for folder in runs.list_runs()] == [names[1], names[0], names[2]]
 
 
