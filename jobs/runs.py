@@ -107,7 +107,7 @@ def start(config: RunConfig) -> Path:
     root = runs_folder()
     root.mkdir(parents=True, exist_ok=True)
     device = os.open(root / DEVICE_LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    if not _flock(device, fcntl.LOCK_EX, patience=0.2):
+    if not _flock(device, fcntl.LOCK_EX, patience=1.5):
         os.close(device)
         raise Busy("another retrain is at work; wait for it to end or cancel it")
     lock = None
