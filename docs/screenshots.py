@@ -18,7 +18,7 @@ THREE = [
 def main() -> None:
     """Writes docs/*.png."""
     with tempfile.TemporaryDirectory() as folder, server(Path(folder)) as url, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
         draw = Visitor(browser, url, height=780)
         expect(draw.page.get_by_test_id("empty")).to_be_visible()
         draw.draw(THREE)

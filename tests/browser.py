@@ -15,17 +15,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
+from benchmarks.common import CHROMIUM_FLAGS as FLAGS
 from jobs.runs import ROOT
 
 CHROMIUM = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-]
 PATIENCE = 30_000  # milliseconds: far beyond what anything takes, for slow machines
 expect.set_options(timeout=PATIENCE)
 
@@ -129,7 +122,7 @@ def browser() -> Iterator[Browser]:
     """One Chromium for all browser tests."""
     assert CHROMIUM, "Chromium is missing; install it with: apt-get install chromium (make test does)"
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
         yield chromium
         chromium.close()
 
