@@ -9,7 +9,7 @@ export INKLING_DATA := $(if $(DATA),$(abspath $(DATA)),$(INKLING_DATA))
 .PHONY: app test lint clean
 app: $(VENV)/app.done
 	@echo "Inkling is at http://localhost:$(PORT)"
-	$(BIN)/streamlit run app.py --server.port $(PORT)
+	$(BIN)/python -m ui --server.port $(PORT)
 
 test: $(VENV)/test.done
 	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || ./install.sh chromium

@@ -36,12 +36,14 @@ CHROMIUM_FLAGS = (
 # The two pages under test, and where each shows that it is ready, its answer, and its Clear button.
 INKLING = {
     "script": "app.py",
+    "module": "ui",
     "ready": "[data-testid=empty]",
     "answer": "[data-testid=answer], [data-testid=bars]",
     "clear": ".st-key-draw-clear button",
 }
 USUAL = {
     "script": "benchmarks/usual_page.py",
+    "module": "streamlit run benchmarks/usual_page.py",
     "ready": "[data-testid=stAlert]",
     "answer": "[data-testid=stHeading]",
     "clear": ".st-key-clear button",
@@ -58,7 +60,7 @@ STROKES = (
 
 
 class Server:
-    """A page served by `streamlit run`, as the Makefile starts it, with a runs folder of its own. A context manager."""
+    """A page served as its users start it, with a runs folder of its own. A context manager."""
 
     def __init__(self, page: dict[str, str], bytecode: Path | None = None) -> None:
         """bytecode: where compiled modules are kept; without it every start shares a folder beside the temporary files."""
@@ -72,7 +74,7 @@ class Server:
         environment.pop("PYTHONDONTWRITEBYTECODE", None)  # containers set it; then every start compiles every module
         self.log = Path(self.scratch.name, "server.log").open("wb")
         self.began = time.perf_counter()
-        command = [sys.executable, "-m", "streamlit", "run", self.page["script"], "--server.port", str(self.port)]
+        command = [sys.executable, "-m", *self.page["module"].split(), "--server.port", str(self.port)]
         self.process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=self.log, stderr=subprocess.STDOUT)
         try:
             self._wait_until_healthy()
@@ -134,10 +136,17 @@ def chromium() -> Iterator["Browser"]:
 
 
 def open_page(page: "Page", server: Server) -> None:
-    """Goes to the page and returns when it can be drawn on."""
+    """Goes to the page and returns when it can be drawn on.
+
+    Looks every hundredth of a second: Playwright's own waiting looks every half second, which would be in the figure.
+    """
     page.goto(server.url, wait_until="commit")
-    page.locator("canvas").last.wait_for(timeout=60_000)
-    page.locator(server.page["ready"]).first.wait_for(timeout=60_000)
+    give_up = time.perf_counter() + STARTUP_TIMEOUT
+    for sought in ("canvas", server.page["ready"]):
+        while not page.locator(sought).last.is_visible():
+            if time.perf_counter() > give_up:
+                raise SystemExit(f"{server.page['script']} showed no {sought} within {STARTUP_TIMEOUT:.0f} s")
+            page.wait_for_timeout(10)
 
 
 def draw_stroke(page: "Page", number: int, steps: int = 4) -> None:

@@ -41,7 +41,7 @@ def server(folder: Path, **environment: str) -> Iterator[str]:
     settings = {"INKLING_MODELS": str(shelf), "INKLING_RUNS": str(folder / "runs"), "INKLING_DATA": "sample"} | environment
     log = (folder / "server.log").open("ab")
     process = subprocess.Popen(
-        [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port)],
+        [sys.executable, "-m", "ui", "--server.port", str(port)],
         cwd=ROOT,
         env=os.environ | settings,
         stdout=log,

@@ -6,7 +6,7 @@ import streamlit as st
 
 from models import shelf
 from models.datasets import DATASETS
-from ui import charts, figures, sidebar
+from ui import figures, sidebar
 
 
 def page() -> None:
@@ -27,6 +27,8 @@ def page() -> None:
 
 
 def _show_card(card: shelf.Card) -> None:
+    from ui import charts  # altair: a fifth of a second that the first page does not wait for
+
     facts = card.facts
     with st.container(border=True):
         st.html(

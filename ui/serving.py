@@ -2,6 +2,7 @@
 
 import gc
 import threading
+import time
 
 import streamlit as st
 
@@ -9,6 +10,7 @@ from inference.classify import Classifier
 from models import shelf
 
 MOST_CLASSIFIERS = 24
+FIRST_PAGE = 1.0  # seconds: the browser is still fetching the canvas, and loading here would hold up what it asks for
 
 
 @st.cache_resource(max_entries=MOST_CLASSIFIERS, show_spinner=False)
@@ -26,13 +28,14 @@ def classifier(card: shelf.Card) -> Classifier:
 
 @st.cache_resource(show_spinner=False)
 def warm_up() -> threading.Thread:
-    """Once a server, beside the first page: loads what later clicks need, then takes it out of the garbage collector's way.
+    """Once a server, after the first page: loads what later clicks need, then takes it out of the garbage collector's way.
 
     Streamlit collects garbage after every rerun while it holds the interpreter; what never becomes garbage only makes
     that slow. Frozen, a stroke's answer takes a fifth of the time (benchmarks/stroke.py measures it).
     """
 
     def load() -> None:
+        time.sleep(FIRST_PAGE)
         import altair  # noqa: F401
         import pandas  # noqa: F401
 

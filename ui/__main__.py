@@ -1,0 +1,35 @@
+"""python -m ui [options of streamlit run]: serves app.py, as `streamlit run app.py` does, with the first page there sooner.
+
+While the browser parses its part the server would idle for half a second; it spends that on what the page imports.
+benchmarks/cold_start.py measures it.
+"""
+
+import sys
+import threading
+import time
+from pathlib import Path
+
+from streamlit import runtime
+from streamlit.runtime import RuntimeState
+from streamlit.web import cli
+
+APP = Path(__file__).parent.parent / "app.py"
+
+
+def _load_ahead() -> None:
+    while not runtime.exists() or runtime.get_instance().state is RuntimeState.INITIAL:
+        time.sleep(0.01)  # sooner, it would only keep the server from listening
+    import pandas  # noqa: F401  Streamlit asks it about what every canvas is given
+
+    from ui import draw, models, sidebar, upload  # noqa: F401
+
+
+def main() -> None:
+    """Starts the server and serves until it is stopped."""
+    threading.Thread(target=_load_ahead, name="load-ahead", daemon=True).start()
+    sys.argv = ["streamlit", "run", str(APP), *sys.argv[1:]]
+    cli.main()
+
+
+if __name__ == "__main__":
+    main()
