@@ -1,14 +1,15 @@
 """Uploads in headless Chromium: good and bad files together, overrides, the table."""
 
 import csv
+import io
 from pathlib import Path
 
 import pytest
-from PIL import Image
-from playwright.sync_api import Browser, expect
+from PIL import Image, ImageDraw
+from playwright.sync_api import Browser, BrowserType, expect
 
 from jobs.runs import ROOT
-from tests.browser import Visitor
+from tests.browser import CHROMIUM, FLAGS, Visitor
 
 SAMPLES = ROOT / "ui" / "samples" / "mnist"
 
@@ -52,4 +53,28 @@ def test_inversion_can_be_overridden(browser: Browser, page_url: str):
     page.get_by_role("button", name="Adjust").click()
     page.get_by_test_id("stPopoverBody").get_by_text("No", exact=True).click()
     expect(seen).not_to_have_attribute("src", before)
+    assert visitor.complaints == []
+
+
+@pytest.fixture
+def browser_with_camera(browser: Browser, tmp_path: Path):
+    """A Chromium whose camera sees a dark seven on white paper."""
+    paper = Image.new("L", (640, 480), "white")
+    ImageDraw.Draw(paper).line([(230, 110), (410, 110), (300, 370)], fill="black", width=26, joint="curve")
+    film = tmp_path / "seven.mjpeg"  # JPEGs one after another
+    frame = io.BytesIO()
+    paper.save(frame, "JPEG")
+    film.write_bytes(frame.getvalue() * 10)
+    camera = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream", f"--use-file-for-fake-video-capture={film}"]
+    kind: BrowserType = browser.browser_type
+    with kind.launch(executable_path=CHROMIUM, args=[*FLAGS, *camera]) as chromium:
+        yield chromium
+
+
+def test_the_camera_reads_a_digit_on_paper(browser_with_camera: Browser, page_url: str):
+    visitor = Visitor(browser_with_camera, f"{page_url}/upload")
+    page = visitor.page
+    page.get_by_text("Camera", exact=False).first.click()
+    page.get_by_role("button", name="Take Photo").click()
+    expect(page.get_by_test_id("answer").locator(".ink-glyph")).to_have_text("7")
     assert visitor.complaints == []
