@@ -43,7 +43,7 @@ INKLING = {
 }
 USUAL = {
     "script": "benchmarks/usual_page.py",
-    "module": "streamlit run benchmarks/usual_page.py",
+    "module": "streamlit run benchmarks/usual_page.py --runner.postScriptGC true",  # Streamlit's default
     "ready": "[data-testid=stAlert]",
     "answer": "[data-testid=stHeading]",
     "clear": ".st-key-clear button",

@@ -30,8 +30,8 @@ def classifier(card: shelf.Card) -> Classifier:
 def warm_up() -> threading.Thread:
     """Once a server, after the first page: loads what later clicks need, then takes it out of the garbage collector's way.
 
-    Streamlit collects garbage after every rerun while it holds the interpreter; what never becomes garbage only makes
-    that slow. Frozen, a stroke's answer takes a fifth of the time (benchmarks/stroke.py measures it).
+    Frozen, the modules are not searched for garbage again and again, which would hold up everybody's answers;
+    .streamlit/config.toml keeps Streamlit from collecting after every stroke.
     """
 
     def load() -> None:
