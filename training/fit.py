@@ -175,7 +175,7 @@ def to_device(split: Split, device: torch.device) -> tuple[Tensor, Tensor]:
 
 
 @torch.inference_mode()
-def predict_logits(network: nn.Module, pixels: Tensor, batch_size: int = 1000) -> Tensor:
+def predict_logits(network: nn.Module, pixels: Tensor, batch_size: int = 250) -> Tensor:
     """Logits float32 [N, classes] of a network in evaluation mode."""
     parts = [network((chunk.float() / 255).contiguous(memory_format=torch.channels_last)).float() for chunk in pixels.split(batch_size)]
     return torch.cat(parts)
