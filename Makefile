@@ -4,6 +4,7 @@ DATA ?=
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+export UV_SYSTEM_CERTS := 1
 export INKLING_DATA := $(if $(DATA),$(abspath $(DATA)),$(INKLING_DATA))
 
 .PHONY: app test lint clean

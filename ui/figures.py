@@ -102,7 +102,7 @@ def comparison(card: Card, rival: Card | None) -> str:
 
 def pairs_table(pairs: dict[str, str]) -> str:
     """Names and values in two columns. Values must be escaped where they come from outside."""
-    rows = "".join(f"<span>{name}</span><b>{value}</b>" for name, value in pairs.items())
+    rows = "".join(f"<div><span>{name}</span><b>{value}</b></div>" for name, value in pairs.items())
     return f'<div class="ink ink-figures">{rows}</div>'
 
 

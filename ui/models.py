@@ -69,8 +69,8 @@ def _figures(card: shelf.Card) -> dict[str, str]:
     }
     spread = facts["n_seeds"]
     if spread["n"] > 1:
-        of = "members" if facts["members"] > 1 else "seeds"
-        shown[f"Test, {spread['n']} {of}"] = f"{figures.percent(spread['test']['mean'], 2)} ± {spread['test']['std'] * 100:.2f}"
+        of = "Members alone" if facts["members"] > 1 else f"{spread['n']} seeds"
+        shown[of] = f"{figures.percent(spread['test']['mean'], 2)} ± {spread['test']['std'] * 100:.2f}"
     return shown
 
 
