@@ -40,11 +40,13 @@ class RunConfig:
     """
 
     dataset: str = _choice("mnist", *DATASETS, help="data set to train on")
-    network: str = _choice("lenet5", "fc", "lenet5", "cnn", help="architecture: fully connected, LeNet-5 or residual CNN")
+    network: str = _choice("lenet5", "fc", "lenet5", "cnn", help="architecture: fully connected, LeNet-5 or a CNN of 3x3 convolutions")
     members: int = _number(1, 1, 16, "networks trained independently and averaged inside one graph (an ensemble)")
     mirrored: bool = field(default=False, metadata={"help": "average each member over the image and its mirror image when served"})
     hidden: tuple[int, ...] = _widths(512, 256, most=8, help="fc: widths of the hidden layers")
-    channels: tuple[int, ...] = _widths(6, 16, 120, most=4, help="lenet5: channels of the three 5x5 convolutions; cnn: of its four stages")
+    channels: tuple[int, ...] = _widths(
+        6, 16, 120, most=4, help="lenet5: channels of the three 5x5 convolutions; cnn: of its one to four stages"
+    )
     activation: str = _choice("relu", "relu", "tanh", "leaky_relu", "silu", help="activation function")
     pooling: str = _choice("max", "max", "avg", help="lenet5: pooling")
     batch_norm: bool = field(default=False, metadata={"help": "batch normalisation after each convolution or hidden layer"})
@@ -89,10 +91,8 @@ class RunConfig:
             )
         if self.network == "lenet5" and len(self.channels) != 3:
             raise ConfigError(f"channels has {len(self.channels)} values; LeNet-5 has three convolutions: give three, such as 6 16 120")
-        if self.network == "cnn" and len(self.channels) != 4:
-            raise ConfigError(
-                f"channels has {len(self.channels)} values; the residual CNN has four stages: give four, such as 24 48 96 192"
-            )
+        if self.network == "cnn" and not self.channels:
+            raise ConfigError("channels is empty; the CNN has one to four stages: give their channels, such as 32 64 128")
 
     def to_dict(self) -> dict[str, Any]:
         """The settings as plain JSON types, in field order."""

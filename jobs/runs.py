@@ -229,7 +229,7 @@ def status(folder: Path) -> Status:
         shared["ended_at"] = lines[-1]["time"] if lines else (folder / "config.json").stat().st_mtime
         return Status(state=gone, message=message, **shared)
     if not started:
-        return Status(state="starting", stage="starting python", **shared)
+        return Status(state="starting", stage="getting ready", **shared)
     progress = steps[-1]["progress"] if steps else 0.0
     return Status(
         state="running",

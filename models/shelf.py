@@ -13,7 +13,7 @@ from models.errors import InklingError
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 SHIPPED = ("fc", "lenet5", "ensemble")
-TITLES = {"fc": "Fully connected", "lenet5": "LeNet-5", "cnn": "Residual CNN", "ensemble": "Ensemble"}
+TITLES = {"fc": "Fully connected", "lenet5": "LeNet-5", "cnn": "CNN", "ensemble": "Ensemble"}
 
 
 class ShelfError(InklingError):

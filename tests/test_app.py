@@ -65,7 +65,7 @@ def test_choosing_clothing_changes_the_page_and_the_networks():
 def test_every_setting_of_the_retrain_form_lies_within_its_limits():
     app = run_app()
     keys = {each.key for kind in (app.selectbox, app.number_input, app.select_slider, app.button_group) for each in kind}
-    wanted = {"start", "architecture", "optimizer", "lr", "batch-size", "epochs", "augmentation"}
+    wanted = {"start", "architecture", "optimizer", "lr-scratch", "batch-size", "epochs", "augmentation"}
     assert {f"retrain-{name}" for name in wanted} <= keys
 
 

@@ -31,16 +31,26 @@ def test_a_retrain_runs_to_its_end_and_its_network_answers(browser: Browser, tmp
         expect(other.page.get_by_role("button", name="Cancel")).to_be_visible()
         expect(page.get_by_text("bundled sample")).to_be_visible(timeout=TRAINING)
         expect(page.get_by_test_id("comparison")).to_be_visible(timeout=TRAINING)
-        expect(page.get_by_test_id("comparison")).to_contain_text(re.compile(r"LeNet-5 on the shelf.*Difference", re.DOTALL))
+        expect(page.get_by_test_id("comparison")).to_contain_text(re.compile(r"LeNet-5 on the shelf.*a hint, not a comparison", re.DOTALL))
+        page.get_by_text("Clothing", exact=True).click()  # using a network of digits also goes back to digits
+        expect(page.get_by_text("Draw a garment").first).to_be_visible()
         page.get_by_role("button", name="Use it").click()
         expect(page.get_by_role("button", name="Use it")).to_have_count(0)
+        picker = page.get_by_test_id("stSidebar").get_by_role("combobox", name="Network")
+        expect(picker).to_have_value(re.compile("^LeNet-5 · .* · "))
         visitor.draw(DIGITS["1"])
         expect(page.get_by_test_id("trio").locator(".ink-card")).to_have_count(4)
         expect(page.get_by_test_id("answer")).to_contain_text("says LeNet-5 ·")
         expect(other.page.get_by_test_id("comparison")).to_be_visible()
         assert len(list((tmp_path / "models" / "mnist").glob("lenet5-*.json"))) == 1
+        visitor.open("Models")
+        titles = page.get_by_test_id("stMainBlockContainer").locator("h3", has_text=re.compile("^(Fully|LeNet|Ensemble)"))
+        expect(titles).to_have_count(4)
+        expect(picker).to_have_value(re.compile("^LeNet-5 · .* · "))
         page.get_by_role("button", name="Delete it").click()
-        expect(page.get_by_text("deleted since")).to_be_visible()
+        expect(titles).to_have_count(3)
+        expect(page.get_by_test_id("comparison")).to_have_count(0)
+        expect(picker).to_have_value(re.compile("^Ensemble"))
         assert list((tmp_path / "models" / "mnist").glob("lenet5-*")) == []
         assert visitor.complaints == []
         assert other.complaints == []

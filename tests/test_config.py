@@ -79,8 +79,7 @@ def test_a_choice_that_does_not_exist_is_refused_with_those_that_do(name):
 
 @pytest.mark.parametrize(("name", "choice"), [(name, choice) for name in CHOICES for choice in field_of(name).metadata["choices"]])
 def test_every_choice_on_offer_is_accepted(name, choice):
-    channels = {"channels": (8, 8, 8, 8)} if choice == "cnn" else {}
-    assert getattr(RunConfig(**{name: choice}, **channels), name) == choice
+    assert getattr(RunConfig(**{name: choice}), name) == choice
 
 
 @pytest.mark.parametrize("name", WIDTHS)
@@ -122,11 +121,9 @@ def test_lenet5_asks_for_three_channels(widths):
     assert message.endswith("give three, such as 6 16 120")
 
 
-@pytest.mark.parametrize("widths", [(24, 48, 96), ()])
-def test_the_cnn_asks_for_four_channels(widths):
-    message = refusal(network="cnn", channels=widths)
-    assert message.startswith(f"channels has {len(widths)} values; the residual CNN")
-    assert message.endswith("give four, such as 24 48 96 192")
+def test_the_cnn_asks_for_a_stage():
+    message = refusal(network="cnn", channels=())
+    assert message == "channels is empty; the CNN has one to four stages: give their channels, such as 32 64 128"
 
 
 def test_the_fully_connected_network_does_not_mind_the_channels():

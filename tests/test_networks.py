@@ -40,8 +40,9 @@ def test_the_classic_lenet5_has_61706_parameters_and_the_wide_one_stays_under_ha
     assert count_parameters(build(RunConfig(network="lenet5", channels=(32, 64, 256), batch_norm=True))) < 500_000
 
 
-def test_the_residual_cnn_answers():
-    assert build(RunConfig(network="cnn", channels=(4, 8, 8, 16)))(IMAGES).shape == (6, 10)
+@pytest.mark.parametrize("channels", [(4,), (4, 8), (4, 6, 8), (4, 6, 8, 10)])
+def test_the_cnn_answers_with_one_to_four_stages(channels):
+    assert build(RunConfig(network="cnn", channels=channels))(IMAGES).shape == (6, 10)
 
 
 def test_normalisation_travels_with_the_network():

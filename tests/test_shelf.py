@@ -207,7 +207,7 @@ def test_a_network_can_be_removed_twice(folder):
     [
         ("fc", {"title": "Something else"}, "Fully connected"),
         ("lenet5", {}, "LeNet-5"),
-        ("cnn", {}, "Residual CNN"),
+        ("cnn", {}, "CNN"),
         ("ensemble", {}, "Ensemble"),
         ("mine", {"title": "LeNet-5, 3 May"}, "LeNet-5, 3 May"),
         ("mine", {"title": ""}, "mine"),

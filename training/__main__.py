@@ -117,7 +117,7 @@ def _config(options: argparse.Namespace) -> RunConfig:
     given = {item.name: getattr(options, item.name) for item in dataclasses.fields(RunConfig)}
     given = {name: value for name, value in given.items() if value is not None}
     if given.get("network", base.network) == "cnn" and base.network != "cnn":
-        given.setdefault("channels", (24, 48, 96, 192))
+        given.setdefault("channels", (32, 64, 128))
     return dataclasses.replace(base, **given)
 
 

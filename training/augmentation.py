@@ -10,7 +10,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-
 COARSE = 7  # `elastic` draws its displacements on a grid of 7x7
 
 

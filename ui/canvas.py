@@ -20,8 +20,9 @@ PEN = {"thin": 12, "medium": 20, "thick": 30}
 def draw(dataset: str) -> Image.Image | None:
     """Shows canvas and tools, and returns the drawing, grey, 320x320, white on black; None while it is blank."""
     pad = _Pad(dataset)
+    kept = st.session_state.get("draw-pen-kept", "medium")  # Streamlit forgets a widget that another page does not show
     result = st_canvas(
-        stroke_width=PEN[st.session_state.get("draw-pen", "medium")],
+        stroke_width=PEN[st.session_state.get("draw-pen", kept)],
         stroke_color="#ffffff",
         background_color="#000000",
         width=SIDE,
@@ -35,8 +36,8 @@ def draw(dataset: str) -> Image.Image | None:
         strokes = result.json_data["objects"]
         pad.remember(_Snapshot(strokes=json.dumps(strokes) if strokes else "", png=result.image_bytes))
     with st.container(horizontal=True, gap="small", width=SIDE, vertical_alignment="center", horizontal_alignment="distribute"):
-        st.segmented_control(
-            "Pen", list(PEN), default="medium", key="draw-pen", label_visibility="collapsed", required=True, format_func=str.capitalize
+        st.session_state["draw-pen-kept"] = st.segmented_control(
+            "Pen", list(PEN), default=kept, key="draw-pen", label_visibility="collapsed", required=True, format_func=str.capitalize
         )
         with st.container(horizontal=True, gap="xsmall", width="content"):
             st.button("", icon=":material/undo:", key="draw-undo", help="Undo", disabled=not pad.history, on_click=pad.undo)

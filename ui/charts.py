@@ -52,19 +52,25 @@ def _epochs_axis(first: int, last: int) -> alt.X:
 
 
 def confusion_matrix(labels: tuple[str, ...], counts: list[list[int]]) -> alt.LayerChart:
-    """Rows true, columns told; a cell's colour is its share of the row's mistakes, so that the right ones do not drown them."""
+    """Rows true, columns answered; a cell's colour is its share of the row's mistakes, so that the right ones do not drown them."""
     values = []
     for true, row in zip(labels, counts, strict=True):
         mistakes = max(1, sum(row) - row[labels.index(true)])
-        for told, count in zip(labels, row, strict=True):
+        for answer, count in zip(labels, row, strict=True):
             values.append(
-                {"true": true, "told": told, "count": count, "share": 0.0 if true == told else count / mistakes, "right": true == told}
+                {
+                    "true": true,
+                    "answer": answer,
+                    "count": count,
+                    "share": 0.0 if true == answer else count / mistakes,
+                    "right": true == answer,
+                }
             )
-    axis = alt.Axis(labelAngle=-40 if max(map(len, labels)) > 2 else 0, labelLimit=90, ticks=False, domain=False)
+    axis = alt.Axis(labelAngle=-40 if max(map(len, labels)) > 2 else 0, labelLimit=90, labelOverlap=False, ticks=False, domain=False)
     base = alt.Chart(alt.Data(values=values)).encode(
-        x=alt.X("told:N", sort=list(labels), title="told", axis=axis),
-        y=alt.Y("true:N", sort=list(labels), title="true", axis=alt.Axis(labelLimit=90, ticks=False, domain=False)),
-        tooltip=[alt.Tooltip("true:N"), alt.Tooltip("told:N"), alt.Tooltip("count:Q", title="images")],
+        x=alt.X("answer:N", sort=list(labels), title="answer", axis=axis),
+        y=alt.Y("true:N", sort=list(labels), title="true", axis=alt.Axis(labelLimit=90, labelOverlap=False, ticks=False, domain=False)),
+        tooltip=[alt.Tooltip("true:N"), alt.Tooltip("answer:N"), alt.Tooltip("count:Q", title="images")],
     )
     cells = base.mark_rect(cornerRadius=2).encode(
         color=alt.condition(
@@ -73,4 +79,8 @@ def confusion_matrix(labels: tuple[str, ...], counts: list[list[int]]) -> alt.La
             alt.Color("share:Q", scale=alt.Scale(range=["#d2573c00", "#d2573c"], domain=[0, 1]), legend=None),
         )
     )
-    return cells + base.mark_text(fontSize=9.5, color="#8b8f9b").encode(text=alt.condition("datum.count > 0", "count:Q", alt.value("")))
+    numbers = base.mark_text(fontSize=11).encode(
+        text=alt.condition("datum.count > 0", "count:Q", alt.value("")),
+        color=alt.condition("!datum.right && datum.share > 0.45", alt.value("#ffffff"), alt.value("#7c818e")),
+    )
+    return cells + numbers

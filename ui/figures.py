@@ -47,7 +47,7 @@ def bars(card: Card, probabilities: np.ndarray) -> str:
         rows.append(
             f'<span class="label{top}">{html.escape(label)}</span>'
             f'<span class="track"><span class="fill{top}" style="display:block;width:{probability * 100:.1f}%"></span></span>'
-            f'<span class="value{top}">{percent(float(probability))}</span>'
+            f'<span class="value{top}">{percent(float(probability)) if probability <= 0.9995 else "> 99.9 %"}</span>'
         )
     return f'<div class="ink-bars" data-testid="bars">{"".join(rows)}</div>'
 
@@ -92,12 +92,21 @@ def said(card: Card, answer: Answer) -> tuple[str, str]:
 
 def comparison(card: Card, rival: Card | None) -> str:
     """A new network's test accuracy beside that of the one it may replace."""
-    pairs = {html.escape(card.title): percent(card.test_accuracy, 2)}
+    count = card.facts["test"]["n"]
+    pairs = {"New network": percent(card.test_accuracy, 2)}
+    note = f"On {count:,} test images."
     if rival is not None:
-        difference = (card.test_accuracy - rival.test_accuracy) * 100
         pairs[f"{html.escape(rival.title)} on the shelf"] = percent(rival.test_accuracy, 2)
-        pairs["Difference"] = f"{difference:+.2f} points"
-    return f'<div class="ink" data-testid="comparison">{pairs_table(pairs)}</div>'
+        if count == rival.facts["test"]["n"]:
+            pairs["Difference"] = f"{(card.test_accuracy - rival.test_accuracy) * 100:+.2f} points"
+        else:
+            note = (
+                f"The new one on {count:,} images of the bundled sample, the other on {rival.facts['test']['n']:,} test images: "
+                "a hint, not a comparison."
+            )
+    if card.facts["config"]["start_from"] and card.facts["data"]["origin"] != "full data set":
+        note += " It started from a network that had learned some of these images, which flatters it."
+    return f'<div class="ink" data-testid="comparison">{pairs_table(pairs)}<p class="ink-note">{note}</p></div>'
 
 
 def pairs_table(pairs: dict[str, str]) -> str:

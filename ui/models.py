@@ -6,7 +6,7 @@ import streamlit as st
 
 from models import shelf
 from models.datasets import DATASETS
-from ui import figures, sidebar
+from ui import figures, retrain, sidebar
 
 
 def page() -> None:
@@ -24,22 +24,16 @@ def page() -> None:
         for place, card in zip(st.columns(3, gap="medium"), cards[start : start + 3], strict=False):
             with place:
                 _show_card(card)
+    _show_mistakes(cards)
 
 
 def _show_card(card: shelf.Card) -> None:
-    from ui import charts  # altair: a fifth of a second that the first page does not wait for
-
     facts = card.facts
     with st.container(border=True):
         st.html(
             f'<div class="ink"><h3 style="padding:0;margin:0">{html.escape(card.title)}</h3><div class="ink-big">{figures.percent(card.test_accuracy, 2)}</div>'
             f'<p class="ink-lead">of {facts["test"]["n"]:,} test images</p>{figures.pairs_table(_figures(card))}</div>'
         )
-        with st.expander("What it mixes up", icon=":material/grid_on:"):
-            st.altair_chart(
-                charts.confusion_matrix(card.labels, facts["test"]["confusion"]), key=f"models-confusion-{card.name}", height=300
-            )
-            st.caption("Test images, true class by row. Red: where a class's mistakes go.")
         with st.expander("How it was trained", icon=":material/receipt_long:"):
             st.html(figures.pairs_table(_training(card)))
         try:
@@ -48,13 +42,34 @@ def _show_card(card: shelf.Card) -> None:
             st.html(figures.error("The graph cannot be served", str(error)))
             return
         st.download_button(
-            "ONNX", graph, f"inkling-{card.dataset}-{card.name}.onnx", "application/octet-stream",
+            "Download ONNX", graph, f"inkling-{card.dataset}-{card.name}.onnx", "application/octet-stream",
             icon=":material/download:", key=f"models-download-{card.name}", on_click="ignore", width="stretch",
         )  # fmt: skip
         if not card.is_shipped:
             st.button(
                 "Delete", icon=":material/delete:", key=f"models-delete-{card.name}", width="stretch", on_click=shelf.remove, args=(card,)
             )
+
+
+def _show_mistakes(cards: list[shelf.Card]) -> None:
+    """One confusion matrix, in the page's full width: ten columns do not fit into a card."""
+    from ui import charts  # altair: a fifth of a second that the first page does not wait for
+
+    st.subheader("What they mix up", anchor=False)
+    by_name = {card.name: card for card in cards}
+    chosen = sidebar.chosen_card()
+    name = st.selectbox(
+        "Network",
+        list(by_name),
+        index=list(by_name).index(chosen.name),
+        format_func=lambda name: by_name[name].title,
+        key=f"models-mistakes-{chosen.dataset}",
+        width=320,
+    )
+    card = by_name[name]
+    with st.container(width=720):
+        st.altair_chart(charts.confusion_matrix(card.labels, card.facts["test"]["confusion"]), key=f"models-confusion-{name}", height=460)
+    st.caption(f"{card.facts['test']['n']:,} test images: true class by row, answer by column. Red: where a class's mistakes go.")
 
 
 def _figures(card: shelf.Card) -> dict[str, str]:
@@ -78,12 +93,12 @@ def _training(card: shelf.Card) -> dict[str, str]:
     config, facts = card.facts["config"], card.facts
     shown = {
         "Data": f"{facts['data']['train']:,} images, {facts['data']['origin']}",
-        "Optimizer": f"{config['optimizer']}, lr {config['lr']:g}, {config['schedule'].replace('_', ' ')}",
+        "Optimizer": f"{retrain.OPTIMIZERS[config['optimizer']]}, lr {config['lr']:g}, {config['schedule'].replace('_', ' ')}",
         "Batch size": str(config["batch_size"]),
         "Epochs": str(config["epochs"]),
-        "Augmentation": config["augmentation"].replace("_", " "),
+        "Augmentation": retrain.AUGMENTATIONS[config["augmentation"]],
         "Trained in": f"{figures.duration(facts['run']['seconds'])}, {facts['run']['device']}",
-        "On": facts["created"][:10],
+        "Date": facts["created"][:10],
     }
     if config["start_from"]:
         shown["Started from"] = config["start_from"]

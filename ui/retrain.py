@@ -18,7 +18,7 @@ from ui import figures, sidebar
 ARCHITECTURES = {
     "lenet5": {"network": "lenet5"},
     "fc": {"network": "fc"},
-    "cnn": {"network": "cnn", "channels": (24, 48, 96, 192), "batch_norm": False},
+    "cnn": {"network": "cnn", "channels": (32, 64, 128), "batch_norm": False},
     "ensemble": {"network": "lenet5", "members": 3},
 }
 AUGMENTATIONS = {
@@ -40,6 +40,7 @@ OPTIMIZERS = {
     "adadelta": "Adadelta",
 }
 LRS = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.004, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
+LR_FROM_SCRATCH, LR_GOING_ON = 0.004, 0.0005
 BATCH_SIZES = (16, 32, 64, 128, 256, 512, 1024)
 NEWS_LASTS = 15 * 60  # seconds that the panel goes on showing a run after its end
 LIVE, IDLE = 0.5, 3.0  # seconds between two looks at the runs folder
@@ -62,13 +63,14 @@ def _form(dataset: str, chosen: shelf.Card | None) -> None:
             ["scratch", "chosen"],
             default="scratch",
             required=True,
-            format_func={"scratch": "Scratch", "chosen": "Chosen network"}.get,
+            format_func={"scratch": "Scratch", "chosen": "Chosen"}.get,
+            width="stretch",
             key="retrain-start",
             disabled=chosen is None,
         )
         from_chosen = start == "chosen" and chosen is not None
         if from_chosen:
-            st.caption(f"Goes on from {chosen.title}, with its layers.")
+            st.caption(_goes_on_from(chosen))
             architecture = None
         else:
             architecture = st.selectbox(
@@ -77,18 +79,27 @@ def _form(dataset: str, chosen: shelf.Card | None) -> None:
                 format_func={
                     "lenet5": "LeNet-5",
                     "fc": "Fully connected",
-                    "cnn": "Residual CNN (slow without a GPU)",
+                    "cnn": "CNN of 3x3 convolutions (slow without a GPU)",
                     "ensemble": "Ensemble of three LeNet-5",
                 }.get,
                 key="retrain-architecture",
             )
         optimizer = st.selectbox("Optimizer", list(OPTIMIZERS), format_func=OPTIMIZERS.get, key="retrain-optimizer")
         lr = st.select_slider(
-            "Learning rate", LRS, value=0.004, key="retrain-lr", help="The highest one: it warms up to it and falls to zero."
+            "Learning rate",
+            LRS,
+            value=LR_GOING_ON if from_chosen else LR_FROM_SCRATCH,
+            key=f"retrain-lr-{start}",
+            help="The highest one: it warms up to it and falls to zero. A trained network wants a lower one than a new one.",
         )
         batch_size = st.select_slider("Batch size", BATCH_SIZES, value=128, key="retrain-batch-size")
         epochs = st.number_input(
-            "Epochs", 1, int(field_of("epochs").metadata["high"]), value=1, key="retrain-epochs", help="Passes over the training images."
+            "Epochs",
+            1,
+            int(field_of("epochs").metadata["high"]),
+            value=1,
+            key="retrain-epochs",
+            help=f"Passes over the training images, at most {field_of('epochs').metadata['high']:,}.",
         )
         augmentation = st.selectbox("Augmentation", list(AUGMENTATIONS), format_func=AUGMENTATIONS.get, key="retrain-augmentation")
     if st.button("Start training", type="primary", icon=":material/play_arrow:", key="retrain-go", width="stretch"):
@@ -113,6 +124,14 @@ def _form(dataset: str, chosen: shelf.Card | None) -> None:
         st.rerun()
 
 
+def _goes_on_from(card: shelf.Card) -> str:
+    """One line on what will be trained further."""
+    members, kind = card.facts["members"], shelf.TITLES[card.facts["architecture"]]
+    inside = f", all {members} networks in it" if members > 1 else ""
+    slow = " Slow without a GPU." if kind == shelf.TITLES["cnn"] else ""
+    return f"Trains {card.title} further{inside}: a new one beside it.{slow}"
+
+
 def _layers_of(card: shelf.Card) -> dict:
     """The settings that a run starting from a published network has to share with it."""
     config = card.facts["config"]
@@ -123,25 +142,41 @@ def _layers_of(card: shelf.Card) -> dict:
 def _panel() -> None:
     """The run at work, or the news of the last one; runs again by itself."""
     active = runs.active_run()
-    if (active is not None) != st.session_state.get("retrain-was-active"):
-        st.rerun()  # the form, the picker and the pace of this panel change with it
+    acted = st.session_state.pop("retrain-acted", False)
+    if acted or (active is not None) != st.session_state.get("retrain-was-active"):
+        st.rerun()  # the form, the picker, the page and the pace of this panel change with it
     if active is not None:
         _show_live(active)
         return
     last = next(iter(runs.list_runs()), None)
     if last is not None and st.session_state.get("retrain-dismissed") != last.name:
         status = runs.status(last)
+        if _is_gone(status):
+            return
         if runs.read_config(last).publish not in shelf.SHIPPED and status.ended_at and time.time() - status.ended_at < NEWS_LASTS:
             _show_news(last, status)
+
+
+def _is_gone(status: runs.Status) -> bool:
+    """Whether the run's network is no longer on the shelf: then there is no news to tell."""
+    if status.exported is None:
+        return False
+    try:
+        shelf.load_card(status.exported["dataset"], status.exported["name"])
+    except InklingError:
+        return True
+    return False
 
 
 def _show_live(folder: Path) -> None:
     status = runs.status(folder)
     config = runs.read_config(folder)
     percent_done = round(status.progress * 100)
-    left = "" if status.seconds_left is None else f" · {figures.duration(status.seconds_left)} left"
+    left = "" if status.seconds_left is None or status.progress >= 1 else f" · {figures.duration(status.seconds_left)} left"
     title = shelf.TITLES["ensemble"] if config.members > 1 else shelf.TITLES[config.network]
-    st.progress(status.progress, text=f"**{title}**, {DATASETS[config.dataset].noun}s  \n{status.stage} · {percent_done} %{left}")
+    st.progress(
+        status.progress, text=f"**{title}**, {DATASETS[config.dataset].noun}s  \n{status.stage or 'finishing'} · {percent_done} %{left}"
+    )
     if status.started and status.started["is_sample"]:
         st.caption(
             f"With the bundled sample of {status.started['train_images']:,} images: the full data set was not found. Expect less accuracy."
@@ -159,6 +194,7 @@ def _show_curves(status: runs.Status, total_epochs: int) -> None:
     from ui import charts
 
     st.altair_chart(charts.loss_curve(status.steps, status.epochs, total_epochs), key="retrain-loss", height=150)
+    st.caption("Blue: loss on training images. Orange: on validation images.")
     if max((event["epoch"] for event in status.epochs), default=0) > 1:
         st.altair_chart(charts.accuracy_curve(status.epochs, total_epochs), key="retrain-accuracy", height=150)
     elif status.epochs:
@@ -180,11 +216,7 @@ def _show_news(folder: Path, status: runs.Status) -> None:
 
 def _show_new_network(status: runs.Status) -> None:
     dataset, name = status.exported["dataset"], status.exported["name"]
-    try:
-        card = shelf.load_card(dataset, name)
-    except InklingError:
-        st.markdown("**Trained**, and deleted since.")
-        return
+    card = shelf.load_card(dataset, name)
     rivals = [each for each in shelf.list_cards(dataset) if each.is_shipped and each.facts["architecture"] == card.facts["architecture"]]
     rival = next((each for each in rivals if (each.facts["members"] > 1) == (card.facts["members"] > 1)), None) or next(iter(rivals), None)
     st.markdown(f"**{card.title}** is ready after {figures.duration(status.seconds)}.")
@@ -192,9 +224,20 @@ def _show_new_network(status: runs.Status) -> None:
     _show_curves(status, card.facts["config"]["epochs"])
     if sidebar.chosen_card().name != name or sidebar.chosen_dataset() != dataset:
         st.button("Use it", type="primary", key="retrain-use", width="stretch", on_click=_use, args=(dataset, name))
-    st.button("Delete it", key="retrain-delete", width="stretch", on_click=shelf.remove, args=(card,))
+    st.button("Delete it", key="retrain-delete", width="stretch", on_click=_delete, args=(card,))
 
 
 def _use(dataset: str, name: str) -> None:
     st.session_state["sidebar-dataset"] = dataset
     sidebar.choose(dataset, name)
+    _act()
+
+
+def _delete(card: shelf.Card) -> None:
+    shelf.remove(card)
+    _act()
+
+
+def _act() -> None:
+    """These buttons stand in a fragment, which alone would run again after a click, and the picker would put its old value back."""
+    st.session_state["retrain-acted"] = True

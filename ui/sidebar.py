@@ -10,10 +10,10 @@ from ui import figures, retrain
 def show() -> None:
     """Shows the sidebar."""
     with st.sidebar:
+        st.session_state.setdefault("sidebar-dataset", next(iter(DATASETS)))  # not default=: retrain.py sets it too
         st.segmented_control(
             "Data set",
             list(DATASETS),
-            default=next(iter(DATASETS)),
             required=True,
             format_func=lambda name: {"mnist": "Digits", "fashion-mnist": "Clothing"}[name],
             key="sidebar-dataset",

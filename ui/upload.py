@@ -16,7 +16,7 @@ from models.shelf import Card
 from ui import figures, serving, sidebar
 
 SAMPLES = Path(__file__).parent / "samples"
-MOST_FILES = 40
+MOST_FILES, FEW = 40, 3
 INVERT = {"auto": None, "yes": True, "no": False}
 ENDINGS = ["png", "jpg", "jpeg", "webp", "gif", "bmp", "tif", "tiff"]
 
@@ -34,7 +34,10 @@ def page() -> None:
     dataset, card = sidebar.chosen_dataset(), sidebar.chosen_card()
     noun = DATASETS[dataset].noun
     st.html(
-        figures.heading(f"Recognise {noun}s in pictures", f"Photos, scans or drawings of one {noun} each. They are answered and forgotten.")
+        figures.heading(
+            f"Recognise {noun}s in pictures",
+            f"Photos, scans or drawings of one {noun} each. Whatever it shows, the answer is one of the ten classes.",
+        )
     )
     if card is None:
         st.html(figures.error("No network on the shelf", f"There is no network for {dataset}; retrain one in the sidebar."))
@@ -45,8 +48,10 @@ def page() -> None:
     if len(pictures) > MOST_FILES:
         st.html(figures.error(f"{len(pictures)} files", f"Only the first {MOST_FILES} are answered; upload the rest afterwards."))
         pictures = pictures[:MOST_FILES]
+    table = st.container() if len(pictures) > FEW else None  # many pictures: what came out of them first
     rows = [_show_picture(index, picture, card) for index, picture in enumerate(pictures)]
-    _show_table(rows)
+    with table or st.container():
+        _show_table(rows, card)
 
 
 def _choose_pictures(dataset: str) -> list[Picture]:
@@ -97,9 +102,9 @@ def _show_picture(index: int, picture: Picture, card: Card) -> dict[str, str]:
             st.html(_original(picture.name, image_url, answer))
             with st.popover("Adjust", icon=":material/tune:", type="tertiary"):
                 st.segmented_control(
-                    "Dark on light?", list(INVERT), default="auto", required=True, key=f"{key}-invert", format_func=str.capitalize
+                    "Dark on light ground?", list(INVERT), default="auto", required=True, key=f"{key}-invert", format_func=str.capitalize
                 )
-                st.toggle("Cut the background off", value=True, key=f"{key}-crop")
+                st.toggle(f"Crop to the {DATASETS[card.dataset].noun}", value=True, key=f"{key}-crop")
         with right:
             if answer.probabilities is None:
                 st.html(figures.empty("Nothing to recognise", answer.reason))
@@ -108,14 +113,14 @@ def _show_picture(index: int, picture: Picture, card: Card) -> dict[str, str]:
     if answer.probabilities is None:
         return {"file": picture.name, "answer": "", "probability": "", "note": answer.reason}
     shown, _ = figures.said(card, answer)
-    return {"file": picture.name, "answer": shown, "probability": f"{answer.probability:.4f}", "note": answer.reason}
+    return {"file": picture.name, "answer": shown, "probability": f"{answer.probability:.6f}", "note": answer.reason}
 
 
 def _overrides(key: str) -> tuple[bool | None, bool]:
     return INVERT[st.session_state.get(f"{key}-invert") or "auto"], st.session_state.get(f"{key}-crop", True)
 
 
-@st.cache_data(max_entries=200, show_spinner=False)
+@st.cache_data(max_entries=200, ttl="15m", show_spinner=False)
 def _answer(dataset: str, name: str, sha256: str, content: bytes, invert: bool | None, crop: bool) -> tuple[str, Answer]:
     """The picture, small, as a data URL, and the answer to it. Raises UnreadableImage."""
     from models import shelf
@@ -136,13 +141,14 @@ def _original(name: str, url: str, answer: Answer) -> str:
     return f'<div class="ink"><span class="ink-original"><img src="{url}" alt="{title}">{frame}</span><p class="ink-lead" style="overflow-wrap:anywhere">{title}</p></div>'
 
 
-def _show_table(rows: list[dict[str, str]]) -> None:
+def _show_table(rows: list[dict[str, str]], card: Card) -> None:
     st.subheader("Results", anchor=False)
     st.dataframe(rows, hide_index=True, width="stretch")
     text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=["file", "answer", "probability", "note"])
+    writer = csv.DictWriter(text, fieldnames=["file", "answer", "probability", "note", "data set", "network"])
     writer.writeheader()
-    writer.writerows({name: _harmless(value) for name, value in row.items()} for row in rows)
+    source = {"data set": card.dataset, "network": card.name}
+    writer.writerows({name: _harmless(value) for name, value in (row | source).items()} for row in rows)
     st.download_button(
         "Download as CSV",
         text.getvalue(),
