@@ -49,7 +49,7 @@ def test_ink_is_kept_across_pages_and_can_be_drawn_on(browser: Browser, page_url
     expect(visitor.page.get_by_test_id("answer")).to_be_visible()
     before = visitor.page.locator(".ink-seen img").get_attribute("src")
     visitor.open("Models")
-    expect(visitor.page.get_by_text("What they mix up")).to_be_visible()
+    expect(visitor.page.get_by_role("heading", name="What they mix up")).to_be_visible()
     visitor.open("Draw")
     expect(visitor.page.locator(".ink-seen img")).to_have_attribute("src", before)
     visitor.draw(DIGITS["4"][1:])
