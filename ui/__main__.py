@@ -4,14 +4,17 @@ While the browser parses its part the server would idle for half a second; it sp
 benchmarks/cold_start.py measures it.
 """
 
+import gc
 import sys
 import threading
 import time
 from pathlib import Path
 
-from streamlit import runtime
-from streamlit.runtime import RuntimeState
-from streamlit.web import cli
+gc.disable()  # nothing that is imported is garbage, and looking for some takes a tenth of the start; _load_ahead enables it
+
+from streamlit import runtime  # noqa: E402
+from streamlit.runtime import RuntimeState  # noqa: E402
+from streamlit.web import cli  # noqa: E402
 
 APP = Path(__file__).parent.parent / "app.py"
 
@@ -19,9 +22,12 @@ APP = Path(__file__).parent.parent / "app.py"
 def _load_ahead() -> None:
     while not runtime.exists() or runtime.get_instance().state is RuntimeState.INITIAL:
         time.sleep(0.01)  # sooner, it would only keep the server from listening
-    import pandas  # noqa: F401  Streamlit asks it about what every canvas is given
+    try:
+        import pandas  # noqa: F401  Streamlit asks it about what every canvas is given
 
-    from ui import draw, models, sidebar, upload  # noqa: F401
+        from ui import draw, models, sidebar, upload  # noqa: F401
+    finally:
+        gc.enable()
 
 
 def main() -> None:
