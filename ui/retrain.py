@@ -151,21 +151,20 @@ def _panel() -> None:
     last = next(iter(runs.list_runs()), None)
     if last is not None and st.session_state.get("retrain-dismissed") != last.name:
         status = runs.status(last)
-        if _is_gone(status):
-            return
         if runs.read_config(last).publish not in shelf.SHIPPED and status.ended_at and time.time() - status.ended_at < NEWS_LASTS:
-            _show_news(last, status)
+            card = _published(status)
+            if card is not None or status.exported is None:  # of a network that was deleted since there is no news
+                _show_news(last, status, card)
 
 
-def _is_gone(status: runs.Status) -> bool:
-    """Whether the run's network is no longer on the shelf: then there is no news to tell."""
+def _published(status: runs.Status) -> shelf.Card | None:
+    """The network that a run put on the shelf; None when it has none there."""
     if status.exported is None:
-        return False
+        return None
     try:
-        shelf.load_card(status.exported["dataset"], status.exported["name"])
+        return shelf.load_card(status.exported["dataset"], status.exported["name"])
     except InklingError:
-        return True
-    return False
+        return None
 
 
 def _show_live(folder: Path) -> None:
@@ -201,10 +200,10 @@ def _show_curves(status: runs.Status, total_epochs: int) -> None:
         st.caption(f"Validation accuracy after one epoch: {figures.percent(status.epochs[-1]['val_accuracy'])}")
 
 
-def _show_news(folder: Path, status: runs.Status) -> None:
+def _show_news(folder: Path, status: runs.Status, card: shelf.Card | None) -> None:
     with st.container(border=True):
-        if status.state == "done" and status.exported:
-            _show_new_network(status)
+        if status.state == "done" and card is not None:
+            _show_new_network(status, card)
         elif status.state == "cancelled":
             st.markdown("**Cancelled.** Nothing was published.")
         else:
@@ -214,9 +213,8 @@ def _show_news(folder: Path, status: runs.Status) -> None:
             st.rerun()
 
 
-def _show_new_network(status: runs.Status) -> None:
-    dataset, name = status.exported["dataset"], status.exported["name"]
-    card = shelf.load_card(dataset, name)
+def _show_new_network(status: runs.Status, card: shelf.Card) -> None:
+    dataset, name = card.dataset, card.name
     rivals = [each for each in shelf.list_cards(dataset) if each.is_shipped and each.facts["architecture"] == card.facts["architecture"]]
     rival = next((each for each in rivals if (each.facts["members"] > 1) == (card.facts["members"] > 1)), None) or next(iter(rivals), None)
     st.markdown(f"**{card.title}** is ready after {figures.duration(status.seconds)}.")

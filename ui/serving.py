@@ -37,7 +37,6 @@ def warm_up() -> threading.Thread:
     def load() -> None:
         time.sleep(FIRST_PAGE)
         import altair  # noqa: F401
-        import pandas  # noqa: F401
 
         gc.collect()
         gc.freeze()

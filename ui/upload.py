@@ -18,7 +18,6 @@ from ui import figures, serving, sidebar
 SAMPLES = Path(__file__).parent / "samples"
 MOST_FILES, FEW = 40, 3
 INVERT = {"auto": None, "yes": True, "no": False}
-ENDINGS = ["png", "jpg", "jpeg", "webp", "gif", "bmp", "tif", "tiff"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +35,7 @@ def page() -> None:
     st.html(
         figures.heading(
             f"Recognise {noun}s in pictures",
-            f"Photos, scans or drawings of one {noun} each. Whatever it shows, the answer is one of the ten classes.",
+            f"Photos, scans or drawings of one {noun} each. Whatever a picture shows, the answer is one of the ten classes.",
         )
     )
     if card is None:
