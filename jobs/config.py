@@ -40,7 +40,16 @@ class RunConfig:
     """
 
     dataset: str = _choice("mnist", *DATASETS, help="data set to train on")
-    network: str = _choice("lenet5", "fc", "lenet5", "cnn", help="architecture: fully connected, LeNet-5 or a CNN of 3x3 convolutions")
+    network: str = _choice(
+        "lenet5",
+        "fc",
+        "lenet5",
+        "lenet5-1998",
+        "cnn",
+        "mixpool",
+        "softmax",
+        help="architecture: fully connected, LeNet-5 of any width, LeNet-5 exactly as in 1998, a CNN of 3x3 convolutions, the mixed-pooling CNN of R4, or softmax regression by hand",
+    )
     members: int = _number(1, 1, 16, "networks trained independently and averaged inside one graph (an ensemble)")
     mirrored: bool = field(default=False, metadata={"help": "average each member over the image and its mirror image when served"})
     hidden: tuple[int, ...] = _widths(512, 256, most=8, help="fc: widths of the hidden layers")
@@ -51,6 +60,9 @@ class RunConfig:
     pooling: str = _choice("max", "max", "avg", help="lenet5: pooling")
     batch_norm: bool = field(default=False, metadata={"help": "batch normalisation after each convolution or hidden layer"})
     dropout: float = _number(0.0, 0.0, 0.9, "dropout before the last layer (fc: after every hidden layer)")
+    init: str = _choice(
+        "default", "default", "xavier", "kaiming", help="first weights of the linear layers: torch's default, Xavier or Kaiming uniform"
+    )
     loss: str = _choice("cross_entropy", "cross_entropy", "mse", "multi_margin", help="loss; mse is taken on the softmax")
     label_smoothing: float = _number(0.0, 0.0, 0.5, "label smoothing (cross entropy only)")
     optimizer: str = _choice(
@@ -59,8 +71,16 @@ class RunConfig:
     lr: float = _number(0.002, 1e-6, 10.0, "learning rate (the highest one of a schedule)")
     momentum: float = _number(0.9, 0.0, 0.999, "momentum (sgd and nag)")
     weight_decay: float = _number(0.0, 0.0, 1.0, "weight decay")
-    schedule: str = _choice("one_cycle", "constant", "step", "cosine", "one_cycle", help="learning rate over the run")
-    step_every: int = _number(1000, 1, 1_000_000, "step schedule: iterations between two cuts", unit="iterations")
+    schedule: str = _choice(
+        "one_cycle",
+        "constant",
+        "step",
+        "cosine",
+        "one_cycle",
+        "two_stage",
+        help="learning rate over the run; two_stage also sets batch size and a weight penalty, in place of lr and batch_size",
+    )
+    step_every: int = _number(1000, 1, 100_000_000, "step schedule: iterations between two cuts", unit="iterations")
     step_gamma: float = _number(0.9, 0.01, 1.0, "step schedule: factor of a cut")
     batch_size: int = _number(128, 1, 10_000, "images in a batch")
     epochs: int = _number(1, 1, 1000, "passes over the training images")
@@ -93,6 +113,16 @@ class RunConfig:
             raise ConfigError(f"channels has {len(self.channels)} values; LeNet-5 has three convolutions: give three, such as 6 16 120")
         if self.network == "cnn" and not self.channels:
             raise ConfigError("channels is empty; the CNN has one to four stages: give their channels, such as 32 64 128")
+
+        if self.network == "softmax" and (self.optimizer, self.momentum, self.loss, self.label_smoothing) != (
+            "sgd",
+            0.0,
+            "cross_entropy",
+            0.0,
+        ):
+            raise ConfigError(
+                f"network is softmax with optimizer {self.optimizer}, momentum {self.momentum:g}, loss {self.loss}; its gradient is written by hand for sgd, momentum 0 and cross_entropy without label_smoothing: give these"
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """The settings as plain JSON types, in field order."""

@@ -13,7 +13,15 @@ from models.errors import InklingError
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 SHIPPED = ("fc", "lenet5", "ensemble")
-TITLES = {"fc": "Fully connected", "lenet5": "LeNet-5", "cnn": "CNN", "ensemble": "Ensemble"}
+TITLES = {
+    "fc": "Fully connected",
+    "lenet5": "LeNet-5",
+    "lenet5-1998": "LeNet-5 of 1998",
+    "mixpool": "Mixed-pooling CNN",
+    "softmax": "Softmax regression",
+    "cnn": "CNN",
+    "ensemble": "Ensemble",
+}
 
 
 class ShelfError(InklingError):

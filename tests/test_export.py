@@ -16,14 +16,21 @@ from models import shelf
 from tests import tiny
 from training import export, fit
 from training.export import ExportError
-from training.networks import Served, build
+from training.networks import NETWORKS, Served, build
 from training.published import start_weights
 
 KINDS = {
     "fc": {"network": "fc", "hidden": (16, 8), "batch_norm": True, "dropout": 0.1},
     "lenet5": {"network": "lenet5", "channels": (4, 6, 12), "batch_norm": True, "pooling": "avg", "activation": "tanh"},
     "cnn": {"network": "cnn", "channels": (4, 6, 8, 10), "activation": "silu"},
+    "lenet5-1998": {"network": "lenet5-1998", "pooling": "avg", "activation": "tanh"},
+    "mixpool": {"network": "mixpool", "channels": (4, 6, 8), "hidden": (16,), "schedule": "two_stage"},
+    "softmax": {"network": "softmax", "optimizer": "sgd", "momentum": 0.0},
 }
+
+
+def test_every_network_is_exported_here():
+    assert set(KINDS) == set(NETWORKS)
 
 
 @pytest.fixture(autouse=True)

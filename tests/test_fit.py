@@ -134,3 +134,12 @@ def test_a_checkpoint_of_another_network_is_refused(tmp_path):
     checkpoint.save(path, network, build_optimizer(tiny.config(), network.parameters()), 1)
     with pytest.raises(CheckpointError, match=r"does not fit its config\.json"):
         checkpoint.load(path, build(tiny.config(hidden=(17,))))
+
+
+def test_softmax_regression_by_hand_ends_where_autograd_ends(tmp_path):
+    data = tiny.dataset(tmp_path / "data")
+    settings = {"optimizer": "sgd", "momentum": 0.0, "schedule": "constant", "batch_size": 20}
+    (by_hand,) = run(tmp_path / "hand", tiny.config(network="softmax", **settings), data)
+    (by_autograd,) = run(tmp_path / "autograd", tiny.config(network="fc", hidden=(), **settings), data)
+    for ours, expected in zip(weights([by_hand]), weights([by_autograd]), strict=True):
+        torch.testing.assert_close(ours, expected, atol=1e-5, rtol=1e-4)

@@ -9,8 +9,9 @@ from torch import nn
 from jobs.config import RunConfig, field_of
 from tests import tiny
 from training.augmentation import AUGMENTATIONS
-from training.networks import ACTIVATIONS, POOLING, Served, build, count_parameters
-from training.optimization import build_optimizer, loss_function, lr_at
+from training.layers import ACTIVATIONS, POOLING
+from training.networks import MixedPool, Served, build, count_parameters
+from training.optimization import RENEWED_EVERY, build_optimizer, epoch_plan, loss_function, lr_at, mean_squared_weights
 
 IMAGES = torch.rand(6, 1, 28, 28, generator=torch.Generator().manual_seed(0))
 
@@ -114,3 +115,48 @@ def test_schedules_start_peak_and_end_where_they_should():
     assert max(cycle) == 1.0
     assert cycle[0] == pytest.approx(0.05)
     assert cycle[99] < 0.001
+
+
+@pytest.mark.parametrize(("init", "bound"), [("xavier", (6 / (784 + 50)) ** 0.5), ("kaiming", (6 / 784) ** 0.5)])
+def test_the_first_weights_are_uniform_within_the_papers_bound(init, bound):
+    weight = build(RunConfig(network="fc", hidden=(50,), init=init))[1][1].weight
+    assert weight.abs().max() <= bound
+    assert weight.abs().max() > 0.99 * bound
+    assert weight.std().item() == pytest.approx(bound / 3**0.5, rel=0.03)
+
+
+def test_the_two_stage_schedule_is_the_reports():
+    config = RunConfig(schedule="two_stage", epochs=62)
+    epochs = [epoch_plan(config, epoch, 54_000) for epoch in range(config.epochs)]
+    assert all(sum(step.batch_size for step in steps) == 54_000 for steps in epochs)
+    steps = [step for each in epochs for step in each]
+    assert len(steps) == pytest.approx(7_400, rel=0.03)
+    assert steps[0] == (0.00375, 200, 100)
+    second = next(index for index, step in enumerate(steps) if step.lr < 0.001)
+    assert second == pytest.approx(1_400, rel=0.05)
+    assert steps[second - 2].lr == pytest.approx(0.0025, rel=0.03)
+    assert steps[second - 2].penalty == pytest.approx(400, rel=0.03)
+    assert steps[second].lr == pytest.approx(0.0002, rel=0.02)
+    assert steps[-1].lr < 1e-6
+    assert steps[-2].batch_size == pytest.approx(600, rel=0.02)
+    changes = [index for index in range(1, len(steps)) if steps[index].lr != steps[index - 1].lr]
+    assert {index % RENEWED_EVERY for index in changes} == {0}
+
+
+def test_an_ordinary_epoch_has_batches_of_one_size():
+    steps = epoch_plan(tiny.config(batch_size=30, epochs=2, schedule="one_cycle"), 1, 100)
+    assert [step.batch_size for step in steps] == [30, 30, 30]
+    assert epoch_plan(tiny.config(batch_size=500), 0, 100)[0].batch_size == 100
+
+
+def test_the_weight_penalty_counts_every_layer_but_the_last():
+    network = nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 2), nn.Linear(2, 5))
+    for layer, value in zip(network, (1.0, 2.0, 100.0), strict=True):
+        nn.init.constant_(layer.weight, value)
+    assert mean_squared_weights(network).item() == 1 + 4
+
+
+def test_mixed_pooling_is_half_maximum_half_average_and_cuts_windows_at_an_odd_edge():
+    pooled = MixedPool()(torch.tensor([[[[1.0, 3.0, 5.0], [1.0, 3.0, 7.0], [9.0, 11.0, 4.0]]]]))
+    assert pooled.flatten().tolist() == [2.5, 6.5, 10.5, 4.0]
+    assert build(RunConfig(network="mixpool", channels=(4, 4, 4), hidden=(8,)))(IMAGES).shape == (6, 10)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -88,6 +89,12 @@ def test_recipes_and_data_are_listed(capsys):
     assert "fashion-mnist-cnn" in capsys.readouterr().out
     assert main(["data"]) == 0
     assert "mnist: 4050 training, 450 validation, 500 test images" in capsys.readouterr().out
+
+
+def test_a_reference_recipe_prints_its_sources_figure_beside_ours(places, capsys):
+    assert main(["fit", "--recipe", "r6-fc512", "--epochs", "1", "--hidden", "16", "--out", str(places / "run")]) == 0
+    last = capsys.readouterr().out.strip().splitlines()[-1]
+    assert re.fullmatch(r"r6-fc512: reference 89\.40%, ours \d\d\.\d\d% on \d,?\d+ test images of the bundled sample", last)
 
 
 def test_a_killed_run_can_be_resumed_from_the_command_line(places):

@@ -141,9 +141,26 @@ def _fit(options: argparse.Namespace) -> int:
     folder, lock = runs.create(_config(options), options.out)
     print(f"run folder {folder}")
     try:
-        return _train(folder, options.data)
+        code = _train(folder, options.data)
+        if options.recipe and code == 0:
+            _compare(options.recipe, folder, options.data)
+        return code
     finally:
         os.close(lock)
+
+
+def _compare(recipe: str, folder: Path, data_folder: Path | None) -> None:
+    """Prints the figure of a recipe's source beside what this run reaches on the same test images."""
+    from training import data, export
+    from training.recipes import RECIPES
+
+    reference = RECIPES[recipe].reference
+    if reference is None:
+        return
+    source = data.find(runs.read_config(folder).dataset, data_folder)
+    ours = export.test_accuracy(folder, source)
+    note = " of the bundled sample" if source.is_sample else ""
+    print(f"{recipe}: reference {reference:.2%}, ours {ours:.2%} on {len(source.test):,} test images{note}")
 
 
 def _give_way() -> None:
@@ -233,7 +250,8 @@ def _recipes(options: argparse.Namespace) -> int:
     from training.recipes import RECIPES
 
     for name, recipe in RECIPES.items():
-        print(f"{name:24} {recipe.about}")
+        reference = f", {recipe.reference:.2%}" if recipe.reference else ""
+        print(f"{name:24} {recipe.about}{reference}")
     return 0
 
 

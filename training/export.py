@@ -78,6 +78,13 @@ def publish(folders: list[Path], name: str, data: Dataset, average: bool = False
     return shelf.load_card(dataset, name)
 
 
+def test_accuracy(folder: Path, data: Dataset) -> float:
+    """Accuracy of a finished run on the test images, 0 to 1, without publishing it. Raises ExportError."""
+    config = runs.read_config(folder)
+    served = Served([_load(config, folder, member) for member in range(config.members)], mirrored=config.mirrored).eval()
+    return _accuracy(_average_logits(served, torch.from_numpy(np.array(data.test.pixels))), torch.from_numpy(data.test.labels))
+
+
 def _load(config: RunConfig, folder: Path, member: int) -> torch.nn.Module:
     network = build(config)
     path = member_path(folder, member)

@@ -21,9 +21,10 @@ from jobs.config import ConfigError, RunConfig
 from models.errors import InklingError
 from training import checkpoint
 from training.augmentation import AUGMENTATIONS
+from training.by_hand import descend
 from training.data import Dataset, Split
 from training.networks import build, count_parameters
-from training.optimization import build_optimizer, loss_function, lr_at
+from training.optimization import Step, build_optimizer, epoch_plan, loss_function, mean_squared_weights
 from training.progress import Progress
 from training.published import start_weights
 
@@ -40,7 +41,7 @@ class Diverged(InklingError):
 
 def choose_device(config: RunConfig) -> torch.device:
     """The device of a run. Raises ConfigError when CUDA is asked for and there is none."""
-    available = torch.cuda.is_available()
+    available = torch.cuda.is_available() and config.network != "softmax"  # which NumPy trains
     if config.device == "cuda" and not available:
         raise ConfigError("device is cuda but torch finds no CUDA device here; use --device auto or cpu")
     return torch.device("cuda" if available and config.device != "cpu" else "cpu")
@@ -70,7 +71,6 @@ def fit(config: RunConfig, folder: Path, data: Dataset) -> list[nn.Module]:
     torch.set_num_threads(config.threads or os.cpu_count() or 1)
     torch.set_float32_matmul_precision("high" if device.type == "cuda" else "highest")
     train, validation = to_device(data.train, device), to_device(data.validation, device)
-    steps = max(1, len(data.train) // config.batch_size)
     events.append(
         folder,
         "started",
@@ -84,8 +84,9 @@ def fit(config: RunConfig, folder: Path, data: Dataset) -> list[nn.Module]:
     # `cancel` leaves its mark before it looks for the pid in the started event: whichever came first, one sees the other.
     if (folder / runs.CANCEL).exists():
         raise Cancelled(CANCELLED)
-    with stopped_by_signal() as should_stop, Progress(folder, config, steps) as progress:
-        return [Member(config, number, folder, device, should_stop, progress).train(train, validation) for number in range(config.members)]
+    with stopped_by_signal() as should_stop, Progress(folder, config, len(data.train)) as progress:
+        kind = HandMember if config.network == "softmax" else Member
+        return [kind(config, number, folder, device, should_stop, progress).train(train, validation) for number in range(config.members)]
 
 
 class Member:
@@ -124,40 +125,41 @@ class Member:
         return self.network.eval()
 
     def _epoch(self, epoch: int, pixels: Tensor, labels: Tensor) -> float:
-        config, size = self.config, min(self.config.batch_size, len(labels))
-        steps = len(labels) // size  # the rest of a permutation sits this epoch out: every step has the same shape
+        plan, seen = epoch_plan(self.config, epoch, len(labels)), 0
         order = torch.randperm(len(labels)).to(self.device)
         total = torch.zeros((), device=self.device)
         self.network.train()
-        for step in range(steps):
+        for number, step in enumerate(plan, 1):
             if self.should_stop():
                 raise Cancelled(CANCELLED)
             for group in self.optimizer.param_groups:
-                group["lr"] = lr_at(config, epoch * steps + step, config.epochs * steps)
-            batch = order[step * size : (step + 1) * size]
-            images = self.augment(pixels[batch].float() / 255).contiguous(memory_format=torch.channels_last)
-            with self.autocast:
-                logits = self.network(images)
-            loss = loss_function(config, logits.float(), labels[batch])
-            self.optimizer.zero_grad()
-            loss.backward()
-            self.optimizer.step()
-            loss = loss.detach()
+                group["lr"] = step.lr
+            batch = order[seen : seen + step.batch_size]
+            loss = self._step(self.augment(pixels[batch].float() / 255), labels[batch], step)
             total += loss
+            seen += step.batch_size
             if self.progress.is_due():  # the only synchronisation with the device inside an epoch
-                self._check_finite(float(loss), epoch, step)
-                self.progress.step(
-                    member=self.number, epoch=epoch, step=step + 1, loss=float(loss), lr=self.optimizer.param_groups[0]["lr"]
-                )
-        mean = float(total) / steps
-        self._check_finite(mean, epoch, steps - 1)
+                self._check_finite(float(loss), epoch, number)
+                self.progress.step(member=self.number, epoch=epoch, seen=seen, loss=float(loss), lr=step.lr)
+        mean = float(total) / len(plan)
+        self._check_finite(mean, epoch, len(plan))
         return mean
+
+    def _step(self, images: Tensor, labels: Tensor, step: Step) -> Tensor:
+        """Changes the weights by one batch and returns its mean loss, without any penalty."""
+        with self.autocast:
+            logits = self.network(images.contiguous(memory_format=torch.channels_last))
+        loss = loss_function(self.config, logits.float(), labels)
+        self.optimizer.zero_grad()
+        (loss + step.penalty / len(labels) * mean_squared_weights(self.network) if step.penalty else loss).backward()
+        self.optimizer.step()
+        return loss.detach()
 
     def _check_finite(self, loss: float, epoch: int, step: int) -> None:
         if not math.isfinite(loss):
             lr = self.config.lr
             raise Diverged(
-                f"the loss became {loss} in epoch {epoch + 1} by step {step + 1} with lr {lr:g}; try a lower one, such as {lr / 10:g}"
+                f"the loss became {loss} in epoch {epoch + 1} by step {step} with lr {lr:g}; try a lower one, such as {lr / 10:g}"
             )
 
     def _validate(self, pixels: Tensor, labels: Tensor) -> tuple[float, float]:
@@ -167,6 +169,16 @@ class Member:
             logits = predict_logits(self.network, pixels)
         loss = nn.functional.cross_entropy(logits, labels)
         return float(loss), float((logits.argmax(1) == labels).float().mean())
+
+
+class HandMember(Member):
+    """Trains softmax regression with the gradient of by_hand.py; NumPy changes the layer's own weights in place."""
+
+    def _step(self, images: Tensor, labels: Tensor, step: Step) -> Tensor:
+        normalise, (_, layer) = self.network
+        weight, bias = layer.weight.detach().numpy(), layer.bias.detach().numpy()
+        loss = descend(weight, bias, normalise(images).flatten(1).numpy(), labels.numpy(), step.lr, self.config.weight_decay)
+        return torch.tensor(loss)
 
 
 def to_device(split: Split, device: torch.device) -> tuple[Tensor, Tensor]:

@@ -4,14 +4,20 @@ Every network takes images, float [N, 1, 28, 28] in 0..1, and returns logits, fl
 its first layer, so that weights never travel without it.
 """
 
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 
 from jobs.config import RunConfig
 from models.datasets import DATASETS
+from training.layers import ACTIVATIONS, POOLING
+from training.lenet_1998 import lenet5_1998
 
-ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh, "leaky_relu": nn.LeakyReLU, "silu": nn.SiLU}
-POOLING = {"max": nn.MaxPool2d, "avg": nn.AvgPool2d}
+INITS = {
+    "xavier": nn.init.xavier_uniform_,  # Glorot & Bengio 2010, equation 16
+    "kaiming": partial(nn.init.kaiming_uniform_, nonlinearity="relu"),  # He et al. 2015, arXiv:1502.01852, equation 10
+}
 
 
 class Normalise(nn.Module):
@@ -88,7 +94,48 @@ def plain_cnn(config: RunConfig) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
-NETWORKS = {"fc": fully_connected, "lenet5": lenet5, "cnn": plain_cnn}
+class MixedPool(nn.Module):
+    """Half the maximum and half the average of each 2x2 window; at an odd edge the window is cut off (TensorFlow's SAME)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.max, self.avg = (kind(2, ceil_mode=True) for kind in (nn.MaxPool2d, nn.AvgPool2d))
+
+    def forward(self, features: Tensor) -> Tensor:
+        return (self.max(features) + self.avg(features)) / 2
+
+
+def mixed_pooling_cnn(config: RunConfig) -> nn.Sequential:
+    """3x3 convolutions, each with ReLU and mixed pooling, then wide linear layers with leaky ReLU and dropout (a course report, R4)."""
+    layers: list[nn.Module] = []
+    width, side = 1, 28
+    for channels in config.channels:
+        layers += [nn.Conv2d(width, channels, 3, padding=1), nn.ReLU(), MixedPool()]
+        width, side = channels, (side + 1) // 2
+    layers.append(nn.Flatten())
+    width *= side**2
+    for hidden in config.hidden:
+        layers += [nn.Linear(width, hidden), nn.LeakyReLU(0.2), nn.Dropout(config.dropout)]
+        width = hidden
+    for layer in layers:
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            nn.init.constant_(layer.bias, 0.1)
+    return nn.Sequential(*layers, nn.Linear(width, len(DATASETS[config.dataset].labels)))
+
+
+def softmax_regression(config: RunConfig) -> nn.Sequential:
+    """One linear layer. fit.HandMember trains it without autograd."""
+    return nn.Sequential(nn.Flatten(), nn.Linear(28 * 28, len(DATASETS[config.dataset].labels)))
+
+
+NETWORKS = {
+    "softmax": softmax_regression,
+    "mixpool": mixed_pooling_cnn,
+    "fc": fully_connected,
+    "lenet5": lenet5,
+    "lenet5-1998": lenet5_1998,
+    "cnn": plain_cnn,
+}
 
 
 def build(config: RunConfig) -> nn.Sequential:
@@ -97,7 +144,12 @@ def build(config: RunConfig) -> nn.Sequential:
     A batch-normalised layer makes the bias before it redundant; it is kept where the classic network has one.
     """
     facts = DATASETS[config.dataset]
-    return nn.Sequential(Normalise(facts.mean, facts.std), NETWORKS[config.network](config))
+    network = nn.Sequential(Normalise(facts.mean, facts.std), NETWORKS[config.network](config))
+    if config.init != "default":
+        for layer in network.modules():
+            if isinstance(layer, nn.Linear):
+                INITS[config.init](layer.weight)
+    return network
 
 
 def count_parameters(network: nn.Module) -> int:

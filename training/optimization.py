@@ -1,11 +1,13 @@
 """Losses, optimizers and learning-rate schedules, each a plain dict from name to function."""
 
+import functools
 import math
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from jobs.config import RunConfig
@@ -52,3 +54,64 @@ def lr_at(config: RunConfig, step: int, steps: int) -> float:
             return config.lr * (step + 1) / warm_up
         return config.lr * (1 + math.cos(math.pi * (step - warm_up) / max(1, steps - warm_up))) / 2
     return config.lr
+
+
+class Step(NamedTuple):
+    """What one iteration uses. penalty: coefficient of `mean_squared_weights`, beside the loss summed over the batch."""
+
+    lr: float
+    batch_size: int
+    penalty: float = 0.0
+
+
+class Stage(NamedTuple):
+    """A stretch of a run over which lr, batch size and penalty go from their first to their second value in a straight line."""
+
+    iterations: int
+    lr: tuple[float, float]
+    batch_size: tuple[int, int]
+    penalty: tuple[float, float]
+
+
+# A course report, R4: "two-stage dynamic schedule", renewed every 50 iterations.
+TWO_STAGE = (
+    Stage(iterations=1400, lr=(0.00375, 0.0025), batch_size=(200, 300), penalty=(100.0, 400.0)),
+    Stage(iterations=6000, lr=(0.0002, 1e-8), batch_size=(400, 600), penalty=(100.0, 0.0)),
+)
+RENEWED_EVERY = 50
+
+
+def epoch_plan(config: RunConfig, epoch: int, images: int) -> tuple[Step, ...]:
+    """The iterations of an epoch (0-based) over a number of training images. A pure function, as lr_at is."""
+    if config.schedule == "two_stage":
+        return _two_stage(config.epochs, images)[epoch]
+    size = min(config.batch_size, images)
+    steps = images // size  # the rest of a permutation sits this epoch out: every step has the same shape
+    return tuple(Step(lr_at(config, epoch * steps + step, config.epochs * steps), size) for step in range(steps))
+
+
+@functools.lru_cache(maxsize=4)
+def _two_stage(epochs: int, images: int) -> tuple[tuple[Step, ...], ...]:
+    """R4's schedule, stretched over any number of epochs by the share of all images seen; 62 epochs of MNIST are its own length."""
+    shares = [stage.iterations * sum(stage.batch_size) / 2 for stage in TWO_STAGE]
+    border = shares[0] / sum(shares)
+    plan, seen, iteration = [], 0, 0
+    for epoch in range(epochs):
+        steps = []
+        while seen < (epoch + 1) * images:
+            if iteration % RENEWED_EVERY == 0:
+                done = seen / (epochs * images)
+                stage, along = (TWO_STAGE[0], done / border) if done < border else (TWO_STAGE[1], (done - border) / (1 - border))
+                lr, size, penalty = (first + (last - first) * along for first, last in stage[1:])
+            size_now = min(round(size), (epoch + 1) * images - seen)  # an epoch's last batch may be smaller
+            steps.append(Step(lr, size_now, penalty))
+            seen += size_now
+            iteration += 1
+        plan.append(tuple(steps))
+    return tuple(plan)
+
+
+def mean_squared_weights(network: nn.Module) -> Tensor:
+    """The sum over all layers but the last of the mean of the squared weights: R4's L2 term."""
+    layers = [module for module in network.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
+    return torch.stack([layer.weight.square().mean() for layer in layers[:-1]]).sum()

@@ -17,11 +17,11 @@ MOST_STEPS = 400  # step events of a long run, about: their pace slows down as t
 class Progress:
     """Reports of one run; a context manager that closes its bar."""
 
-    def __init__(self, folder: Path, config: RunConfig, steps: int) -> None:
-        self.folder, self.config, self.steps = folder, config, steps
-        self.total = steps * config.epochs * config.members
+    def __init__(self, folder: Path, config: RunConfig, images: int) -> None:
+        self.folder, self.config, self.images = folder, config, images
+        self.total = images * config.epochs * config.members
         self.began = self.reported = time.monotonic()
-        self.bar = tqdm(total=self.total, unit="step", disable=not sys.stderr.isatty(), dynamic_ncols=True)
+        self.bar = tqdm(total=self.total, unit="image", unit_scale=True, disable=not sys.stderr.isatty(), dynamic_ncols=True)
 
     def __enter__(self) -> "Progress":
         return self
@@ -34,17 +34,17 @@ class Progress:
         now = time.monotonic()
         return now - self.reported >= max(FASTEST, (now - self.began) / MOST_STEPS)
 
-    def step(self, member: int, epoch: int, step: int, loss: float, lr: float) -> None:
-        """Appends a step event and moves the bar."""
+    def step(self, member: int, epoch: int, seen: int, loss: float, lr: float) -> None:
+        """Appends a step event and moves the bar. seen: images of this epoch that were trained on."""
         self.reported = time.monotonic()
-        done = (member * self.config.epochs + epoch) * self.steps + step
+        done = (member * self.config.epochs + epoch) * self.images + seen
         self._move(done, f"loss {loss:.3f}")
-        x = round(epoch + step / self.steps, 4)
+        x = round(epoch + seen / self.images, 4)
         events.append(self.folder, "step", member=member, x=x, loss=round(loss, 5), lr=round(lr, 8), progress=round(done / self.total, 5))
 
     def epoch(self, **facts: Any) -> None:
         """Appends an epoch event, and to the log a line."""
-        done = (facts["member"] * self.config.epochs + facts["epoch"]) * self.steps
+        done = (facts["member"] * self.config.epochs + facts["epoch"]) * self.images
         events.append(self.folder, "epoch", progress=round(done / self.total, 5), **facts)
         self._move(done, f"val accuracy {facts['val_accuracy']:.2%}")
         member = f"network {facts['member'] + 1}/{self.config.members}, " if self.config.members > 1 else ""

@@ -42,6 +42,9 @@ def architecture(network: str) -> tuple[str, ...]:
     own = {
         "fc": ("hidden", "activation", "batch_norm"),
         "lenet5": ("channels", "activation", "pooling", "batch_norm"),
+        "mixpool": ("hidden", "channels"),
+        "softmax": (),
+        "lenet5-1998": ("activation", "pooling"),
         "cnn": ("channels", "activation"),
     }
     return ("dataset", "network", *own[network])

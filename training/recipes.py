@@ -10,10 +10,14 @@ from jobs.config import RunConfig
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """A configuration and one line on what it is."""
+    """A configuration and one line on what it is.
+
+    reference: the test accuracy that its source gives, 0 to 1; None where there is no source.
+    """
 
     config: RunConfig
     about: str
+    reference: float | None = None
 
 
 RECIPES = {
@@ -61,6 +65,69 @@ RECIPES = {
         config=RunConfig(
             dataset="fashion-mnist", network="cnn", mirrored=True, channels=(32, 64, 128), augmentation="mirror_erase",
             optimizer="adamw", lr=0.002, weight_decay=0.05, batch_size=128, epochs=24, precision="bfloat16",
+        ),
+    ),
+    "r1-fc": Recipe(
+        about="fully connected 784-300-100-10, plain SGD (a course report, R1; widths of LeCun et al. 1998)",
+        reference=0.9268,
+        config=RunConfig(
+            dataset="mnist", network="fc", hidden=(300, 100), optimizer="sgd", momentum=0.0, lr=0.01, schedule="constant",
+            batch_size=40, epochs=5,
+        ),
+    ),
+    "r1-lenet5": Recipe(
+        about="LeNet-5 exactly as in 1998, Table 1 included, plain SGD (LeCun et al. 1998; a course report, R1)",
+        reference=0.9504,
+        config=RunConfig(
+            dataset="mnist", network="lenet5-1998", activation="tanh", pooling="avg", optimizer="sgd", momentum=0.0, lr=0.01,
+            schedule="constant", batch_size=40, epochs=5,
+        ),
+    ),
+    "r2-softmax": Recipe(
+        about="softmax regression, gradient by hand, one image at a time (a course report, R2)",
+        reference=0.875,
+        config=RunConfig(
+            dataset="mnist", network="softmax", optimizer="sgd", momentum=0.0, lr=0.0005, schedule="constant", batch_size=1, epochs=30,
+        ),
+    ),
+    "r3-mlp": Recipe(
+        about="fully connected 784-1024-10 with a validation split, plain SGD (a course report, R3)",
+        reference=0.9810,
+        config=RunConfig(
+            dataset="mnist", network="fc", hidden=(1024,), init="kaiming", optimizer="sgd", momentum=0.0, lr=0.1,
+            schedule="constant", batch_size=100, epochs=30, seed=123,
+        ),
+    ),
+    "r4-mixpool": Recipe(
+        about="CNN with mixed pooling, two-stage dynamic schedule of 7,400 iterations (a course report, R4)",
+        reference=0.9949,
+        config=RunConfig(
+            dataset="mnist", network="mixpool", channels=(32, 64, 128), hidden=(1024, 512), dropout=0.5, optimizer="adam",
+            schedule="two_stage", epochs=62,
+        ),
+    ),
+    "r5-ensemble": Recipe(
+        about="two r4-mixpool networks averaged (a course report, R5)",
+        reference=0.9956,
+        config=RunConfig(
+            dataset="mnist", network="mixpool", channels=(32, 64, 128), hidden=(1024, 512), dropout=0.5, optimizer="adam",
+            schedule="two_stage", epochs=62, members=2,
+        ),
+    ),
+    "r6-fc512": Recipe(
+        about="fully connected 784-512-10, Adam (a course report, R6)",
+        reference=0.894,
+        config=RunConfig(
+            dataset="fashion-mnist", network="fc", hidden=(512,), init="xavier", optimizer="adam", lr=0.001, schedule="constant",
+            batch_size=100, epochs=20,
+        ),
+    ),
+    "r7-lenet5": Recipe(
+        about="LeNet-5 6-16-120, tanh, average pooling, Adam (a course report, R7)",
+        reference=0.8924,
+        config=RunConfig(
+            dataset="fashion-mnist", network="lenet5", activation="tanh", pooling="avg", init="xavier", optimizer="adam", lr=0.001,
+            schedule="constant", batch_size=100, epochs=20,
         ),
     ),
 }  # fmt: skip
