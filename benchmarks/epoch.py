@@ -24,13 +24,13 @@ from torchvision import transforms
 from benchmarks.common import hardware, parser, show, summary
 from jobs import events, runs
 from jobs.config import RunConfig
+from jobs.recipes import RECIPES
 from models.datasets import DATASETS
 from training import data
 from training.fit import Member, choose_device, device_name, to_device
 from training.networks import build
 from training.optimization import build_optimizer, loss_function
 from training.progress import Progress
-from training.recipes import RECIPES
 
 TARGET = 20  # s, a whole quick retrain
 PARTS = {"started": "start of python, reading the data", "epoch": "training", "exported": "export and measuring"}

@@ -82,6 +82,7 @@ class RunConfig:
     )
     step_every: int = _number(1000, 1, 100_000_000, "step schedule: iterations between two cuts", unit="iterations")
     step_gamma: float = _number(0.9, 0.01, 1.0, "step schedule: factor of a cut")
+    step_cuts: int = _number(0, 0, 1_000_000, "step schedule: most cuts; 0 for no limit")
     batch_size: int = _number(128, 1, 10_000, "images in a batch")
     epochs: int = _number(1, 1, 1000, "passes over the training images")
     augmentation: str = _choice(

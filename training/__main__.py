@@ -109,7 +109,7 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
 
 
 def _config(options: argparse.Namespace) -> RunConfig:
-    from training.recipes import RECIPES
+    from jobs.recipes import RECIPES
 
     if options.recipe is not None and options.recipe not in RECIPES:
         raise ConfigError(f"there is no recipe {options.recipe!r}; there are {', '.join(RECIPES)}")
@@ -151,8 +151,8 @@ def _fit(options: argparse.Namespace) -> int:
 
 def _compare(recipe: str, folder: Path, data_folder: Path | None) -> None:
     """Prints the figure of a recipe's source beside what this run reaches on the same test images."""
+    from jobs.recipes import RECIPES
     from training import data, export
-    from training.recipes import RECIPES
 
     reference = RECIPES[recipe].reference
     if reference is None:
@@ -247,7 +247,7 @@ def _evaluate(options: argparse.Namespace) -> int:
 
 
 def _recipes(options: argparse.Namespace) -> int:
-    from training.recipes import RECIPES
+    from jobs.recipes import RECIPES
 
     for name, recipe in RECIPES.items():
         reference = f", {recipe.reference:.2%}" if recipe.reference else ""

@@ -45,7 +45,8 @@ def lr_at(config: RunConfig, step: int, steps: int) -> float:
     """
     done = step / steps
     if config.schedule == "step":
-        return config.lr * config.step_gamma ** (step // config.step_every)
+        cuts = step // config.step_every
+        return config.lr * config.step_gamma ** (min(cuts, config.step_cuts) if config.step_cuts else cuts)
     if config.schedule == "cosine":
         return config.lr * (1 + math.cos(math.pi * done)) / 2
     if config.schedule == "one_cycle":
