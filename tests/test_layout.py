@@ -15,7 +15,7 @@ ALLOWED = {  # package: third-party, own
     "app.py": PAGE,
     "ui": PAGE,
     "training": (
-        {"torch", "torchvision", "onnx", "onnxruntime", "onnxscript", "numpy", "safetensors", "tqdm", "PIL"},
+        {"torch", "torchvision", "onnx", "onnxruntime", "onnxscript", "numpy", "safetensors", "tqdm", "PIL", "ray", "optuna", "sqlalchemy"},
         {"training", "inference", "jobs", "models"},
     ),
     "inference": ({"onnxruntime", "numpy", "PIL"}, {"inference", "models"}),

@@ -73,6 +73,16 @@ def _parser() -> argparse.ArgumentParser:
     sweep.add_argument("name", nargs="?", metavar="NAME", help="name of the table; without one: all of them, and how much of each is there")
     sweep.add_argument("--seeds", type=int, metavar="N", help="seeds a cell (default: the table's own)")
     sweep.add_argument("--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="cells at once (default: the number of cores)")
+    sweep.add_argument(
+        "--ray",
+        nargs="?",
+        const="auto",
+        metavar="ADDRESS",
+        help="train on a Ray cluster in place of this machine: HOST:PORT or ray://HOST:PORT; without an address $RAY_ADDRESS, else this machine's cluster",
+    )
+    sweep.add_argument(
+        "--gpus-per-cell", type=float, metavar="X", help="with --ray: part of a GPU for each cell, 0 to 1 (default: 0.25 where there are GPUs)"
+    )
     sweep.add_argument("--show", action="store_true", help="print the table as far as it is measured, and train nothing")
     sweep.set_defaults(command=_sweep)
 
@@ -270,10 +280,14 @@ def _sweep(options: argparse.Namespace) -> int:
     for name, value in (("seeds", options.seeds), ("workers", options.workers)):
         if value is not None and not 1 <= value <= 100:
             raise ConfigError(f"{name} is {value}; give a whole number from 1 to 100")
-    from training import executors, sweep
+    from training import executors, on_ray, sweep
 
+    if options.ray:
+        executor = functools.partial(on_ray.on_ray, address=options.ray, gpus_per_cell=options.gpus_per_cell)
+    else:
+        executor = functools.partial(executors.local, workers=options.workers)
     if not options.show:
-        sweep.run(table, functools.partial(executors.local, workers=options.workers), options.seeds, options.data)
+        sweep.run(table, executor, options.seeds, options.data)
     print(sweep.table(table, sweep.file_of(table, options.data)))
     return 0
 

@@ -9,6 +9,7 @@ import math
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -228,7 +229,13 @@ def device_name(device: torch.device) -> str:
 
 @contextlib.contextmanager
 def stopped_by_signal() -> Iterator[Callable[[], bool]]:
-    """Within the block SIGTERM and ^C only raise a flag, so that no file is left half written. Yields the flag's reader."""
+    """Within the block SIGTERM and ^C only raise a flag, so that no file is left half written. Yields the flag's reader.
+
+    Python hands signals to the main thread alone: in any other the flag stays down, and who made the thread ends it.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
     asked: list[int] = []
 
     def note(number: int, frame: object) -> None:
