@@ -30,7 +30,11 @@ SWEEP = Sweep(
 
 @pytest.fixture(autouse=True)
 def places(tmp_path, monkeypatch):
-    for name, value in {"INKLING_RUNS": tmp_path / "runs", "INKLING_EXPERIMENTS": tmp_path / "experiments", "INKLING_DATA": "sample"}.items():
+    for name, value in {
+        "INKLING_RUNS": tmp_path / "runs",
+        "INKLING_EXPERIMENTS": tmp_path / "experiments",
+        "INKLING_DATA": "sample",
+    }.items():
         monkeypatch.setenv(name, str(value))
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
 

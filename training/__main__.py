@@ -1,4 +1,4 @@
-"""python -m training fit|evaluate|export|sweep|recipes|data
+"""python -m training fit|evaluate|export|sweep|search|recipes|data
 
 The commands import torch themselves: --help and recipes answer at once.
 """
@@ -33,7 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m training", description="Trains, evaluates and exports Inkling's networks.")
-    commands = parser.add_subparsers(required=True, metavar="fit|evaluate|export|sweep|recipes|data")
+    commands = parser.add_subparsers(required=True, metavar="fit|evaluate|export|sweep|search|recipes|data")
 
     fit = commands.add_parser(
         "fit", help="train a network", description="Trains the members of one configuration; settings given override the recipe's."
@@ -81,10 +81,35 @@ def _parser() -> argparse.ArgumentParser:
         help="train on a Ray cluster in place of this machine: HOST:PORT or ray://HOST:PORT; without an address $RAY_ADDRESS, else this machine's cluster",
     )
     sweep.add_argument(
-        "--gpus-per-cell", type=float, metavar="X", help="with --ray: part of a GPU for each cell, 0 to 1 (default: 0.25 where there are GPUs)"
+        "--gpus-per-cell",
+        type=float,
+        metavar="X",
+        help="with --ray: part of a GPU for each cell, 0 to 1 (default: 0.25 where there are GPUs)",
     )
     sweep.add_argument("--show", action="store_true", help="print the table as far as it is measured, and train nothing")
     sweep.set_defaults(command=_sweep)
+
+    search = commands.add_parser(
+        "search",
+        help="search for better settings than a table's",
+        description="Has Optuna choose settings on the validation images; stopped, it goes on where it was.",
+    )
+    search.add_argument("name", nargs="?", metavar="NAME", help="name of the search; without one: all of them")
+    search.add_argument("--trials", type=int, default=40, metavar="N", help="trials in all, earlier ones included (default: 40)")
+    search.add_argument(
+        "--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="trials at once (default: the number of cores)"
+    )
+    search.add_argument(
+        "--storage",
+        default="",
+        metavar="URL",
+        help="database that several machines share, such as postgresql://USER@HOST/DATABASE (default: a file in the runs folder)",
+    )
+    search.add_argument(
+        "--test", type=int, nargs="?", const=1, metavar="N", help="at the end train the best settings with N seeds and read the test images"
+    )
+    search.add_argument("--show", action="store_true", help="print the best settings so far, and train nothing")
+    search.set_defaults(command=_search)
 
     recipes = commands.add_parser("recipes", help="list the named configurations", description="Lists the named configurations.")
     recipes.set_defaults(command=_recipes)
@@ -96,7 +121,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     data.set_defaults(command=_data)
 
-    for command in (fit, evaluate, export, sweep, data):
+    for command in (fit, evaluate, export, sweep, search, data):
         command.add_argument(
             "--data",
             type=Path,
@@ -280,6 +305,8 @@ def _sweep(options: argparse.Namespace) -> int:
     for name, value in (("seeds", options.seeds), ("workers", options.workers)):
         if value is not None and not 1 <= value <= 100:
             raise ConfigError(f"{name} is {value}; give a whole number from 1 to 100")
+    if options.gpus_per_cell is not None and not options.ray:
+        raise ConfigError("gpus-per-cell is for a Ray cluster; give its address with --ray, or leave it out")
     from training import executors, on_ray, sweep
 
     if options.ray:
@@ -289,6 +316,27 @@ def _sweep(options: argparse.Namespace) -> int:
     if not options.show:
         sweep.run(table, executor, options.seeds, options.data)
     print(sweep.table(table, sweep.file_of(table, options.data)))
+    return 0
+
+
+def _search(options: argparse.Namespace) -> int:
+    from jobs import searches
+
+    if options.name is None:
+        for each in searches.SEARCHES.values():
+            print(f"{each.name:14} {each.about}")
+        return 0
+    space = searches.find(options.name)
+    for name, value, most in (("trials", options.trials, 100_000), ("workers", options.workers, 100), ("test", options.test, 100)):
+        if value is not None and not 1 <= value <= most:
+            raise ConfigError(f"{name} is {value}; give a whole number from 1 to {most}")
+    from training import search
+
+    study = search.describe(space, options.trials, options.storage, options.data)
+    if not options.show:
+        search.run(study, options.workers)
+    tested = search.measure_best(study, options.test, options.workers) if options.test and not options.show else []
+    print(search.summary(study, tested))
     return 0
 
 

@@ -11,29 +11,41 @@ from jobs.config import ConfigError
 from jobs.sweeps import Cell, Result
 from training.data import Dataset
 from training.export import test_accuracy
-from training.fit import Diverged, choose_device, device_name, fit
+from training.fit import AfterEpoch, Diverged, Pruned, choose_device, device_name, fit
 from training.networks import build, count_parameters
 
 DIGITS = 5  # of accuracies and losses in a result
 
 
-def measure(cell: Cell, folder: Path, data: Dataset, threads: int = 1, tests_each_epoch: bool = False) -> Result:
+def measure(
+    cell: Cell,
+    folder: Path,
+    data: Dataset,
+    threads: int = 1,
+    tests_each_epoch: bool = False,
+    tests: bool = True,
+    after_epoch: AfterEpoch | None = None,
+) -> Result:
     """Trains the cell in `folder`, from its checkpoints where an earlier try left some, and measures the test images at the end.
 
-    threads: of the CPU. Returns the result as jobs.sweeps describes it; a loss that stopped being a number is a result
-    too. The folder is deleted. Raises Cancelled on SIGTERM or ^C, the folder then stays.
+    threads: of the CPU. tests: whether to measure them; the result's test_accuracy is otherwise None. after_epoch: as
+    training.fit.fit calls it. Returns the result as jobs.sweeps describes it; a loss that stopped being a number is a
+    result too, and one that after_epoch ended by Pruned is what its last epoch says, without test_accuracy. The folder is
+    deleted. Raises Cancelled on SIGTERM or ^C, the folder then stays.
     """
     config = dataclasses.replace(cell.config, threads=threads, publish="")
-    _make_folder(folder, cell)
+    make_folder(folder, cell)
     error, val_accuracy, accuracy = "", None, None
     try:
-        fit(config, folder, data, tests_each_epoch)
-        accuracy = round(test_accuracy(folder, data), DIGITS)
+        fit(config, folder, data, tests_each_epoch, after_epoch)
+        accuracy = round(test_accuracy(folder, data), DIGITS) if tests else None
     except Diverged as diverged:
         error = str(diverged)
+    except Pruned:
+        pass
     epochs = runs.status(folder).epochs
     if not error:
-        last = [epoch["val_accuracy"] for epoch in epochs if epoch["epoch"] == config.epochs]
+        last = [epoch["val_accuracy"] for epoch in epochs if epoch["epoch"] == epochs[-1]["epoch"]]
         val_accuracy = round(sum(last) / len(last), DIGITS)  # of an ensemble: the members' mean
     result = {
         "cell": cell.key,
@@ -54,7 +66,7 @@ def measure(cell: Cell, folder: Path, data: Dataset, threads: int = 1, tests_eac
     return result
 
 
-def _make_folder(folder: Path, cell: Cell) -> None:
+def make_folder(folder: Path, cell: Cell) -> None:
     """The cell's run folder; one that a killed try left is kept when it is of this cell and otherwise made anew."""
     written = json.dumps(cell.config.to_dict(), indent=1)
     path = folder / "config.json"

@@ -13,6 +13,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from jobs.sweeps import Cell, Result, SweepError
 
@@ -28,17 +29,18 @@ class Job:
 
 
 Executor = Callable[[Sequence[Job]], Iterator[Result]]
+Item, Outcome = TypeVar("Item"), TypeVar("Outcome")
 
 
 def work(job: Job) -> Result:
     """Does one job in this process. Raises what training.cell.measure raises."""
     from training import cell
 
-    return cell.measure(job.cell, job.folder, _dataset(job.cell.config.dataset, job.data), tests_each_epoch=job.tests_each_epoch)
+    return cell.measure(job.cell, job.folder, dataset(job.cell.config.dataset, job.data), tests_each_epoch=job.tests_each_epoch)
 
 
 @functools.lru_cache(maxsize=4)
-def _dataset(name: str, folder: Path | None) -> object:
+def dataset(name: str, folder: Path | None) -> object:
     """Read once a process, not once a cell."""
     from training import data
 
@@ -50,9 +52,14 @@ def local(jobs: Sequence[Job], workers: int) -> Iterator[Result]:
 
     Raises SweepError when a process dies; what was yielded before stands.
     """
+    return in_processes(work, jobs, workers)
+
+
+def in_processes(task: Callable[[Item], Outcome], items: Sequence[Item], workers: int) -> Iterator[Outcome]:
+    """What a task says of each item, in the order in which they are done, `workers` at a time. Raises as `local` does."""
     spawn = multiprocessing.get_context("spawn")  # a fork would copy torch's thread pools in whatever state they are
-    with ProcessPoolExecutor(min(workers, len(jobs)), spawn, _prepare) as pool:
-        futures = [pool.submit(work, job) for job in jobs]
+    with ProcessPoolExecutor(min(workers, len(items)), spawn, _prepare) as pool:
+        futures = [pool.submit(_do, task, item) for item in items]
         try:
             for future in as_completed(futures):
                 yield future.result()
@@ -60,6 +67,23 @@ def local(jobs: Sequence[Job], workers: int) -> Iterator[Result]:
             raise SweepError("a process of the sweep died; start the same command again: it goes on with what is missing") from None
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+_stopped = False
+
+
+def _do(task: Callable[[Item], Outcome], item: Item) -> Outcome:
+    """Does one item. A process that was told to stop in one begins no other: the pool has handed it the next already."""
+    from training.fit import CANCELLED, Cancelled
+
+    global _stopped
+    if _stopped:
+        raise Cancelled(CANCELLED)
+    try:
+        return task(item)
+    except Cancelled:
+        _stopped = True
+        raise
 
 
 def _prepare() -> None:

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -38,6 +39,10 @@ Tensors = tuple[Tensor, Tensor]  # pixels uint8 [N, 1, 28, 28], labels int64 [N]
 
 class Cancelled(InklingError):
     """The run was asked to stop."""
+
+
+class Pruned(InklingError):
+    """What was called after an epoch wants no further one."""
 
 
 class Diverged(InklingError):
@@ -79,12 +84,18 @@ def keep_memory() -> None:
         libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
 
 
-def fit(config: RunConfig, folder: Path, data: Dataset, tests_each_epoch: bool = False) -> list[nn.Module]:
+AfterEpoch = Callable[[dict[str, Any]], None]
+
+
+def fit(
+    config: RunConfig, folder: Path, data: Dataset, tests_each_epoch: bool = False, after_epoch: AfterEpoch | None = None
+) -> list[nn.Module]:
     """Trains every member that `folder` holds no finished checkpoint of, and returns them all in evaluation mode.
 
     tests_each_epoch: epoch events also tell the accuracy on the test images, for curves that a source gives; nothing
-    depends on it. Appends step and epoch events to the run. Raises Diverged on a loss that is not finite, Cancelled on
-    SIGTERM or ^C.
+    depends on it. after_epoch: called with the facts of each epoch's event (member, epoch, val_accuracy and so on) once
+    its checkpoint is written; what it raises, such as Pruned, ends the run. Appends step and epoch events to the run.
+    Raises Diverged on a loss that is not finite, Cancelled on SIGTERM or ^C.
     """
     device = choose_device(config)
     keep_memory()
@@ -108,7 +119,9 @@ def fit(config: RunConfig, folder: Path, data: Dataset, tests_each_epoch: bool =
     with stopped_by_signal() as should_stop, Progress(folder, config, len(data.train)) as progress:
         kind = HandMember if config.network == "softmax" else Member
         return [
-            kind(config, number, folder, device, should_stop, progress).train(train, validation, test)  # made when its turn comes: it seeds
+            kind(config, number, folder, device, should_stop, progress).train(
+                train, validation, test, after_epoch
+            )  # made in its turn: it seeds
             for number in range(config.members)
         ]
 
@@ -130,7 +143,7 @@ class Member:
         self.augment = AUGMENTATIONS[config.augmentation]
         self.autocast = torch.autocast(device.type, torch.bfloat16, enabled=uses_bfloat16(config, device))
 
-    def train(self, train: Tensors, validation: Tensors, test: Tensors | None = None) -> nn.Module:
+    def train(self, train: Tensors, validation: Tensors, test: Tensors | None = None, after_epoch: AfterEpoch | None = None) -> nn.Module:
         """Trains from where the checkpoint stands to the last epoch. test: measured after each epoch, where given."""
         done = checkpoint.load(self.path, self.network, self.optimizer) if self.path.exists() else 0
         for epoch in range(done, self.config.epochs):
@@ -138,16 +151,19 @@ class Member:
             train_loss = self._epoch(epoch, *train)
             val_loss, val_accuracy = self._validate(*validation)
             tested = {"test_accuracy": round(self._validate(*test)[1], 5)} if test else {}
-            self.progress.epoch(
-                member=self.number,
-                epoch=epoch + 1,
-                train_loss=round(train_loss, 5),
-                val_loss=round(val_loss, 5),
-                val_accuracy=round(val_accuracy, 5),
-                seconds=round(time.perf_counter() - began, 2),
+            facts = {
+                "member": self.number,
+                "epoch": epoch + 1,
+                "train_loss": round(train_loss, 5),
+                "val_loss": round(val_loss, 5),
+                "val_accuracy": round(val_accuracy, 5),
+                "seconds": round(time.perf_counter() - began, 2),
                 **tested,
-            )
+            }
+            self.progress.epoch(**facts)
             checkpoint.save(self.path, self.network, self.optimizer, epoch + 1)
+            if after_epoch:
+                after_epoch(facts)
         return self.network.eval()
 
     def _epoch(self, epoch: int, pixels: Tensor, labels: Tensor) -> float:

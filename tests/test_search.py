@@ -1,0 +1,193 @@
+"""Searches: trials that count once, end early, survive a kill, and never look at the test images."""
+
+import dataclasses
+import json
+import os
+import signal
+import threading
+import time
+
+import pytest
+
+from jobs import events, searches, sweeps
+from jobs.searches import Choice, Range, Search, SearchError
+from jobs.sweeps import SweepError
+from training import executors, search
+from training.__main__ import main
+from training.data import Dataset
+
+optuna = pytest.importorskip("optuna", reason="requirements-cluster.txt is not installed")
+
+FIXED = {"network": "fc", "hidden": (8,), "epochs": 4, "init": "default"}
+TINY = Search(
+    name="tiny", title="Tiny", about="for the tests", recipe="r7-lenet5", fixed=FIXED, tables="r7-",
+    space={"lr": Range(low=1e-6, high=0.02, log=True), "batch_size": Choice(values=(50, 100)), "batch_norm": Choice(values=(False, True))},
+    starts=tuple({"lr": lr, "batch_size": 50, "batch_norm": False} for lr in (0.01, 0.009, 0.008, 0.007, 0.006, 1e-6)),
+)  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def places(tmp_path, monkeypatch):
+    for name, value in {
+        "INKLING_RUNS": tmp_path / "runs",
+        "INKLING_EXPERIMENTS": tmp_path / "experiments",
+        "INKLING_DATA": "sample",
+    }.items():
+        monkeypatch.setenv(name, str(value))
+    monkeypatch.setitem(searches.SEARCHES, "tiny", TINY)
+    return tmp_path
+
+
+@pytest.fixture
+def in_this_process(monkeypatch):
+    monkeypatch.setattr(executors, "in_processes", lambda task, items, workers: map(task, items))
+
+
+@pytest.fixture
+def without_test_images(monkeypatch):
+    monkeypatch.setattr(Dataset, "test", property(lambda self: pytest.fail("a search read the test images")))
+
+
+def storage_of(kind: str, folder) -> str:
+    return f"sqlite:///{folder / 'trials.db'}" if kind == "sqlite" else ""
+
+
+def states(study) -> list[str]:
+    return [trial.state.name for trial in search.open_study(study).get_trials()]
+
+
+@pytest.mark.parametrize("name", searches.SEARCHES)
+def test_every_start_of_a_search_lies_in_its_space_and_is_a_configuration(name):
+    chosen = searches.find(name)
+    assert chosen.config({}).epochs == 20
+    assert chosen.config({}).members == 1
+    for start in chosen.starts:
+        assert chosen.config(start)
+        assert start.keys() == chosen.space.keys()
+        for setting, space in chosen.space.items():
+            assert start[setting] in space.values if isinstance(space, Choice) else space.low <= start[setting] <= space.high
+
+
+def test_a_search_that_does_not_exist_is_named_with_those_that_do():
+    with pytest.raises(SearchError, match="there is no search 'r9'; there are r7, r7-wide"):
+        searches.find("r9")
+
+
+@pytest.mark.parametrize("kind", ["journal", "sqlite"])
+def test_trials_are_counted_over_several_calls_and_a_hopeless_one_ends_early(places, in_this_process, without_test_images, kind):
+    storage = storage_of(kind, places)
+    few = search.describe(TINY, 3, storage)
+    assert search.run(few, workers=1) == 3
+    assert search.run(few, workers=1) == 0
+    study = dataclasses.replace(few, trials=7)
+    assert search.run(study, workers=1) == 4
+    assert states(study).count("PRUNED") >= 1
+    assert len(states(study)) == 7
+    results = {result["trial"]: result for result in sweeps.read_results("search-tiny-sample").values()}
+    assert sorted(results) == list(range(7))
+    hopeless = results[5]  # lr 1e-6
+    assert hopeless["pruned"]
+    assert hopeless["settings"]["lr"] == 1e-6
+    assert len(hopeless["epochs"]) == 2, "half of the epochs"
+    assert all(result["test_accuracy"] is None for result in results.values())
+    assert all("test_accuracy" not in epoch for result in results.values() for epoch in result["epochs"])
+    finished = [result for result in results.values() if not result["pruned"]]
+    best = max(finished, key=lambda result: result["val_accuracy"])
+    assert f"best, trial {best['trial']}: validation {best['val_accuracy']:.2%}" in search.summary(study)
+
+
+def test_a_line_lost_by_a_kill_is_written_from_the_storage(in_this_process):
+    study = search.describe(TINY, 1)
+    search.run(study, workers=1)
+    path = sweeps.results_path(study.name)
+    line = path.read_text()
+    path.unlink()
+    with (study.root / "journal.jsonl").open("a") as journal:
+        journal.write('{"half a line')
+    search.run(study, workers=1)
+    assert path.read_text() == line
+
+
+def test_the_command_prints_the_best_cell_of_the_tables_beside_the_best_trial_and_tests_it(in_this_process, monkeypatch, capsys):
+    cell = next(sweeps_cell for sweeps_cell in searches.SWEEPS["r7-lr"].cells(1))
+    sweeps.append_result("r7-lr-sample", {"cell": cell.key, "val_accuracy": 0.5, "test_accuracy": 0.4})
+    monkeypatch.setattr(executors, "local", lambda jobs, workers: map(executors.work, jobs))
+    assert main(["search", "tiny", "--trials", "1", "--workers", "1", "--test", "2"]) == 0
+    said = capsys.readouterr().out
+    assert "best, trial 0: validation" in said
+    assert "best cell of the tables: validation 50.00%, test 40.00% (n=1; r7-lr: Adam, 0.0001)" in said
+    assert "(n=2)" in said.splitlines()[-1]
+    assert len(sweeps.read_results("search-tiny-sample-best")) == 2
+    assert main(["search"]) == 0
+    assert "r7-wide" in capsys.readouterr().out
+
+
+def test_a_storage_that_holds_another_search_is_refused(in_this_process):
+    search.run(search.describe(TINY, 1), workers=1)
+    changed = dataclasses.replace(TINY, fixed={**FIXED, "epochs": 5})
+    with pytest.raises(SearchError, match="its recipe or space has changed since"):
+        search.run(search.describe(changed, 1), workers=1)
+
+
+@pytest.mark.parametrize(
+    ("storage", "sentence"),
+    [
+        ("nonsense", "the storage nonsense cannot be used"),
+        ("sqlite:////nowhere/trials.db", "unable to open database file"),
+        ("unknown://me:secret@host/trials", "the storage unknown://me@host/trials cannot be used"),
+    ],
+)
+def test_a_storage_that_cannot_be_used_gets_one_sentence_without_its_password(storage, sentence, capsys):
+    assert main(["search", "tiny", "--trials", "1", "--storage", storage]) == 1
+    said = capsys.readouterr().err
+    assert sentence in said
+    assert "secret" not in said
+
+
+def test_a_trial_whose_machine_died_is_done_again_once_its_heartbeat_has_stopped(places, in_this_process, monkeypatch):
+    monkeypatch.setattr(search, "HEARTBEAT", 1)
+    study = search.describe(TINY, 2, storage_of("sqlite", places))
+    study.root.mkdir(parents=True)
+    opened = search.open_study(study)
+    with pytest.warns(UserWarning, match="supposed to be used with Study.optimize"):
+        trial = opened.ask()
+    assert trial.suggest_float("lr", 1e-6, 0.02, log=True) == TINY.starts[0]["lr"]
+    trial.set_user_attr("place", "elsewhere:/runs")
+    opened._storage.record_heartbeat(trial._trial_id)
+    assert search.run(study, workers=1) == 1, "of two that are wanted one is at work elsewhere"
+    time.sleep(4.5)  # SQLite tells time in whole seconds
+    assert search.run(study, workers=1) == 1
+    again = search.open_study(study).get_trials()[-1]
+    assert states(study).count("FAIL") == 1
+    assert again.params["lr"] == trial.params["lr"]
+
+
+@pytest.mark.parametrize("kind", ["journal", "sqlite"])
+def test_a_search_that_was_killed_goes_on_and_counts_no_trial_twice(places, kind):
+    long = dataclasses.replace(TINY, fixed={**FIXED, "epochs": 12}, starts=TINY.starts[:2])
+    study = search.describe(long, 4, storage_of(kind, places))
+
+    def kill() -> None:
+        give_up = time.monotonic() + 60
+        while time.monotonic() < give_up:
+            told = events.read(study.root / "1")
+            if any(event["kind"] == "epoch" for event in told):
+                os.kill(told[0]["pid"], signal.SIGKILL)
+                return
+            time.sleep(0.01)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    with pytest.raises(SweepError, match="start the same command again"):
+        search.run(study, workers=2)
+    killer.join()
+    search.run(study, workers=2)
+    trials = search.open_study(study).get_trials()
+    counted = [trial for trial in trials if trial.state.name in ("COMPLETE", "PRUNED")]
+    lines = [json.loads(line) for line in sweeps.results_path(study.name).read_text().splitlines()]
+    assert sorted(line["trial"] for line in lines) == sorted(trial.number for trial in counted)
+    assert len(counted) == len({line["cell"] for line in lines}) == 4
+    (killed,) = [trial for trial in trials if trial.state.name == "FAIL" and trial.number == 1]
+    (again,) = [trial for trial in trials if trial.user_attrs.get("folder") == "1"]
+    assert again.params == killed.params
+    assert [epoch["epoch"] for epoch in again.user_attrs["result"]["epochs"]] == list(range(1, 13)), "it goes on from its checkpoint"
