@@ -6,6 +6,8 @@ import os
 import signal
 import threading
 import time
+import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -162,13 +164,26 @@ def test_a_trial_whose_machine_died_is_done_again_once_its_heartbeat_has_stopped
     assert again.params["lr"] == trial.params["lr"]
 
 
-@pytest.mark.parametrize("kind", ["journal", "sqlite"])
-def test_a_search_that_was_killed_goes_on_and_counts_no_trial_twice(places, kind):
+def test_processes_on_one_sqlite_file_never_take_the_same_trial(places):
+    starts = tuple({**TINY.starts[0], "lr": lr / 1000} for lr in range(1, 17))
+    study = search.describe(dataclasses.replace(TINY, starts=starts), 16, storage_of("sqlite", places))
+    opened = [search.open_study(study) for _ in range(4)]  # as four processes have them
+
+    def take_four(each) -> list[int]:
+        return [each.ask().number for _ in range(4)]
+
+    with warnings.catch_warnings(), ThreadPoolExecutor(4) as pool:
+        warnings.filterwarnings("ignore", "Heartbeat of storage is supposed to be used with Study.optimize")
+        taken = [number for numbers in pool.map(take_four, opened) for number in numbers]
+    assert sorted(taken) == list(range(16))
+
+
+def test_a_search_whose_process_was_killed_goes_on_and_counts_no_trial_twice(monkeypatch):
     long = dataclasses.replace(TINY, fixed={**FIXED, "epochs": 12}, starts=TINY.starts[:2])
-    study = search.describe(long, 4, storage_of(kind, places))
+    study = search.describe(long, 4)
 
     def kill() -> None:
-        give_up = time.monotonic() + 60
+        give_up = time.monotonic() + 180
         while time.monotonic() < give_up:
             told = events.read(study.root / "1")
             if any(event["kind"] == "epoch" for event in told):
@@ -181,7 +196,8 @@ def test_a_search_that_was_killed_goes_on_and_counts_no_trial_twice(places, kind
     with pytest.raises(SweepError, match="start the same command again"):
         search.run(study, workers=2)
     killer.join()
-    search.run(study, workers=2)
+    monkeypatch.setattr(executors, "in_processes", lambda task, items, workers: map(task, items))
+    search.run(study, workers=1)
     trials = search.open_study(study).get_trials()
     counted = [trial for trial in trials if trial.state.name in ("COMPLETE", "PRUNED")]
     lines = [json.loads(line) for line in sweeps.results_path(study.name).read_text().splitlines()]
