@@ -28,7 +28,7 @@ $(VENV)/app.done: requirements.txt | $(VENV)/bin/uv
 	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -r requirements.txt || $(BIN)/python -m pip install --quiet -r requirements.txt
 	@touch $@
 
-$(VENV)/test.done: requirements-test.txt $(VENV)/app.done
+$(VENV)/test.done: requirements-test.txt requirements-cluster.txt $(VENV)/app.done
 	$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements-test.txt || $(BIN)/python -m pip install --quiet -r requirements-test.txt
 	@touch $@
 

@@ -148,7 +148,7 @@ def test_a_storage_that_cannot_be_used_gets_one_sentence_without_its_password(st
 
 def test_a_trial_whose_machine_died_is_done_again_once_its_heartbeat_has_stopped(places, in_this_process, monkeypatch):
     monkeypatch.setattr(search, "HEARTBEAT", 1)
-    study = search.describe(TINY, 2, storage_of("sqlite", places))
+    study = search.describe(dataclasses.replace(TINY, starts=TINY.starts[:2]), 2, storage_of("sqlite", places))
     study.root.mkdir(parents=True)
     opened = search.open_study(study)
     with pytest.warns(UserWarning, match="supposed to be used with Study.optimize"):
