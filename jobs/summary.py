@@ -141,7 +141,7 @@ def outcomes(sweep: Sweep, results: dict[str, Result]) -> tuple[Outcome, ...]:
     """Every cell of the sweep, row by row. results: as `sweeps.read_results` gives them; those of other cells are passed over."""
     configs: dict[tuple[int, int], RunConfig] = {}
     runs: dict[tuple[int, int], list[Result]] = {}
-    for cell in sweep.cells(max(MOST_SEEDS, sweep.seeds)):
+    for cell in sweep.cells(max(MOST_SEEDS, sweep.seeds) if results else 1):
         place = (cell.row, cell.column)
         configs.setdefault(place, cell.config)
         if cell.key in results:
@@ -173,6 +173,24 @@ def title_of(sweep: Sweep, row: int, column: int) -> str:
     if name:
         title = f"{SHORT.get(name, name)} {title}"
     return title if len(sweep.rows) == 1 else f"{sweep.rows[row].title}, {title}"
+
+
+def full_title(outcome: Outcome) -> str:
+    """A cell's title with that of its table: 'R1a: max, tanh, lr 0.1, batch 40'."""
+    name = outcome.sweep.partition("-")[0].upper()
+    return outcome.title if outcome.sweep == "systems" else f"{name}: {outcome.title}"
+
+
+def name_of(config: RunConfig, first: str = "") -> str:
+    """The full title of the cell that has these settings, looked for in the sweep `first` before the others; '' for none."""
+    from jobs import tables
+
+    wanted = settings_that_matter(config)
+    for name in sorted(tables.SWEEPS, key=lambda name: name != first):
+        for outcome in outcomes(tables.SWEEPS[name], {}):
+            if settings_that_matter(outcome.config) == wanted:
+                return full_title(outcome)
+    return ""
 
 
 def changed_number(sweep: Sweep) -> str | None:

@@ -165,7 +165,10 @@ SWEEPS = {
 # Why a figure is not what its source says, or cannot be what its source says it is: one sentence a recipe, a row or a cell,
 # by (sweep, row) or (sweep, row, column) with their titles; of the sweep `systems` the row is the recipe's name.
 NOTES: dict[tuple[str, ...], str] = {
-    ("systems", "r1-fc"): "The source calls its data Fashion-MNIST; its own LeNet-5 figures, up to 98.86 %, can only be MNIST's, so it is measured there.",
+    (
+        "systems",
+        "r1-fc",
+    ): "The source calls its data Fashion-MNIST; its own LeNet-5 figures, up to 98.86 %, can only be MNIST's, so it is measured there.",
     ("systems", "r1-lenet5"): "The source calls its data Fashion-MNIST, where no LeNet-5 comes near its 98.86 %: it is measured on MNIST.",
 }
 

@@ -4,11 +4,12 @@ import streamlit as st
 
 from models import shelf
 from models.datasets import DATASETS
-from ui import figures, retrain
+from ui import figures, retrain, settings
 
 
 def show() -> None:
     """Shows the sidebar."""
+    settings.open_link()
     with st.sidebar:
         st.session_state.setdefault("sidebar-dataset", next(iter(DATASETS)))  # not default=: retrain.py sets it too
         st.segmented_control(
