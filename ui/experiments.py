@@ -23,7 +23,8 @@ def page() -> None:
     sweep = _choose_sweep()
     outcomes = summary.read_outcomes(sweep)
     st.caption(f"{sweep.about[0].upper()}{sweep.about[1:]}.")
-    st.html(outcome_figures.progress(outcomes) or "<i></i>")
+    if missing := outcome_figures.progress(outcomes):
+        st.html(missing)
     if sweep.name == "systems":
         st.html(outcome_figures.systems_table(outcomes))
         devices = ", ".join(sorted({device for outcome in outcomes for device in outcome.devices}))

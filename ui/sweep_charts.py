@@ -22,6 +22,7 @@ QUIET, WARNING = "#7c818e", "#d2573c"
 TEST = "#2a9d8f"
 INK, PAPER = "#1d2436", "#ffffff"
 ROW_HEIGHT = 58
+LOSS_TICKS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 100, 1000)
 
 
 def picture(sweep: Sweep, outcomes: Sequence[Outcome], chosen: Sequence[str]) -> tuple[alt.LayerChart, int]:
@@ -120,11 +121,13 @@ def _heat_map(sweep: Sweep, outcomes: Sequence[Outcome], chosen: Sequence[str]) 
                 "weight": "bold" if differs else "normal",
             }
         )
-    split = "split(datum.label, ', ')"
-    axis = {"ticks": False, "domain": False, "labelExpr": split, "labelOverlap": False, "title": None, "labelLineHeight": 14}
+    columns = "split(width < 420 ? replace(datum.label, 'batch ', 'B ') : datum.label, ', ')"  # a phone leaves 48 pixels each
+    plain = {"ticks": False, "domain": False, "title": None, "labelLineHeight": 14, "labelOverlap": False}
+    across = alt.Axis(orient="top", labelAngle=0, labelAlign="center", labelFlush=False, labelExpr=columns, **plain)
+    apart = alt.Scale(paddingInner=0.05, paddingOuter=0.02)
     base = alt.Chart(alt.Data(values=values)).encode(
-        x=alt.X("column:N", sort=[column.title for column in sweep.columns], axis=alt.Axis(orient="top", labelAngle=0, **axis)),
-        y=alt.Y("row:N", sort=[row.title for row in sweep.rows], axis=alt.Axis(labelLimit=110, **axis)),
+        x=alt.X("column:N", sort=[column.title for column in sweep.columns], axis=across, scale=apart),
+        y=alt.Y("row:N", sort=[row.title for row in sweep.rows], axis=_rows_axis(), scale=apart),
     )
     cells = (
         base.mark_rect(cornerRadius=6, strokeWidth=4, cursor="pointer")
@@ -141,6 +144,16 @@ def _heat_map(sweep: Sweep, outcomes: Sequence[Outcome], chosen: Sequence[str]) 
     # bold cannot be an encoding: one layer each
     below = base.mark_text(fontSize=10.5, dy=10).encode(text="below:N", color=ink)
     return cells + numbers + below.transform_filter("datum.weight == 'normal'") + _bold(below)
+
+
+def _rows_axis() -> alt.Axis:
+    """Names at the left, broken at their commas and centred on their rows."""
+    lines = "length(split(datum.label, ', '))"
+    lift = {"condition": [{"test": f"{lines} > 2", "value": -13}, {"test": f"{lines} > 1", "value": -7}], "value": 0}
+    return alt.Axis(
+        ticks=False, domain=False, grid=False, title=None, labelLimit=150, labelLineHeight=14, labelOverlap=False,
+        labelExpr="split(datum.label, ', ')", labelOffset=lift,
+    )  # fmt: skip
 
 
 def _bold(below: alt.Chart) -> alt.Chart:
@@ -163,9 +176,9 @@ def _who(values: list[dict]) -> tuple[list[dict], alt.Color, alt.Shape]:
         for who, key in (("ours", "mean"), ("source", "reference"))
         if value[key] is not None
     ]
-    legend = alt.Legend(title=None, orient="top", symbolStrokeWidth=2)
+    legend = alt.Legend(title=None, orient="top", symbolOpacity=1)
     colour = alt.Color("who:N", scale=alt.Scale(domain=["ours", "source"], range=[ACCENT, SECOND]), legend=legend)
-    shape = alt.Shape("who:N", scale=alt.Scale(domain=["ours", "source"], range=["circle", "diamond"]), legend=legend)
+    shape = alt.Shape("who:N", scale=alt.Scale(domain=["ours", "source"], range=["circle", "diamond"]), legend=None)
     return points, colour, shape
 
 
@@ -193,12 +206,7 @@ def _number_line(sweep: Sweep, outcomes: Sequence[Outcome], chosen: Sequence[str
 
 def _dots(outcomes: Sequence[Outcome], chosen: Sequence[str]) -> alt.LayerChart:
     values = [_facts(each, chosen) | {"name": in_words(each.title)} for each in outcomes]
-    y = alt.Y(
-        "name:N",
-        sort=[value["name"] for value in values],
-        title=None,
-        axis=alt.Axis(ticks=False, domain=False, grid=True, labelLimit=150, labelExpr="split(datum.label, ', ')"),
-    )
+    y = alt.Y("name:N", sort=[value["name"] for value in values], axis=_rows_axis())
     scale = _accuracy_scale(outcomes)
     x = alt.X("accuracy:Q", title="test accuracy", scale=scale, axis=alt.Axis(format=".1%", tickCount=4, grid=False))
     points, colour, shape = _who(values)
@@ -240,14 +248,15 @@ def learning_curve(outcomes: Sequence[Outcome], figure: str) -> alt.Chart | None
     title = {"train_loss": "training loss", "val_loss": "validation loss", "val_accuracy": "validation accuracy"}[figure]
     low, high = min(value["value"] for value in values), max(value["value"] for value in values)
     margin = max(0.002, (high - low) * 0.08)
-    scale = alt.Scale(domain=[max(0, low - margin), min(1, high + margin)], nice=False) if percent else alt.Scale(type="log", nice=False)
+    scale = {"domain": [max(0, low - margin), min(1, high + margin)]} if percent else {"type": "log", "domain": [low / 1.1, high * 1.1]}
     last = max(value["epoch"] for value in values)
+    ticks = {"tickCount": 5} if percent else {"values": [tick for tick in LOSS_TICKS if low / 1.1 <= tick <= high * 1.1]}
     return (
         alt.Chart(alt.Data(values=values), title=alt.Title(title, anchor="start", fontSize=13, fontWeight=500))
         .mark_line(strokeWidth=1.8, point={"size": 22} if last <= 8 else False, clip=True)
         .encode(
-            x=alt.X("epoch:Q", title="epoch", scale=alt.Scale(domain=[1, max(2, last)], nice=False), axis=alt.Axis(tickMinStep=1, tickCount=6, format="d", grid=False)),
-            y=alt.Y("value:Q", title=None, scale=scale, axis=alt.Axis(format=".1%" if percent else "~g", tickCount=5)),
+            x=alt.X("epoch:Q", title="epoch", scale=alt.Scale(domain=[1, max(2, last)], nice=False), axis=alt.Axis(tickMinStep=1, tickCount=6, format="d", grid=False, labelFlush=True)),
+            y=alt.Y("value:Q", title=None, scale=alt.Scale(nice=False, **scale), axis=alt.Axis(format=".0%" if percent and high - low > 0.1 else ".1%" if percent else "~g", **ticks,)),
             color=alt.Color("cell:N", scale=alt.Scale(domain=titles, range=list(SERIES[: len(titles)])), legend=None),
             detail=["seed:N", "network:N"],
             tooltip=["cell:N", "seed:N", "network:N", "epoch:Q", alt.Tooltip("value:Q", title=title, format=".2%" if percent else ".4f")],
@@ -269,19 +278,20 @@ def noise_scales(outcomes: Sequence[tuple[str, Outcome]]) -> alt.LayerChart:
         for name, each in outcomes
         if each.mean is not None
     ]
+    scales = [value["scale"] for value in values]
     batches = sorted({value["batch"] for value in values}, key=lambda text: (len(text), text))
     names = list(dict.fromkeys(value["network"] for value in values))
     base = alt.Chart(alt.Data(values=values)).encode(
-        x=alt.X("scale:Q", title="lr / (1 − momentum) × N / batch", scale=alt.Scale(type="log"), axis=alt.Axis(format="~s", tickCount=5, grid=False)),
+        x=alt.X("scale:Q", title="lr / (1 − momentum) × N / batch", scale=alt.Scale(type="log", domain=[min(scales) / 1.5, max(scales) * 1.5], nice=False), axis=alt.Axis(format="~g", tickCount=5, grid=False)),
         y=alt.Y("accuracy:Q", title="test accuracy", axis=alt.Axis(format=".0%", tickCount=5), scale=alt.Scale(domain=[0, 1])),
-        color=alt.Color("batch:N", scale=alt.Scale(domain=batches, range=[ACCENT, SECOND]), legend=alt.Legend(title=None, orient="top")),
+        color=alt.Color("batch:N", scale=alt.Scale(domain=batches, range=[ACCENT, SECOND]), legend=alt.Legend(title=None, orient="top", symbolOpacity=1)),
     )  # fmt: skip
     shapes = ["circle", "square", "triangle-up", "diamond", "cross"]
     points = base.mark_point(filled=True, size=85, opacity=0.95).encode(
         shape=alt.Shape(
             "network:N",
             scale=alt.Scale(domain=names, range=shapes[: len(names)]),
-            legend=alt.Legend(title=None, orient="bottom", columns=2),
+            legend=alt.Legend(title=None, orient="bottom", columns=2, symbolFillColor=QUIET, symbolStrokeColor=QUIET),
         ),
         tooltip=["network:N", "batch:N", "lr:N", alt.Tooltip("scale:Q", title="noise scale", format=",.4~f"), "ours:N"],
     )
