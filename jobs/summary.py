@@ -121,13 +121,14 @@ class Outcome:
 
 
 def read_outcomes(sweep: Sweep) -> tuple[Outcome, ...]:
-    """Every cell of the sweep with what was measured so far, row by row; the file is read again only when it changed."""
+    """Every cell of the sweep with what was measured so far, row by row; the file is read again only when it changed, and one
+    that cannot be read counts as none."""
     path = sweeps.results_path(sweep.name)
     try:
         facts = path.stat()
+        return _read(sweep.name, str(path), facts.st_mtime_ns, facts.st_size)
     except OSError:
         return outcomes(sweep, {})
-    return _read(sweep.name, str(path), facts.st_mtime_ns, facts.st_size)
 
 
 @functools.lru_cache(maxsize=FILES_KEPT)
@@ -177,8 +178,7 @@ def title_of(sweep: Sweep, row: int, column: int) -> str:
 
 def full_title(outcome: Outcome) -> str:
     """A cell's title with that of its table: 'R1a: max, tanh, lr 0.1, batch 40'."""
-    name = outcome.sweep.partition("-")[0].upper()
-    return outcome.title if outcome.sweep == "systems" else f"{name}: {outcome.title}"
+    return outcome.title if outcome.sweep == "systems" else f"{outcome.sweep.partition('-')[0].capitalize()}: {outcome.title}"
 
 
 def name_of(config: RunConfig, first: str = "") -> str:

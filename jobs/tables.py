@@ -63,7 +63,7 @@ SWEEPS = {
         ),
         Sweep(
             name="r1b", title="R1b: optimizers", recipe="r1-lenet5", columns=R1_BY_BATCH,
-            about="LeNet-5 of 1998 (average, tanh) on MNIST, 5 epochs: optimizer x learning rate x batch size; the last four rows are named by the source without figures",
+            about="LeNet-5 of 1998 (average, tanh) on MNIST, 5 epochs: optimizer x learning rate x batch size; the last three rows are named by the source without figures",
             rows=(
                 _row("SGD, momentum 0.9", {"optimizer": "sgd", "momentum": 0.9}, 10.7, 98.52, 94.95, 98.66, 94.43, 69.88),
                 _row("RMSprop", {"optimizer": "rmsprop"}, 11.35, 9.74, 98.07, 10.32, 10.09, 97.39),

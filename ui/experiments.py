@@ -31,9 +31,7 @@ def page() -> None:
         st.caption(
             f"Test accuracy on 10,000 images, mean ± standard deviation over n seeds. Time: all epochs of one run{f' on {devices}' if devices else ''}."
         )
-    places = _kept()["cells"].setdefault(sweep.name, [])
-    if len(outcomes) == 1 and not places:
-        places.append(outcomes[0].place)
+    places = _kept()["cells"].setdefault(sweep.name, [outcomes[0].place] if len(outcomes) == 1 else [])
     if sweep.name == "r3":
         _show_every_epoch(outcomes[0])
     elif sweep.name != "systems":
@@ -49,17 +47,26 @@ def page() -> None:
 
 def _kept() -> dict:
     """The table and, by table, the places chosen: they outlive the widgets, which forget when the page is left."""
-    kept = st.session_state.setdefault("experiments-kept", {"sweep": next(iter(tables.SWEEPS)), "cells": {}})
-    return kept
+    return st.session_state.setdefault("experiments-kept", {"sweep": next(iter(tables.SWEEPS)), "cells": {}})
 
 
 def _choose_sweep() -> Sweep:
     st.session_state.setdefault("experiments-sweep", _kept()["sweep"])
     name = st.selectbox(
-        "Table", list(tables.SWEEPS), format_func=lambda name: tables.SWEEPS[name].title, key="experiments-sweep", width=360
+        "Table",
+        list(tables.SWEEPS),
+        format_func=lambda name: tables.SWEEPS[name].title,
+        key="experiments-sweep",
+        width=360,
+        on_change=_forget_complaints,
     )
     _kept()["sweep"] = name
     return tables.SWEEPS[name]
+
+
+def _forget_complaints() -> None:
+    """Once the visitor goes on from the link that they came by, what was wrong with it is no news."""
+    st.session_state["link-complaints"] = []
 
 
 def _show_picture(sweep: Sweep, outcomes: tuple[Outcome, ...], places: list[str]) -> None:
@@ -84,6 +91,7 @@ def _clicked(sweep: str, key: str) -> None:
     state = st.session_state.get(key) or {}
     now = [item["place"] for item in state.get("selection", {}).get("cell", []) if "place" in item]
     before = st.session_state.get(f"{key}-before", [])
+    _forget_complaints()
     chosen = _kept()["cells"].setdefault(sweep, [])
     if len(now) > 1:
         turned = set(now) ^ set(before)
@@ -95,6 +103,7 @@ def _clicked(sweep: str, key: str) -> None:
 
 def _listed(sweep: str) -> None:
     """Takes over the list; the picture is made anew, so that it forgets what was clicked in it."""
+    _forget_complaints()
     _kept()["cells"][sweep] = list(st.session_state[f"experiments-cells-{sweep}"])
     st.session_state["experiments-listed"] = st.session_state.get("experiments-listed", 0) + 1
 
@@ -102,7 +111,7 @@ def _listed(sweep: str) -> None:
 def _choose_cells(sweep: Sweep, outcomes: tuple[Outcome, ...], places: list[str]) -> list[Outcome]:
     by_place = {outcome.place: outcome for outcome in outcomes}
     key = f"experiments-cells-{sweep.name}"
-    st.session_state.setdefault(key, places)
+    st.session_state.setdefault(key, list(places))
     chosen = st.multiselect(
         "Runs to look at",
         list(by_place),

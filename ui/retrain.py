@@ -92,7 +92,7 @@ def _form(dataset: str, chosen: shelf.Card | None) -> None:
                 "ensemble": "Ensemble of three LeNet-5",
             }
             if given:
-                titles[settings.GIVEN] = f"{shelf.TITLES[given.config.network]}, as given"
+                titles[settings.GIVEN] = f"{shelf.TITLES[given.config.network]}, given"
             names = [*([settings.GIVEN] if given else []), *ARCHITECTURES]
             architecture = st.selectbox("Architecture", names, format_func=titles.get, key="retrain-architecture")
         defaults = given.config if given else RunConfig(lr=LR_GOING_ON if from_chosen else LR_FROM_SCRATCH)

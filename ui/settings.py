@@ -82,7 +82,7 @@ def open_link() -> None:
     elif name or "cells" in texts:
         name = name or next(iter(tables.SWEEPS))
         places, sentence = links.read_cells(name, texts.get("cells", ""))
-        st.session_state["experiments-kept"] = {"sweep": name, "cells": {name: places}}
+        st.session_state["experiments-kept"] = {"sweep": name, "cells": {name: places} if places else {}}
         complaints += [sentence] if sentence else []
     config, sentence = links.read_config(texts)
     complaints += [sentence] if sentence else []

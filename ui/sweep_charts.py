@@ -4,6 +4,7 @@ A chart that can be clicked has the selection `cell` with the field `place`, as 
 part of its data, so that it looks the same whether they were clicked, listed or came with a link.
 """
 
+import dataclasses
 import math
 from collections.abc import Sequence
 
@@ -40,6 +41,7 @@ def _point() -> alt.Parameter:
 
 def _facts(outcome: Outcome, chosen: Sequence[str]) -> dict[str, object]:
     """One cell's data: what the picture draws, and what hovering shows."""
+    unused = {f"set_{item.name}": "not used" for item in dataclasses.fields(outcome.config)}
     settings = {name: in_words(value) for name, value in settings_that_matter(outcome.config).items()}
     mean, std = outcome.mean, outcome.std or 0.0
     return {
@@ -53,6 +55,7 @@ def _facts(outcome: Outcome, chosen: Sequence[str]) -> dict[str, object]:
         "source": "no figure" if outcome.reference is None else f"{outcome.reference:.2%}",
         "difference": "" if outcome.difference is None else f"{outcome.difference * 100:+.2f} points",
         "ring": SERIES[chosen.index(outcome.place) % len(SERIES)] if outcome.place in chosen else "transparent",
+        **unused,
         **{f"set_{name}": value for name, value in settings.items()},
     }
 
