@@ -1,6 +1,7 @@
 """The Experiments page and the retrain form that it fills, through Streamlit's AppTest."""
 
 import dataclasses
+import re
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -55,6 +56,11 @@ def cell(sweep: str, row: int, column: int) -> Outcome:
 def retrain(app: AppTest, sweep: str, place: str) -> AppTest:
     """Presses Retrain with these settings on a cell that is chosen."""
     return app.button(key=f"experiments-retrain-{sweep}-{place}").click().run()
+
+
+def form(app: AppTest, kind: str, name: str):
+    """A widget of the retrain form: each filling of the form gives it a new number behind its key."""
+    return next(each for each in getattr(app, kind) if re.fullmatch(rf"retrain-{name}(-\d+)?", each.key or ""))
 
 
 def same_settings(config: RunConfig, other: RunConfig) -> bool:
@@ -139,10 +145,10 @@ def test_what_runs_is_the_cell_with_every_setting(sweep, row, column, started):
     app = retrain(visit(sweep=sweep, cells=place), sweep, place)
     assert wanted.title in html_of(app)
     assert app.button_group(key="sidebar-dataset").value == wanted.config.dataset
-    assert app.selectbox(key="retrain-optimizer").value == wanted.config.optimizer
-    assert app.select_slider(key="retrain-lr-scratch").value == wanted.config.lr
-    assert app.select_slider(key="retrain-batch-size").value == wanted.config.batch_size
-    assert app.number_input(key="retrain-epochs").value == wanted.config.epochs
+    assert form(app, "selectbox", "optimizer").value == wanted.config.optimizer
+    assert form(app, "select_slider", "lr-scratch").value == wanted.config.lr
+    assert form(app, "select_slider", "batch-size").value == wanted.config.batch_size
+    assert form(app, "number_input", "epochs").value == wanted.config.epochs
     app.button(key="retrain-go").click().run()
     (config,) = started
     assert same_settings(config, wanted.config)
@@ -155,7 +161,7 @@ def test_what_runs_is_the_cell_with_every_setting(sweep, row, column, started):
 def test_a_setting_changed_in_the_form_is_told_and_the_others_are_kept(started):
     wanted = cell("r1a", 1, 0).config
     app = retrain(visit(sweep="r1a", cells="1.0"), "r1a", "1.0")
-    app.number_input(key="retrain-epochs").set_value(2).run()
+    form(app, "number_input", "epochs").set_value(2).run()
     assert "Changed since: epochs." in html_of(app)
     app.button(key="retrain-go").click().run()
     assert same_settings(started[0], dataclasses.replace(wanted, epochs=2))
@@ -163,7 +169,7 @@ def test_a_setting_changed_in_the_form_is_told_and_the_others_are_kept(started):
 
 def test_another_architecture_drops_the_given_layers_and_keeps_the_given_training(started):
     app = retrain(visit(sweep="r7-parts", cells="5.0"), "r7-parts", "5.0")
-    app.selectbox(key="retrain-architecture").set_value("fc").run()
+    form(app, "selectbox", "architecture").set_value("fc").run()
     app.button(key="retrain-go").click().run()
     assert (started[0].network, started[0].dropout, started[0].init) == ("fc", 0.0, "xavier")
     assert started[0].schedule == "constant"
@@ -183,7 +189,7 @@ def test_back_to_defaults_leaves_the_form_as_it_was(started):
 
 def test_settings_that_do_not_go_together_are_refused_with_their_reason(started):
     app = retrain(visit(sweep="r2", cells="0.0"), "r2", "0.0")
-    app.selectbox(key="retrain-optimizer").set_value("adam").run()
+    form(app, "selectbox", "optimizer").set_value("adam").run()
     app.button(key="retrain-go").click().run()
     assert started == []
     assert "its gradient is written by hand for sgd" in html_of(app)
@@ -191,7 +197,7 @@ def test_settings_that_do_not_go_together_are_refused_with_their_reason(started)
 
 def test_a_link_opens_the_same_table_cells_and_settings_for_somebody_else(started):
     first = retrain(visit(sweep="r7-schedule", cells="1.4,0.0"), "r7-schedule", "1.4")
-    first.select_slider(key="retrain-batch-size").set_value(64).run()
+    form(first, "select_slider", "batch-size").set_value(64).run()
     link = dict(first.query_params)
     second = visit(**link)
     assert second.selectbox(key="experiments-sweep").value == "r7-schedule"
@@ -212,9 +218,9 @@ def test_a_link_with_a_cells_own_settings_says_whose_they_are():
 def test_the_forms_own_settings_are_in_the_link_too_and_the_untouched_form_is_not():
     app = visit()
     assert set(app.query_params) == {"sweep"}
-    app.number_input(key="retrain-epochs").set_value(7).run()
+    form(app, "number_input", "epochs").set_value(7).run()
     assert app.query_params["epochs"] == "7"
-    assert visit(dataset="mnist", lr="0.004", epochs="7").number_input(key="retrain-epochs").value == 7
+    assert form(visit(dataset="mnist", lr="0.004", epochs="7"), "number_input", "epochs").value == 7
 
 
 @pytest.mark.parametrize(

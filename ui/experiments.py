@@ -18,6 +18,7 @@ def page() -> None:
             "Experiments", "Seven published systems, measured again: what reproduced, what did not, and what better training makes of them."
         )
     )
+    _follow_history()
     for complaint in st.session_state.get("link-complaints", []):
         st.html(figures.error("Not all of the link could be used", complaint))
     sweep = _choose_sweep()
@@ -58,15 +59,29 @@ def _choose_sweep() -> Sweep:
         format_func=lambda name: tables.SWEEPS[name].title,
         key="experiments-sweep",
         width=360,
-        on_change=_forget_complaints,
+        on_change=_go_on,
     )
     _kept()["sweep"] = name
     return tables.SWEEPS[name]
 
 
-def _forget_complaints() -> None:
-    """Once the visitor goes on from the link that they came by, what was wrong with it is no news."""
+def _go_on() -> None:
+    """After each choice: what was wrong with the link that the visitor came by is no news, and the address is behind."""
     st.session_state["link-complaints"] = []
+    st.session_state["experiments-acted"] = True
+
+
+def _follow_history() -> None:
+    """The browser's back and forward buttons change the address alone: table and cells go with it, unless the visitor has just
+    chosen others, when it is only not yet written."""
+    acted = st.session_state.pop("experiments-acted", False)
+    texts, written = st.query_params.to_dict(), st.session_state.get("experiments-written")
+    name, cells = texts.get("sweep"), texts.get("cells", "")
+    if acted or written is None or name not in tables.SWEEPS or (name, cells) == written:
+        return
+    places, _ = links.read_cells(name, cells)
+    _kept()["sweep"] = st.session_state["experiments-sweep"] = name
+    _kept()["cells"][name] = st.session_state[f"experiments-cells-{name}"] = places
 
 
 def _show_picture(sweep: Sweep, outcomes: tuple[Outcome, ...], places: list[str]) -> None:
@@ -91,7 +106,7 @@ def _clicked(sweep: str, key: str) -> None:
     state = st.session_state.get(key) or {}
     now = [item["place"] for item in state.get("selection", {}).get("cell", []) if "place" in item]
     before = st.session_state.get(f"{key}-before", [])
-    _forget_complaints()
+    _go_on()
     chosen = _kept()["cells"].setdefault(sweep, [])
     if len(now) > 1:
         turned = set(now) ^ set(before)
@@ -103,7 +118,7 @@ def _clicked(sweep: str, key: str) -> None:
 
 def _listed(sweep: str) -> None:
     """Takes over the list; the picture is made anew, so that it forgets what was clicked in it."""
-    _forget_complaints()
+    _go_on()
     _kept()["cells"][sweep] = list(st.session_state[f"experiments-cells-{sweep}"])
     st.session_state["experiments-listed"] = st.session_state.get("experiments-listed", 0) + 1
 
@@ -217,6 +232,7 @@ def _write_link(sweep: Sweep) -> None:
     """Puts table, cells and the retrain form's settings into the address, so that the address shares them."""
     places = _kept()["cells"].get(sweep.name, [])
     texts = {"sweep": sweep.name} | ({"cells": links.write_cells(places)} if places else {})
+    st.session_state["experiments-written"] = (sweep.name, texts.get("cells", ""))
     config = settings.asked()
     texts |= links.write_config(config) if config is not None else {}
     if texts != st.query_params.to_dict():

@@ -77,7 +77,7 @@ def _form(dataset: str, chosen: shelf.Card | None) -> None:
             required=True,
             format_func={"scratch": "Scratch", "chosen": "Chosen"}.get,
             width="stretch",
-            key="retrain-start",
+            key=settings.key("start"),
             disabled=chosen is None,
         )
         from_chosen = start == "chosen" and chosen is not None
@@ -94,31 +94,46 @@ def _form(dataset: str, chosen: shelf.Card | None) -> None:
             if given:
                 titles[settings.GIVEN] = f"{shelf.TITLES[given.config.network]}, given"
             names = [*([settings.GIVEN] if given else []), *ARCHITECTURES]
-            architecture = st.selectbox("Architecture", names, format_func=titles.get, key="retrain-architecture")
+            architecture = st.selectbox("Architecture", names, format_func=titles.get, key=settings.key("architecture"))
         defaults = given.config if given else RunConfig(lr=LR_GOING_ON if from_chosen else LR_FROM_SCRATCH)
         sets_itself = defaults.schedule == "two_stage"  # learning rate and batch size
-        optimizer = st.selectbox("Optimizer", list(OPTIMIZERS), format_func=_optimizer_titles(defaults).get, key="retrain-optimizer")
-        st.session_state.setdefault(f"retrain-lr-{start}", defaults.lr)  # not value=: settings.py sets it too
+        optimizer = st.selectbox(
+            "Optimizer",
+            list(OPTIMIZERS),
+            index=list(OPTIMIZERS).index(defaults.optimizer),
+            format_func=_optimizer_titles(defaults).get,
+            key=settings.key("optimizer"),
+        )
         lr = st.select_slider(
             "Learning rate",
             settings.with_option(LRS, defaults.lr),
-            key=f"retrain-lr-{start}",
+            value=defaults.lr,
+            key=settings.key(f"lr-{start}"),
             help=LR_HELP[defaults.schedule],
             disabled=sets_itself,
         )
-        st.session_state.setdefault("retrain-batch-size", defaults.batch_size)
         batch_size = st.select_slider(
-            "Batch size", settings.with_option(BATCH_SIZES, defaults.batch_size), key="retrain-batch-size", disabled=sets_itself
+            "Batch size",
+            settings.with_option(BATCH_SIZES, defaults.batch_size),
+            value=defaults.batch_size,
+            key=settings.key("batch-size"),
+            disabled=sets_itself,
         )
-        st.session_state.setdefault("retrain-epochs", defaults.epochs)
         epochs = st.number_input(
             "Epochs",
             1,
             int(field_of("epochs").metadata["high"]),
-            key="retrain-epochs",
+            value=defaults.epochs,
+            key=settings.key("epochs"),
             help=f"Passes over the training images, at most {field_of('epochs').metadata['high']:,}.",
         )
-        augmentation = st.selectbox("Augmentation", list(AUGMENTATIONS), format_func=AUGMENTATIONS.get, key="retrain-augmentation")
+        augmentation = st.selectbox(
+            "Augmentation",
+            list(AUGMENTATIONS),
+            index=list(AUGMENTATIONS).index(defaults.augmentation),
+            format_func=AUGMENTATIONS.get,
+            key=settings.key("augmentation"),
+        )
     asked = given.config.to_dict() if given else {}
     if architecture != settings.GIVEN:
         asked = {name: value for name, value in asked.items() if name not in LAYERS}

@@ -9,7 +9,6 @@ from jobs import links, summary, tables
 from jobs.config import RunConfig
 
 GIVEN = "retrain-given"  # also the architecture's name in the form
-FORM = ("start", "architecture", "optimizer", "lr-scratch", "lr-chosen", "batch-size", "epochs", "augmentation")
 SHOWN = ("dataset", "network", "optimizer", "lr", "batch_size", "epochs", "augmentation")  # by the form and the data set's picker
 NOT_GIVEN = ("seed", "threads", "device", "publish")
 
@@ -23,18 +22,12 @@ class Given:
 
 
 def give(config: RunConfig, title: str) -> None:
-    """Fills the form. Must run before its widgets are made: in a callback, or at the start of a run."""
+    """Fills the form. Must run before the data set's picker is made: in a callback, or at the start of a run."""
     default = RunConfig()
     kept = dataclasses.replace(config, **{name: getattr(default, name) for name in NOT_GIVEN})
     st.session_state[GIVEN] = Given(title=title, config=kept)
     st.session_state["sidebar-dataset"] = kept.dataset
-    st.session_state["retrain-start"] = "scratch"
-    st.session_state["retrain-architecture"] = GIVEN
-    st.session_state["retrain-optimizer"] = kept.optimizer
-    st.session_state["retrain-lr-scratch"] = kept.lr
-    st.session_state["retrain-batch-size"] = kept.batch_size
-    st.session_state["retrain-epochs"] = kept.epochs
-    st.session_state["retrain-augmentation"] = kept.augmentation
+    _renew()
 
 
 def given() -> Given | None:
@@ -44,8 +37,19 @@ def given() -> Given | None:
 
 def take_back() -> None:
     """Leaves the form as a visitor first finds it. A callback, as `give`."""
-    for name in (GIVEN, "retrain-asked", *(f"retrain-{name}" for name in FORM)):
-        st.session_state.pop(name, None)
+    st.session_state.pop(GIVEN, None)
+    _renew()
+
+
+def _renew() -> None:
+    st.session_state["retrain-filled"] = st.session_state.get("retrain-filled", 0) + 1
+
+
+def key(name: str) -> str:
+    """The key of a widget of the form. Each filling makes new widgets, which begin with their defaults: a value set for a
+    widget in a closed expander does not reach the browser."""
+    filled = st.session_state.get("retrain-filled", 0)
+    return f"retrain-{name}-{filled}" if filled else f"retrain-{name}"
 
 
 def with_option(options: tuple, value: object) -> tuple:
