@@ -30,7 +30,7 @@ def page() -> None:
         st.html(outcome_figures.systems_table(outcomes))
         devices = ", ".join(sorted({device for outcome in outcomes for device in outcome.devices}))
         st.caption(
-            f"Test accuracy on 10,000 images, mean ± standard deviation over n seeds. Time: all epochs of one run{f' on {devices}' if devices else ''}."
+            f"Test accuracy on 10,000 images, mean ± standard deviation over n seeds. Time: all epochs of one run, of the improved one in second place{f' on {devices}' if devices else ''}."
         )
     places = _kept()["cells"].setdefault(sweep.name, [outcomes[0].place] if len(outcomes) == 1 else [])
     if sweep.name == "r3":
@@ -221,10 +221,7 @@ def _show_misses(outcomes: tuple[Outcome, ...]) -> None:
         return
     differs = sum(outcome.verdict == "differs" for outcome in compared)
     st.subheader("What did not reproduce", anchor=False)
-    st.html(
-        outcome_figures.misses(outcomes)
-        or figures.empty("Everything did", f"All {len(compared)} figures measured so far agree with the source's.")
-    )
+    st.html(outcome_figures.misses(outcomes) or f"<p>Nothing: all {len(compared)} figures measured so far agree with the source's.</p>")
     st.caption(f"{differs} of {len(compared)} figures. {outcome_figures.RULE}")
 
 

@@ -32,7 +32,7 @@ def picture(sweep: Sweep, outcomes: Sequence[Outcome], chosen: Sequence[str]) ->
         return _heat_map(sweep, outcomes, chosen), ROW_HEIGHT * len(sweep.rows) + 60
     if changed_number(sweep):
         return _number_line(sweep, outcomes, chosen), 340
-    return _dots(outcomes, chosen), 46 * len(outcomes) + 70
+    return _dots(outcomes, chosen), 50 * len(outcomes) + 110
 
 
 def _point() -> alt.Parameter:
@@ -255,7 +255,7 @@ def learning_curve(outcomes: Sequence[Outcome], figure: str) -> alt.Chart | None
     last = max(value["epoch"] for value in values)
     ticks = {"tickCount": 5} if percent else {"values": [tick for tick in LOSS_TICKS if low / 1.1 <= tick <= high * 1.1]}
     return (
-        alt.Chart(alt.Data(values=values), title=alt.Title(title, anchor="start", fontSize=13, fontWeight=500))
+        alt.Chart(alt.Data(values=values), title=alt.Title(title, anchor="start", fontSize=13, fontWeight=500), padding={"right": 12})
         .mark_line(strokeWidth=1.8, point={"size": 22} if last <= 8 else False, clip=True)
         .encode(
             x=alt.X("epoch:Q", title="epoch", scale=alt.Scale(domain=[1, max(2, last)], nice=False), axis=alt.Axis(tickMinStep=1, tickCount=6, format="d", grid=False, labelFlush=True)),
@@ -307,7 +307,7 @@ def every_epoch(outcome: Outcome) -> alt.LayerChart:
     ours, stops = [], []
     for run in outcome.runs:
         epochs = epochs_of(run)
-        for name, figure in (("validation, ours", "val_accuracy"), ("test, ours", "test_accuracy")):
+        for name, figure in (("validation", "val_accuracy"), ("test", "test_accuracy")):
             ours += [
                 {"epoch": each["epoch"], "accuracy": each[figure], "who": name, "seed": str(run.get("seed"))}
                 for each in epochs
@@ -320,12 +320,12 @@ def every_epoch(outcome: Outcome) -> alt.LayerChart:
                 {"epoch": validation[stop - 1]["epoch"], "accuracy": validation[stop - 1]["val_accuracy"], "seed": str(run.get("seed"))}
             )
     source = [
-        {"epoch": number, "accuracy": value / 100, "who": "test, the source", "seed": "its one run"}
+        {"epoch": number, "accuracy": value / 100, "who": "test of the source", "seed": "its one run"}
         for number, value in enumerate(R3_CURVE, 1)
     ]
     values = ours + source
     low, high = min(value["accuracy"] for value in values), max(value["accuracy"] for value in values)
-    names = ["validation, ours", "test, ours", "test, the source"]
+    names = ["validation", "test", "test of the source"]
     base = alt.Chart(alt.Data(values=values)).encode(
         x=alt.X("epoch:Q", scale=alt.Scale(domain=[1, max(value["epoch"] for value in values)], nice=False), axis=alt.Axis(grid=False)),
         y=alt.Y("accuracy:Q", scale=alt.Scale(domain=[low - 0.003, high + 0.003], nice=False), axis=alt.Axis(format=".1%", tickCount=6)),
@@ -333,7 +333,7 @@ def every_epoch(outcome: Outcome) -> alt.LayerChart:
     colour = alt.Color(
         "who:N",
         scale=alt.Scale(domain=names, range=[ACCENT, TEST, SECOND]),
-        legend=alt.Legend(title=None, orient="top", columns=3, labelLimit=120),
+        legend=alt.Legend(title=None, orient="top", columns=3, symbolOpacity=1),
     )
     lines = base.mark_line(strokeWidth=1.7, point={"size": 14}).encode(
         color=colour, detail="seed:N", tooltip=["who:N", "seed:N", "epoch:Q", alt.Tooltip("accuracy:Q", format=".2%")]
