@@ -1,4 +1,4 @@
-"""python -m training fit|evaluate|export|recipes|data
+"""python -m training fit|evaluate|export|sweep|recipes|data
 
 The commands import torch themselves: --help and recipes answer at once.
 """
@@ -6,6 +6,7 @@ The commands import torch themselves: --help and recipes answer at once.
 import argparse
 import contextlib
 import dataclasses
+import functools
 import json
 import os
 import sys
@@ -32,7 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m training", description="Trains, evaluates and exports Inkling's networks.")
-    commands = parser.add_subparsers(required=True, metavar="fit|evaluate|export|recipes|data")
+    commands = parser.add_subparsers(required=True, metavar="fit|evaluate|export|sweep|recipes|data")
 
     fit = commands.add_parser(
         "fit", help="train a network", description="Trains the members of one configuration; settings given override the recipe's."
@@ -64,6 +65,17 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("--average", action="store_true", help="one ensemble of all networks of the runs")
     export.set_defaults(command=_export)
 
+    sweep = commands.add_parser(
+        "sweep",
+        help="fill a table of runs",
+        description="Trains the cells of a table that its file in experiments/ does not have yet; killed, it goes on where it was.",
+    )
+    sweep.add_argument("name", nargs="?", metavar="NAME", help="name of the table; without one: all of them, and how much of each is there")
+    sweep.add_argument("--seeds", type=int, metavar="N", help="seeds a cell (default: the table's own)")
+    sweep.add_argument("--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="cells at once (default: the number of cores)")
+    sweep.add_argument("--show", action="store_true", help="print the table as far as it is measured, and train nothing")
+    sweep.set_defaults(command=_sweep)
+
     recipes = commands.add_parser("recipes", help="list the named configurations", description="Lists the named configurations.")
     recipes.set_defaults(command=_recipes)
 
@@ -74,7 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     data.set_defaults(command=_data)
 
-    for command in (fit, evaluate, export, data):
+    for command in (fit, evaluate, export, sweep, data):
         command.add_argument(
             "--data",
             type=Path,
@@ -243,6 +255,26 @@ def _evaluate(options: argparse.Namespace) -> int:
         print(
             f"{options.name} on {len(split)} {options.part} images: accuracy {accuracy:.2%}, calibration error {error:.2%} ({classifier.providers[0]})"
         )
+    return 0
+
+
+def _sweep(options: argparse.Namespace) -> int:
+    from jobs import sweeps, tables
+
+    if options.name is None:
+        for each in tables.SWEEPS.values():
+            done, wanted = sweeps.read_results(each.name), [cell.key for cell in each.cells()]
+            print(f"{each.name:14} {sum(key in done for key in wanted):3} of {len(wanted):3} cells  {each.about}")
+        return 0
+    table = tables.find(options.name)
+    for name, value in (("seeds", options.seeds), ("workers", options.workers)):
+        if value is not None and not 1 <= value <= 100:
+            raise ConfigError(f"{name} is {value}; give a whole number from 1 to 100")
+    from training import executors, sweep
+
+    if not options.show:
+        sweep.run(table, functools.partial(executors.local, workers=options.workers), options.seeds, options.data)
+    print(sweep.table(table, sweep.file_of(table, options.data)))
     return 0
 
 
