@@ -31,10 +31,7 @@ def read_config(texts: Mapping[str, str]) -> tuple[RunConfig | None, str]:
         if name not in texts:
             continue
         try:
-            value = _value(texts[name], item)
-            if name != "channels":  # how many there are to be depends on the network: judged below, with it
-                RunConfig(**_with_its_company(name, value))
-            settings[name] = value
+            settings[name] = _checked(_value(texts[name], item), item)
         except (ConfigError, ValueError):
             wrong.append(f"{name}={texts[name][:40]}")
     sentence = f"The link asks for what is no setting: {', '.join(wrong)}. The rest of it is used." if wrong else ""
@@ -80,7 +77,10 @@ def _value(text: str, item: dataclasses.Field) -> object:
     return float(text) if item.type in (float, "float") else text
 
 
-def _with_its_company(name: str, value: object) -> dict[str, object]:
-    """A setting with the others that it needs to be allowed at all, so that it is judged by itself."""
-    by_hand = {"optimizer": "sgd", "momentum": 0.0} if value == "softmax" else {}
-    return {"network": "fc", name: value, **by_hand}
+def _checked(value: object, item: dataclasses.Field) -> object:
+    """The value, judged by itself: a network that takes any widths stands beside it. Raises ConfigError, ValueError."""
+    if "choices" in item.metadata:
+        if value not in item.metadata["choices"]:
+            raise ValueError(value)
+        return value
+    return getattr(RunConfig(network="fc", **{item.name: value}), item.name)

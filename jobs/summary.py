@@ -1,6 +1,7 @@
 """What the results of a sweep say: cells with mean and spread over seeds, whether a source's figure was reproduced, and the
 quantities drawn from them. Accuracies are fractions, 0 to 1."""
 
+import dataclasses
 import functools
 import math
 import statistics
@@ -19,7 +20,7 @@ SPREADS = 3  # and so are figures within this many standard deviations
 GUESSING = 0.15  # ten classes: at or below this a network guesses, and by how much says nothing
 CONVERGED_WITHIN = 0.001
 FILES_KEPT = 32  # summaries in memory: twice as many as there are sweeps, since a file that grows is a new one
-LAYERS = {  # settings that decide what a network's layers are, by network
+LAYERS = {  # settings that decide what a network's layers are; of a network that is not here all of them
     "fc": ("hidden", "activation", "batch_norm", "dropout", "init"),
     "lenet5": ("channels", "activation", "pooling", "batch_norm", "dropout", "init"),
     "lenet5-1998": ("activation", "pooling"),
@@ -27,6 +28,11 @@ LAYERS = {  # settings that decide what a network's layers are, by network
     "mixpool": ("channels", "hidden", "dropout"),
     "softmax": (),
 }
+ANY_LAYERS = ("hidden", "channels", "activation", "pooling", "batch_norm", "dropout", "init")
+TOLD = {  # by settings_that_matter whatever their value, or not at all; the others when they are not RunConfig's default
+    "dataset", "network", *ANY_LAYERS, "optimizer", "lr", "batch_size", "epochs", "augmentation", "schedule", "loss", "momentum",
+    "step_every", "step_gamma", "step_cuts", "seed", "device", "threads", "precision", "publish",
+}  # fmt: skip
 SHORT = {"batch_size": "batch", "hidden": "hidden layers", "step_every": "cut every", "step_gamma": "cut by", "step_cuts": "at most cuts"}
 
 
@@ -205,16 +211,25 @@ def changed_number(sweep: Sweep) -> str | None:
 def settings_that_matter(config: RunConfig) -> Settings:
     """The settings that decide what this run computes, in the order of the form; those that its network or its schedule
     does not look at are left out, and so are seed, device, threads, precision and name."""
-    names = ["dataset", "network", *LAYERS[config.network], "optimizer", "lr", "batch_size", "epochs", "augmentation", "schedule", "loss"]
+    names = [
+        "dataset",
+        "network",
+        *LAYERS.get(config.network, ANY_LAYERS),
+        "optimizer",
+        "lr",
+        "batch_size",
+        "epochs",
+        "augmentation",
+        "schedule",
+        "loss",
+    ]
     if config.schedule == "two_stage":
         names = [name for name in names if name not in ("lr", "batch_size")]
     if config.schedule == "step":
         names += ["step_every", "step_gamma", *(["step_cuts"] if config.step_cuts else [])]
     if config.optimizer in ("sgd", "nag"):
         names.append("momentum")
-    names += [name for name in ("weight_decay", "label_smoothing", "mirrored", "start_from") if getattr(config, name)]
-    if config.members > 1:
-        names.append("members")
+    names += [item.name for item in dataclasses.fields(config) if item.name not in TOLD and getattr(config, item.name) != item.default]
     return {name: getattr(config, name) for name in names}
 
 

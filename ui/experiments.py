@@ -30,7 +30,7 @@ def page() -> None:
         st.html(outcome_figures.systems_table(outcomes))
         devices = ", ".join(sorted({device for outcome in outcomes for device in outcome.devices}))
         st.caption(
-            f"Test accuracy on 10,000 images, mean ± standard deviation over n seeds. Time: all epochs of one run, of the improved one in second place{f' on {devices}' if devices else ''}."
+            f"Test accuracy on 10,000 images, mean ± standard deviation over n seeds. Time: all epochs of one run, then of an improved one{f'; on {devices}' if devices else ''}."
         )
     places = _kept()["cells"].setdefault(sweep.name, [outcomes[0].place] if len(outcomes) == 1 else [])
     if sweep.name == "r3":
@@ -96,9 +96,11 @@ def _show_picture(sweep: Sweep, outcomes: tuple[Outcome, ...], places: list[str]
     under = (
         "Second line: the source's figure, ≠ where it did not reproduce. "
         if len(sweep.rows) > 1 < len(sweep.columns)
-        else "Bars: one standard deviation. "
+        else "Bars: one standard deviation; red between two marks: did not reproduce. "
     )
-    st.caption(f"Test accuracy in %. {under}Click a cell to see its runs; with shift, to lay several over each other.")
+    st.caption(
+        f"Test accuracy in %. {under}Click {'a cell' if table else 'a mark'} to see its runs; with shift, to lay several over each other."
+    )
 
 
 def _clicked(sweep: str, key: str) -> None:

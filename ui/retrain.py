@@ -92,7 +92,8 @@ def _form(dataset: str, chosen: shelf.Card | None) -> None:
                 "ensemble": "Ensemble of three LeNet-5",
             }
             if given:
-                titles[settings.GIVEN] = f"{shelf.TITLES[given.config.network]}, given"
+                title = shelf.TITLES[given.config.network]
+                titles[settings.GIVEN] = f"{title}, given" if title in titles.values() else title
             names = [*([settings.GIVEN] if given else []), *ARCHITECTURES]
             architecture = st.selectbox("Architecture", names, format_func=titles.get, key=settings.key("architecture"))
         defaults = given.config if given else RunConfig(lr=LR_GOING_ON if from_chosen else LR_FROM_SCRATCH)

@@ -51,6 +51,8 @@ def _facts(outcome: Outcome, chosen: Sequence[str]) -> dict[str, object]:
         "low": None if mean is None else mean - std,
         "high": None if mean is None else min(1.0, mean + std),
         "reference": outcome.reference,
+        "gap": WARNING if outcome.verdict == "differs" else QUIET,
+        "gap_width": 3 if outcome.verdict == "differs" else 1,
         "ours": ours_in_words(outcome),
         "source": "no figure" if outcome.reference is None else f"{outcome.reference:.2%}",
         "difference": "" if outcome.difference is None else f"{outcome.difference * 100:+.2f} points",
@@ -204,7 +206,9 @@ def _number_line(sweep: Sweep, outcomes: Sequence[Outcome], chosen: Sequence[str
     rings = _rings(values).encode(x=x, y=alt.Y("mean:Q", scale=_accuracy_scale(outcomes)))
     hit = alt.Chart(alt.Data(values=values)).mark_rule(strokeWidth=26, opacity=0.001, cursor="pointer")
     hit = hit.encode(x=x, tooltip=_tooltip(outcomes)).add_params(_point())
-    return lines + bars + marks + rings + hit
+    links = _gaps([value for value in values if value["gap"] == WARNING])
+    links = links.encode(x=x, y=alt.Y("mean:Q", title="test accuracy"), y2="reference:Q")
+    return lines + links + bars + marks + rings + hit
 
 
 def _dots(outcomes: Sequence[Outcome], chosen: Sequence[str]) -> alt.LayerChart:
@@ -213,12 +217,18 @@ def _dots(outcomes: Sequence[Outcome], chosen: Sequence[str]) -> alt.LayerChart:
     scale = _accuracy_scale(outcomes)
     x = alt.X("accuracy:Q", title="test accuracy", scale=scale, axis=alt.Axis(format=".1%", tickCount=4, grid=False))
     points, colour, shape = _who(values)
-    links = alt.Chart(alt.Data(values=[value for value in values if None not in (value["mean"], value["reference"])]))
-    links = links.mark_rule(color=QUIET, opacity=0.6).encode(y=y, x=alt.X("mean:Q", scale=scale, title="test accuracy"), x2="reference:Q")
+    links = _gaps(values).encode(y=y, x=alt.X("mean:Q", scale=scale, title="test accuracy"), x2="reference:Q")
     marks = alt.Chart(alt.Data(values=points)).mark_point(filled=True, size=95, opacity=1).encode(x=x, y=y, color=colour, shape=shape)
     rings = _rings(values).encode(x=alt.X("mean:Q", scale=scale), y=y)
     hit = alt.Chart(alt.Data(values=values)).mark_rect(opacity=0.001, cursor="pointer").encode(y=y, tooltip=_tooltip(outcomes))
     return links + _whiskers(values, y, "x", scale) + marks + rings + hit.add_params(_point())
+
+
+def _gaps(values: list[dict]) -> alt.Chart:
+    """From our mark to the source's: thin, or thick and red where the figure did not reproduce."""
+    both = [value for value in values if None not in (value["mean"], value["reference"])]
+    width = alt.StrokeWidth("gap_width:Q", scale=None)
+    return alt.Chart(alt.Data(values=both)).mark_rule(opacity=0.85).encode(color=alt.Color("gap:N", scale=None), strokeWidth=width)
 
 
 def _rings(values: list[dict]) -> alt.Chart:
