@@ -72,6 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     sweep.add_argument("name", nargs="?", metavar="NAME", help="name of the table; without one: all of them, and how much of each is there")
     sweep.add_argument("--seeds", type=int, metavar="N", help="seeds a cell (default: the table's own)")
+    sweep.add_argument("--rows", type=int, nargs="+", metavar="N", help="fill only these rows, counted from 1 (default: all)")
     sweep.add_argument("--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="cells at once (default: the number of cores)")
     sweep.add_argument("--show", action="store_true", help="print the table as far as it is measured, and train nothing")
     sweep.set_defaults(command=_sweep)
@@ -270,10 +271,13 @@ def _sweep(options: argparse.Namespace) -> int:
     for name, value in (("seeds", options.seeds), ("workers", options.workers)):
         if value is not None and not 1 <= value <= 100:
             raise ConfigError(f"{name} is {value}; give a whole number from 1 to 100")
+    rows = None if options.rows is None else [number - 1 for number in options.rows]
+    if rows is not None and not all(0 <= row < len(table.rows) for row in rows):
+        raise ConfigError(f"rows is {' '.join(map(str, options.rows))}; {table.name} has the rows 1 to {len(table.rows)}")
     from training import executors, sweep
 
     if not options.show:
-        sweep.run(table, functools.partial(executors.local, workers=options.workers), options.seeds, options.data)
+        sweep.run(table, functools.partial(executors.local, workers=options.workers), options.seeds, options.data, rows)
     print(sweep.table(table, sweep.file_of(table, options.data)))
     return 0
 
