@@ -42,6 +42,9 @@ def _parser() -> argparse.ArgumentParser:
     fit.add_argument("--resume", type=Path, metavar="RUN", help="continue a run that was stopped, to the same result")
     fit.add_argument("--run", type=Path, metavar="RUN", help=argparse.SUPPRESS)  # how the app starts a folder it has made
     fit.add_argument("--out", type=Path, metavar="RUN", help="run folder to make (default: a new one in runs/)")
+    fit.add_argument(
+        "--tensorboard", action="store_true", help="write curves for TensorBoard into the run folder: tensorboard --logdir runs"
+    )
     _add_settings(fit)
     fit.set_defaults(command=_fit)
 
@@ -150,7 +153,7 @@ def _fit(options: argparse.Namespace) -> int:
             else:
                 stack.enter_context(runs.held(folder))
             (folder / runs.CANCEL).unlink(missing_ok=True) if options.resume else None
-            return _train(folder, options.data)
+            return _train(folder, options.data, options.tensorboard)
     folder, lock = runs.create(_config(options), options.out)
     print(f"run folder {folder}")
     try:
@@ -183,7 +186,7 @@ def _give_way() -> None:
         Path("/proc/self/autogroup").write_text(str(NICENESS))
 
 
-def _train(folder: Path, data_folder: Path | None) -> int:
+def _train(folder: Path, data_folder: Path | None, tensorboard: bool = False) -> int:
     """Trains and publishes a run, and makes sure that its events end with exactly one of done, failed, cancelled."""
     last = events.read(folder)
     if last and last[-1]["kind"] == "done":
@@ -198,7 +201,7 @@ def _train(folder: Path, data_folder: Path | None) -> int:
             print(
                 f"Training on the bundled sample of {len(source.train)} images: expect a less accurate network than with the full data set."
             )
-        fit.fit(config, folder, source)
+        fit.fit(config, folder, source, board=folder / "tensorboard" if tensorboard else None)
         if config.publish:
             card = export.publish([folder], config.publish, source, average=config.members > 1)
             export.announce(folder, card)
