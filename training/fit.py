@@ -78,11 +78,11 @@ def keep_memory() -> None:
         libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
 
 
-def fit(config: RunConfig, folder: Path, data: Dataset, tests_each_epoch: bool = False) -> list[nn.Module]:
+def fit(config: RunConfig, folder: Path, data: Dataset, tests_each_epoch: bool = False, board: Path | None = None) -> list[nn.Module]:
     """Trains every member that `folder` holds no finished checkpoint of, and returns them all in evaluation mode.
 
     tests_each_epoch: epoch events also tell the accuracy on the test images, for curves that a source gives; nothing
-    depends on it. Appends step and epoch events to the run. Raises Diverged on a loss that is not finite, Cancelled on
+    depends on it. board: see Progress. Appends step and epoch events to the run. Raises Diverged on a loss that is not finite, Cancelled on
     SIGTERM or ^C.
     """
     device = choose_device(config)
@@ -104,7 +104,7 @@ def fit(config: RunConfig, folder: Path, data: Dataset, tests_each_epoch: bool =
     # `cancel` leaves its mark before it looks for the pid in the started event: whichever came first, one sees the other.
     if (folder / runs.CANCEL).exists():
         raise Cancelled(CANCELLED)
-    with stopped_by_signal() as should_stop, Progress(folder, config, len(data.train)) as progress:
+    with stopped_by_signal() as should_stop, Progress(folder, config, len(data.train), board) as progress:
         kind = HandMember if config.network == "softmax" else Member
         return [
             kind(config, number, folder, device, should_stop, progress).train(train, validation, test)  # made when its turn comes: it seeds
@@ -208,7 +208,7 @@ class HandMember(Member):
 
 def to_device(split: Split, device: torch.device) -> Tensors:
     """A split as tensors: pixels uint8 [N, 1, 28, 28], labels int64 [N]."""
-    return torch.from_numpy(np.ascontiguousarray(split.pixels)).to(device), torch.from_numpy(split.labels).to(device)
+    return torch.from_numpy(np.require(split.pixels, requirements=["C", "W"])).to(device), torch.from_numpy(split.labels).to(device)
 
 
 @torch.inference_mode()
