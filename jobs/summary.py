@@ -25,13 +25,13 @@ LAYERS = {  # settings that decide what a network's layers are; of a network tha
     "lenet5": ("channels", "activation", "pooling", "batch_norm", "dropout", "init"),
     "lenet5-1998": ("activation", "pooling"),
     "cnn": ("channels", "dropout"),
-    "mixpool": ("channels", "hidden", "dropout"),
+    "mixpool": ("channels", "hidden", "batch_norm", "dropout"),
     "softmax": (),
 }
 ANY_LAYERS = ("hidden", "channels", "activation", "pooling", "batch_norm", "dropout", "init")
 TOLD = {  # by settings_that_matter whatever their value, or not at all; the others when they are not RunConfig's default
     "dataset", "network", *ANY_LAYERS, "optimizer", "lr", "batch_size", "epochs", "augmentation", "schedule", "loss", "momentum",
-    "step_every", "step_gamma", "step_cuts", "seed", "device", "threads", "precision", "publish",
+    "step_every", "step_gamma", "step_cuts", "seed", "device", "threads", "publish",
 }  # fmt: skip
 SHORT = {"batch_size": "batch", "hidden": "hidden layers", "step_every": "cut every", "step_gamma": "cut by", "step_cuts": "at most cuts"}
 
@@ -184,7 +184,9 @@ def title_of(sweep: Sweep, row: int, column: int) -> str:
 
 def full_title(outcome: Outcome) -> str:
     """A cell's title with that of its table: 'R1a: max, tanh, lr 0.1, batch 40'."""
-    return outcome.title if outcome.sweep == "systems" else f"{outcome.sweep.partition('-')[0].capitalize()}: {outcome.title}"
+    from jobs import tables
+
+    return outcome.title if outcome.sweep == "systems" else f"{tables.find(outcome.sweep).title.partition(':')[0]}: {outcome.title}"
 
 
 def name_of(config: RunConfig, first: str = "") -> str:
@@ -210,7 +212,7 @@ def changed_number(sweep: Sweep) -> str | None:
 
 def settings_that_matter(config: RunConfig) -> Settings:
     """The settings that decide what this run computes, in the order of the form; those that its network or its schedule
-    does not look at are left out, and so are seed, device, threads, precision and name."""
+    does not look at are left out, and so are seed, device, threads and name."""
     names = [
         "dataset",
         "network",
@@ -234,9 +236,10 @@ def settings_that_matter(config: RunConfig) -> Settings:
 
 
 def changes(config: RunConfig, base: RunConfig) -> Settings:
-    """The settings that matter and are other than those of `base`, or do not matter there."""
-    there = settings_that_matter(base)
-    return {name: value for name, value in settings_that_matter(config).items() if name not in there or value != there[name]}
+    """The settings that matter and are other than those of `base`, do not matter there, or are back at their default here."""
+    here, there = settings_that_matter(config), settings_that_matter(base)
+    reset = {name: getattr(config, name) for name in there if name not in here and name not in TOLD}
+    return {name: value for name, value in here.items() if name not in there or value != there[name]} | reset
 
 
 def changes_of_recipe(outcome: Outcome) -> Settings:

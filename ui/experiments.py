@@ -30,7 +30,7 @@ def page() -> None:
         st.html(outcome_figures.systems_table(outcomes))
         devices = ", ".join(sorted({device for outcome in outcomes for device in outcome.devices}))
         st.caption(
-            f"Test accuracy on 10,000 images, mean ± standard deviation over n seeds. Time: all epochs of one run, then of an improved one{f'; on {devices}' if devices else ''}."
+            f"Test accuracy on 10,000 images, mean ± standard deviation over n seeds. Time: all epochs of one run{f' on {devices}' if devices else ''}. In small under time and parameters: the improved system's."
         )
     places = _kept()["cells"].setdefault(sweep.name, [outcomes[0].place] if len(outcomes) == 1 else [])
     if sweep.name == "r3":
@@ -93,13 +93,14 @@ def _show_picture(sweep: Sweep, outcomes: tuple[Outcome, ...], places: list[str]
         st.altair_chart(
             chart, key=key, height=height, on_select=lambda: _clicked(sweep.name, key), selection_mode="cell", alt=f"{sweep.title}: {sweep.about}"
         )  # fmt: skip
-    under = (
-        "Second line: the source's figure, ≠ where it did not reproduce. "
-        if len(sweep.rows) > 1 < len(sweep.columns)
-        else "Bars: one standard deviation; red between two marks: did not reproduce. "
+    is_map = len(sweep.rows) > 1 < len(sweep.columns)
+    marks = (
+        "Second line: the source's figure, ≠ where it did not reproduce."
+        if is_map
+        else "Bars: one standard deviation. Red between two marks: did not reproduce."
     )
     st.caption(
-        f"Test accuracy in %. {under}Click {'a cell' if table else 'a mark'} to see its runs; with shift, to lay several over each other."
+        f"Test accuracy in %. {marks} Click {'a cell' if is_map else 'a mark'} to see its runs; with shift, to lay several over each other."
     )
 
 

@@ -25,8 +25,9 @@ def systems_table(outcomes: Sequence[Outcome]) -> str:
     rows = []
     for name in tables.SYSTEMS:
         ours, plus = by_recipe[name], by_recipe.get(tables.PLUS.get(name, ""))
-        first, second = ours.seconds, plus.seconds if plus else None
-        times = " then ".join(figures.duration(each) for each in (first, second) if each is not None)
+        both = [each for each in (ours, plus) if each is not None]
+        times = [figures.duration(each.seconds) for each in both if each.seconds is not None]
+        counts = list(dict.fromkeys(f"{each.parameters:,}" for each in both if each.parameters is not None))
         number, _, kind = name.partition("-")
         reason = tables.note(ours.sweep, ours.row, ours.column)
         cells = {
@@ -34,12 +35,17 @@ def systems_table(outcomes: Sequence[Outcome]) -> str:
             "Source": "" if ours.reference is None else figures.percent(ours.reference, 2),
             "Ours, same settings": accuracy(ours),
             "Ours, improved": accuracy(plus) if plus else '<span class="quiet">no recipe yet</span>',
-            "Time": times or "–",
-            "Parameters": f"{ours.parameters:,}" if ours.parameters else "–",
+            "Time": _and_below(times),
+            "Parameters": _and_below(counts),
             "Verdict": _verdict(ours) + (f"<small>{html.escape(reason)}</small>" if reason else _no_reason(ours)),
         }
         rows.append("<tr>" + "".join(f'<td data-name="{title}">{cell}</td>' for title, cell in cells.items()) + "</tr>")
     return f'<div class="ink"><table class="ink-table" data-testid="systems"><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
+
+
+def _and_below(texts: Sequence[str]) -> str:
+    """The first, and what is said of the improved system in small under it."""
+    return (texts[0] if texts else "–") + "".join(f"<small>{text}</small>" for text in texts[1:])
 
 
 def accuracy(outcome: Outcome) -> str:
