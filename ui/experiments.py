@@ -99,6 +99,7 @@ def _show_picture(sweep: Sweep, outcomes: tuple[Outcome, ...], places: list[str]
         if is_map
         else "Bars: one standard deviation. Red between two marks: did not reproduce."
     )
+    marks = marks if any(outcome.reference is not None for outcome in outcomes) else ""
     st.caption(
         f"Test accuracy in %. {marks} Click {'a cell' if is_map else 'a mark'} to see its runs; with shift, to lay several over each other."
     )
@@ -224,7 +225,7 @@ def _show_misses(outcomes: tuple[Outcome, ...]) -> None:
         return
     differs = sum(outcome.verdict == "differs" for outcome in compared)
     st.subheader("What did not reproduce", anchor=False)
-    st.html(outcome_figures.misses(outcomes) or f"<p>Nothing: all {len(compared)} figures measured so far agree with the source's.</p>")
+    st.html(outcome_figures.misses(outcomes) or "<p>Nothing, as far as it was measured.</p>")
     st.caption(f"{differs} of {len(compared)} figures. {outcome_figures.RULE}")
 
 
