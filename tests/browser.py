@@ -38,7 +38,12 @@ def server(folder: Path, **environment: str) -> Iterator[str]:
         port = probe.getsockname()[1]
     shelf = folder / "models"
     shutil.copytree(ROOT / "models", shelf, ignore=shutil.ignore_patterns("*.py", "__pycache__", "*-[0-9]*-[0-9]*.*"), dirs_exist_ok=True)
-    settings = {"INKLING_MODELS": str(shelf), "INKLING_RUNS": str(folder / "runs"), "INKLING_DATA": "sample"} | environment
+    settings = {
+        "INKLING_MODELS": str(shelf),
+        "INKLING_RUNS": str(folder / "runs"),
+        "INKLING_DATA": "sample",
+        "INKLING_DATASETS": str(folder / "datasets"),
+    } | environment
     log = (folder / "server.log").open("ab")
     process = subprocess.Popen(
         [sys.executable, "-m", "ui", "--server.port", str(port)],

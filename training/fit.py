@@ -22,7 +22,7 @@ from models.errors import InklingError
 from training import checkpoint
 from training.augmentation import AUGMENTATIONS
 from training.by_hand import descend
-from training.data import Dataset, Split
+from training.data import Dataset, OwnDataset, Split
 from training.networks import build, count_parameters
 from training.optimization import Step, build_optimizer, epoch_plan, loss_function, mean_squared_weights
 from training.progress import Progress
@@ -62,7 +62,7 @@ def new_network(config: RunConfig, device: torch.device) -> nn.Module:
     return build(config).to(device=device, memory_format=torch.channels_last)
 
 
-def fit(config: RunConfig, folder: Path, data: Dataset) -> list[nn.Module]:
+def fit(config: RunConfig, folder: Path, data: Dataset | OwnDataset) -> list[nn.Module]:
     """Trains every member that `folder` holds no finished checkpoint of, and returns them all in evaluation mode.
 
     Appends step and epoch events to the run. Raises Diverged on a loss that is not finite, Cancelled on SIGTERM or ^C.
@@ -182,7 +182,7 @@ class HandMember(Member):
 
 
 def to_device(split: Split, device: torch.device) -> tuple[Tensor, Tensor]:
-    """A split as tensors: pixels uint8 [N, 1, 28, 28], labels int64 [N]."""
+    """A split as tensors: pixels uint8 [N, C, H, W], labels int64 [N]."""
     return torch.from_numpy(np.ascontiguousarray(split.pixels)).to(device), torch.from_numpy(split.labels).to(device)
 
 

@@ -46,5 +46,7 @@ def architecture(network: str) -> tuple[str, ...]:
         "softmax": (),
         "lenet5-1998": ("activation", "pooling"),
         "cnn": ("channels", "activation"),
+        "lenet": ("channels", "hidden", "activation"),
+        "resnet": ("channels", "activation"),
     }
     return ("dataset", "network", *own[network])
