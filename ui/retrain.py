@@ -3,23 +3,38 @@
 The panel reads the run's folder, so it is the same after a refresh and in every browser.
 """
 
+import math
+import re
 import time
 from pathlib import Path
 
 import streamlit as st
 
 from jobs import runs
-from jobs.config import ConfigError, RunConfig, field_of
-from models import shelf
-from models.datasets import DATASETS
+from jobs.config import LAYERS, ConfigError, RunConfig, field_of, misfit
+from models import datasets, shelf
+from models.datasets import DatasetInfo
 from models.errors import InklingError
 from ui import figures, sidebar
 
 ARCHITECTURES = {
     "lenet5": {"network": "lenet5"},
     "fc": {"network": "fc"},
-    "cnn": {"network": "cnn", "channels": (32, 64, 128), "batch_norm": False},
+    "cnn": {"network": "cnn", **LAYERS["cnn"], "batch_norm": False},
     "ensemble": {"network": "lenet5", "members": 3},
+}
+OWN_ARCHITECTURES = {
+    "lenet": {"network": "lenet", **LAYERS["lenet"]},
+    "resnet": {"network": "resnet", **LAYERS["resnet"]},
+    "fc": {"network": "fc"},
+    "ensemble": {"network": "lenet", "members": 3, **LAYERS["lenet"]},
+}
+TITLES = {
+    "lenet5": "LeNet-5",
+    "fc": "Fully connected",
+    "cnn": "CNN of 3x3 convolutions (slow without a GPU)",
+    "lenet": "LeNet-like (quick)",
+    "resnet": "Small ResNet (better on photos, slower)",
 }
 AUGMENTATIONS = {
     "none": "None",
@@ -42,6 +57,7 @@ OPTIMIZERS = {
 LRS = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.004, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 LR_FROM_SCRATCH, LR_GOING_ON = 0.004, 0.0005
 BATCH_SIZES = (16, 32, 64, 128, 256, 512, 1024)
+OWN_STEPS = 600  # of the optimizer, about what a new network needs to learn a small data set
 NEWS_LASTS = 15 * 60  # seconds that the panel goes on showing a run after its end
 LIVE, IDLE = 0.5, 3.0  # seconds between two looks at the runs folder
 
@@ -56,7 +72,24 @@ def show(dataset: str, chosen: shelf.Card | None) -> None:
         _form(dataset, chosen)
 
 
+def _architectures(about: DatasetInfo) -> dict[str, dict]:
+    """What can be trained on a data set's pictures; what suits it best comes first."""
+    offered = OWN_ARCHITECTURES if about.is_own else ARCHITECTURES
+    return {name: settings for name, settings in offered.items() if not misfit(settings["network"], about)}
+
+
+def _usual_pace(about: DatasetInfo) -> tuple[int, int]:
+    """Batch size and epochs to begin with: one epoch of a large data set, many of a small one."""
+    if not about.is_own:
+        return 128, 1
+    batch_size = max(each for each in BATCH_SIZES[:4] if each == BATCH_SIZES[0] or each * 40 <= about.train_images)
+    return batch_size, min(60, max(1, math.ceil(OWN_STEPS / max(1, about.train_images // batch_size))))
+
+
 def _form(dataset: str, chosen: shelf.Card | None) -> None:
+    about = datasets.info(dataset)
+    architectures, (usual_batch_size, usual_epochs) = _architectures(about), _usual_pace(about)
+    own = f"-{dataset}" if about.is_own else ""  # own data sets have first values of their own
     with st.expander("Settings", expanded=False, icon=":material/tune:"):
         start = st.segmented_control(
             "Start from",
@@ -75,14 +108,9 @@ def _form(dataset: str, chosen: shelf.Card | None) -> None:
         else:
             architecture = st.selectbox(
                 "Architecture",
-                list(ARCHITECTURES),
-                format_func={
-                    "lenet5": "LeNet-5",
-                    "fc": "Fully connected",
-                    "cnn": "CNN of 3x3 convolutions (slow without a GPU)",
-                    "ensemble": "Ensemble of three LeNet-5",
-                }.get,
-                key="retrain-architecture",
+                list(architectures),
+                format_func=(TITLES | {"ensemble": f"Ensemble of three {'LeNet-like' if about.is_own else 'LeNet-5'}"}).get,
+                key=f"retrain-architecture{own}",
             )
         optimizer = st.selectbox("Optimizer", list(OPTIMIZERS), format_func=OPTIMIZERS.get, key="retrain-optimizer")
         lr = st.select_slider(
@@ -92,19 +120,19 @@ def _form(dataset: str, chosen: shelf.Card | None) -> None:
             key=f"retrain-lr-{start}",
             help="The highest one: it warms up to it and falls to zero. A trained network wants a lower one than a new one.",
         )
-        batch_size = st.select_slider("Batch size", BATCH_SIZES, value=128, key="retrain-batch-size")
+        batch_size = st.select_slider("Batch size", BATCH_SIZES, value=usual_batch_size, key=f"retrain-batch-size{own}")
         epochs = st.number_input(
             "Epochs",
             1,
             int(field_of("epochs").metadata["high"]),
-            value=1,
-            key="retrain-epochs",
+            value=usual_epochs,
+            key=f"retrain-epochs{own}",
             help=f"Passes over the training images, at most {field_of('epochs').metadata['high']:,}.",
         )
         augmentation = st.selectbox("Augmentation", list(AUGMENTATIONS), format_func=AUGMENTATIONS.get, key="retrain-augmentation")
     if st.button("Start training", type="primary", icon=":material/play_arrow:", key="retrain-go", width="stretch"):
         try:
-            settings = _layers_of(chosen) if from_chosen else ARCHITECTURES[architecture] | {"dataset": dataset}
+            settings = _layers_of(chosen) if from_chosen else architectures[architecture] | {"dataset": dataset}
             kind = architecture or chosen.facts["architecture"]
             config = RunConfig(
                 **settings,
@@ -149,12 +177,21 @@ def _panel() -> None:
         _show_live(active)
         return
     last = next(iter(runs.list_runs()), None)
-    if last is not None and st.session_state.get("retrain-dismissed") != last.name:
+    config = _config(last) if last is not None else None
+    if config is not None and st.session_state.get("retrain-dismissed") != last.name:
         status = runs.status(last)
-        if runs.read_config(last).publish not in shelf.SHIPPED and status.ended_at and time.time() - status.ended_at < NEWS_LASTS:
+        if config.publish not in shelf.SHIPPED and status.ended_at and time.time() - status.ended_at < NEWS_LASTS:
             card = _published(status)
             if card is not None or status.exported is None:  # of a network that was deleted since there is no news
                 _show_news(last, status, card)
+
+
+def _config(folder: Path) -> RunConfig | None:
+    """The configuration of a run; None when its data set was deleted since."""
+    try:
+        return runs.read_config(folder)
+    except ConfigError:
+        return None
 
 
 def _published(status: runs.Status) -> shelf.Card | None:
@@ -169,22 +206,37 @@ def _published(status: runs.Status) -> shelf.Card | None:
 
 def _show_live(folder: Path) -> None:
     status = runs.status(folder)
-    config = runs.read_config(folder)
+    config = _config(folder)
+    if config is None:
+        st.html(figures.error("The data set was deleted", "The pictures of the run at work are gone; cancel it."))
+        _show_cancel(folder)
+        return
+    about = datasets.info(config.dataset)
     percent_done = round(status.progress * 100)
     left = "" if status.seconds_left is None or status.progress >= 1 else f" · {figures.duration(status.seconds_left)} left"
     title = shelf.TITLES["ensemble"] if config.members > 1 else shelf.TITLES[config.network]
     st.progress(
-        status.progress, text=f"**{title}**, {DATASETS[config.dataset].noun}s  \n{status.stage or 'finishing'} · {percent_done} %{left}"
+        status.progress,
+        text=f"**{title}**, {_plain(about.title) if about.is_own else f'{about.noun}s'}  \n{status.stage or 'finishing'} · {percent_done} %{left}",
     )
     if status.started and status.started["is_sample"]:
         st.caption(
             f"With the bundled sample of {status.started['train_images']:,} images: the full data set was not found. Expect less accuracy."
         )
     _show_curves(status, config.epochs)
+    _show_cancel(folder)
+
+
+def _show_cancel(folder: Path) -> None:
     if (folder / runs.CANCEL).exists():
         st.caption("Stopping…")
     elif st.button("Cancel", icon=":material/stop:", key="retrain-cancel", width="stretch"):
         runs.cancel(folder)
+
+
+def _plain(title: str) -> str:
+    """A title from outside in a text that is read as Markdown."""
+    return re.sub(r"([^\w\s])", r"\\\1", title)
 
 
 def _show_curves(status: runs.Status, total_epochs: int) -> None:
@@ -220,13 +272,14 @@ def _show_new_network(status: runs.Status, card: shelf.Card) -> None:
     st.markdown(f"**{card.title}** is ready after {figures.duration(status.seconds)}.")
     st.html(figures.comparison(card, rival))
     _show_curves(status, card.facts["config"]["epochs"])
-    if sidebar.chosen_card().name != name or sidebar.chosen_dataset() != dataset:
+    chosen = sidebar.chosen_card()
+    if chosen is None or chosen.name != name or sidebar.chosen_dataset() != dataset:
         st.button("Use it", type="primary", key="retrain-use", width="stretch", on_click=_use, args=(dataset, name))
     st.button("Delete it", key="retrain-delete", width="stretch", on_click=_delete, args=(card,))
 
 
 def _use(dataset: str, name: str) -> None:
-    st.session_state["sidebar-dataset"] = dataset
+    sidebar.choose_dataset(dataset)
     sidebar.choose(dataset, name)
     _act()
 

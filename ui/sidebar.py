@@ -42,7 +42,7 @@ def _show_picker() -> None:
     own = {each.name: each.title for each in datasets.list_own()[0]}
     # Set on every run, not default=: retrain.py sets it too, and it outlives a data set that is deleted.
     wanted = st.session_state.pop("sidebar-dataset-wanted", None)
-    st.session_state["sidebar-dataset"] = wanted if wanted in own else chosen_dataset()
+    st.session_state["sidebar-dataset"] = wanted if wanted in (*TITLES, *own) else chosen_dataset()
     shared = {
         "label": "Data set",
         "options": [*TITLES, *own],
