@@ -26,6 +26,7 @@ MAX_UNPACKED = 2 * 2**30  # bytes of all members together
 MAX_RATIO, FREE_OF_RATIO = 100, 2**20  # pictures hardly shrink; a small member may be anything
 PACKINGS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}  # what every program writes; others can take any amount of memory
 LONGEST_LABEL = 60
+DEEPEST = 3  # folders that are looked into below the one given
 HIDDEN = ("__MACOSX", "Thumbs.db", "desktop.ini")
 
 FIX = "pack one folder for each class, with the pictures right in it"
@@ -152,7 +153,9 @@ def _walk(root: Path) -> Iterator[tuple[str, tuple[str, ...], Callable[[], bytes
     count = 0
     for here, folders, names in os.walk(root, followlinks=True):
         place = Path(here).relative_to(root).parts
-        folders[:] = [] if len(place) > 3 else sorted(each for each in folders if not _is_hidden((each,)))  # links may run in circles
+        folders[:] = sorted(each for each in folders if not _is_hidden((each,)))
+        if len(place) == DEEPEST and folders:  # links may run in circles
+            raise SourceError(f"{_said('/'.join(place))} lies in a folder inside a class's folder; {FIX}")
         for name in sorted(names):
             if _is_hidden((name,)):
                 continue
@@ -166,8 +169,10 @@ def _walk(root: Path) -> Iterator[tuple[str, tuple[str, ...], Callable[[], bytes
 def _file_reader(path: Path) -> Callable[[], bytes]:
     def read() -> bytes:
         try:
+            if not path.is_file():  # a pipe would be waited on
+                raise UnreadableFile("It is a link that leads nowhere, or no file; put the picture itself there.")
             with path.open("rb") as file:
-                return file.read(MAX_FILE + 1) if stat.S_ISREG(os.fstat(file.fileno()).st_mode) else b""
+                return file.read(MAX_FILE + 1)
         except OSError as error:
             raise UnreadableFile(f"The file cannot be read ({error.strerror}); check its rights.") from None
 

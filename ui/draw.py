@@ -6,6 +6,7 @@ from inference.classify import Answer, prepare_for
 from models import datasets, shelf
 from ui import canvas, figures, serving, sidebar
 
+MOST_OWN = 3  # networks of an own data set that answer side by side
 LEADS = {
     "mnist": "Write one digit, any size, anywhere. The networks answer after every stroke.",
     "fashion-mnist": "Draw one garment and fill it in: these networks learned from photos of whole pieces, not from outlines.",
@@ -56,13 +57,15 @@ def _show_blank(noun: str) -> None:
 
 
 def _others(dataset: str, chosen: shelf.Card, answer: Answer) -> tuple[list[shelf.Card], list[Answer]]:
-    """The chosen network beside the shipped ones; one that is damaged is left out and named on the Models page."""
+    """The chosen network beside the shipped ones, or the newest of an own data set; a damaged one is named on the Models page."""
     cards, answers = [], []
-    for card in shelf.list_cards(dataset):
+    listed = shelf.list_cards(dataset)
+    beside = {card.name for card in listed[:MOST_OWN] if card.dataset not in datasets.DATASETS}
+    for card in listed:
         if card.name == chosen.name:
             cards.append(card)
             answers.append(answer)
-        elif card.is_shipped:
+        elif card.is_shipped or card.name in beside:
             try:
                 answers.append(serving.classifier(card).answer(answer.prepared))
                 cards.append(card)
