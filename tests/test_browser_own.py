@@ -20,7 +20,9 @@ def test_a_zip_becomes_a_data_set_and_its_network_answers(browser: Browser, tmp_
         visitor = Visitor(browser, url)
         page = visitor.page
         visitor.open("Own images")
+        expect(page.get_by_role("heading", name="Your own images")).to_be_visible()
         page.locator("input[type=file]").set_input_files(archive)
+        expect(page.get_by_text("shapes.zip")).to_be_visible()
         page.get_by_label("Name", exact=True).fill("Discs & bars")
         page.get_by_label("Name", exact=True).press("Enter")
         page.get_by_role("button", name="Import").click()
@@ -65,7 +67,10 @@ def test_a_zip_that_is_no_data_set_gets_one_sentence(browser: Browser, page_url:
         file.writestr("../../cats/1.png", content.getvalue())
     visitor = Visitor(browser, f"{page_url}/own-images")
     page = visitor.page
+    page.get_by_role("button", name="Import").click()
+    expect(page.get_by_role("alert").filter(has_text="The zip is missing")).to_be_visible()
     page.locator("input[type=file]").set_input_files(archive)
+    expect(page.get_by_text("evil.zip")).to_be_visible()
     page.get_by_label("Name", exact=True).fill("Cats")
     page.get_by_label("Name", exact=True).press("Enter")
     page.get_by_role("button", name="Import").click()
