@@ -52,7 +52,7 @@ def inkling_epoch(config: RunConfig, dataset: data.Dataset) -> tuple[float, floa
     device = choose_device(config)
     train, validation = to_device(dataset.train, device), to_device(dataset.validation, device)
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
-        with Progress(Path(folder), config, len(dataset.train) // config.batch_size) as progress:
+        with Progress(Path(folder), config, len(dataset.train)) as progress:
             Member(config, 0, Path(folder), device, lambda: False, progress).train(train, validation)
         epoch = next(event for event in events.read(Path(folder)) if event["kind"] == "epoch")
     return epoch["seconds"], epoch["val_accuracy"]

@@ -78,6 +78,9 @@ class RunConfig:
     init: str = _choice(
         "default", "default", "xavier", "kaiming", help="first weights of the linear layers: torch's default, Xavier or Kaiming uniform"
     )
+    standardise: bool = field(
+        default=True, metadata={"help": "subtract the data set's mean and divide by its standard deviation; otherwise pixels are 0 to 1"}
+    )
     loss: str = _choice("cross_entropy", "cross_entropy", "mse", "multi_margin", help="loss; mse is taken on the softmax")
     label_smoothing: float = _number(0.0, 0.0, 0.5, "label smoothing (cross entropy only)")
     optimizer: str = _choice(

@@ -62,6 +62,14 @@ SWEEPS = {
             ),
         ),
         Sweep(
+            name="r1a-standardised", title="R1a on standardised pixels", recipe="r1-lenet5", columns=R1_COLUMNS, seeds=1,
+            about="the same with the mean subtracted and the standard deviation divided by, which the source did not do",
+            rows=tuple(
+                Row(title=f"{pooling}, {act}", settings={"pooling": pooling, "activation": act, "standardise": True})
+                for act in ("tanh", "relu") for pooling in ("avg", "max")
+            ),
+        ),
+        Sweep(
             name="r1b", title="R1b: optimizers", recipe="r1-lenet5", columns=R1_BY_BATCH,
             about="LeNet-5 of 1998 (average, tanh) on MNIST, 5 epochs: optimizer x learning rate x batch size; the last four rows are named by the source without figures",
             rows=(

@@ -1,4 +1,4 @@
-"""python -m training fit|evaluate|export|recipes|data
+"""python -m training fit|evaluate|export|sweep|recipes|data
 
 The commands import torch themselves: --help and recipes answer at once.
 """
@@ -6,6 +6,7 @@ The commands import torch themselves: --help and recipes answer at once.
 import argparse
 import contextlib
 import dataclasses
+import functools
 import json
 import os
 import signal
@@ -36,7 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m training", description="Trains, evaluates and exports Inkling's networks.")
-    commands = parser.add_subparsers(required=True, metavar="fit|evaluate|export|recipes|data")
+    commands = parser.add_subparsers(required=True, metavar="fit|evaluate|export|sweep|recipes|data")
 
     fit = commands.add_parser(
         "fit", help="train a network", description="Trains the members of one configuration; settings given override the recipe's."
@@ -45,6 +46,9 @@ def _parser() -> argparse.ArgumentParser:
     fit.add_argument("--resume", type=Path, metavar="RUN", help="continue a run that was stopped, to the same result")
     fit.add_argument("--run", type=Path, metavar="RUN", help=argparse.SUPPRESS)  # how the app starts a folder it has made
     fit.add_argument("--out", type=Path, metavar="RUN", help="run folder to make (default: a new one in runs/)")
+    fit.add_argument(
+        "--tensorboard", action="store_true", help="write curves for TensorBoard into the run folder: tensorboard --logdir runs"
+    )
     _add_settings(fit)
     fit.set_defaults(command=_fit)
 
@@ -68,6 +72,18 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("--average", action="store_true", help="one ensemble of all networks of the runs")
     export.set_defaults(command=_export)
 
+    sweep = commands.add_parser(
+        "sweep",
+        help="fill a table of runs",
+        description="Trains the cells of a table that its file in experiments/ does not have yet; killed, it goes on where it was.",
+    )
+    sweep.add_argument("name", nargs="?", metavar="NAME", help="name of the table; without one: all of them, and how much of each is there")
+    sweep.add_argument("--seeds", type=int, metavar="N", help="seeds a cell (default: the table's own)")
+    sweep.add_argument("--rows", type=int, nargs="+", metavar="N", help="fill only these rows, counted from 1 (default: all)")
+    sweep.add_argument("--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="cells at once (default: the number of cores)")
+    sweep.add_argument("--show", action="store_true", help="print the table as far as it is measured, and train nothing")
+    sweep.set_defaults(command=_sweep)
+
     recipes = commands.add_parser("recipes", help="list the named configurations", description="Lists the named configurations.")
     recipes.set_defaults(command=_recipes)
 
@@ -83,7 +99,7 @@ def _parser() -> argparse.ArgumentParser:
     data.add_argument("--grey", action="store_true", help="import without colours")
     data.set_defaults(command=_data)
 
-    for command in (fit, evaluate, export, data):
+    for command in (fit, evaluate, export, sweep, data):
         command.add_argument(
             "--data",
             type=Path,
@@ -146,7 +162,7 @@ def _fit(options: argparse.Namespace) -> int:
             else:
                 stack.enter_context(runs.held(folder))
             (folder / runs.CANCEL).unlink(missing_ok=True) if options.resume else None
-            return _train(folder, options.data)
+            return _train(folder, options.data, options.tensorboard)
     folder, lock = runs.create(_config(options), options.out)
     print(f"run folder {folder}")
     try:
@@ -179,7 +195,7 @@ def _give_way() -> None:
         Path("/proc/self/autogroup").write_text(str(NICENESS))
 
 
-def _train(folder: Path, data_folder: Path | None) -> int:
+def _train(folder: Path, data_folder: Path | None, tensorboard: bool = False) -> int:
     """Trains and publishes a run, and makes sure that its events end with exactly one of done, failed, cancelled."""
     last = events.read(folder)
     if last and last[-1]["kind"] == "done":
@@ -194,7 +210,7 @@ def _train(folder: Path, data_folder: Path | None) -> int:
             print(
                 f"Training on the bundled sample of {len(source.train)} images: expect a less accurate network than with the full data set."
             )
-        fit.fit(config, folder, source)
+        fit.fit(config, folder, source, board=folder / "tensorboard" if tensorboard else None)
         if config.publish:
             card = export.publish([folder], config.publish, source, average=config.members > 1)
             export.announce(folder, card)
@@ -252,6 +268,29 @@ def _evaluate(options: argparse.Namespace) -> int:
         print(
             f"{options.name} on {len(split)} {options.part} images: accuracy {accuracy:.2%}, calibration error {error:.2%} ({classifier.providers[0]})"
         )
+    return 0
+
+
+def _sweep(options: argparse.Namespace) -> int:
+    from jobs import sweeps, tables
+
+    if options.name is None:
+        for each in tables.SWEEPS.values():
+            done, wanted = sweeps.read_results(each.name), [cell.key for cell in each.cells()]
+            print(f"{each.name:14} {sum(key in done for key in wanted):3} of {len(wanted):3} cells  {each.about}")
+        return 0
+    table = tables.find(options.name)
+    for name, value in (("seeds", options.seeds), ("workers", options.workers)):
+        if value is not None and not 1 <= value <= 100:
+            raise ConfigError(f"{name} is {value}; give a whole number from 1 to 100")
+    rows = None if options.rows is None else [number - 1 for number in options.rows]
+    if rows is not None and not all(0 <= row < len(table.rows) for row in rows):
+        raise ConfigError(f"rows is {' '.join(map(str, options.rows))}; {table.name} has the rows 1 to {len(table.rows)}")
+    from training import executors, sweep
+
+    if not options.show:
+        sweep.run(table, functools.partial(executors.local, workers=options.workers), options.seeds, options.data, rows)
+    print(sweep.table(table, sweep.file_of(table, options.data)))
     return 0
 
 

@@ -110,15 +110,19 @@ class MixedPool(nn.Module):
 
 def mixed_pooling_cnn(config: RunConfig, facts: DatasetInfo) -> nn.Sequential:
     """3x3 convolutions, each with ReLU and mixed pooling, then wide linear layers with leaky ReLU and dropout (a course report, R4)."""
+
+    def normalised(kind: type[nn.Module], width: int) -> list[nn.Module]:
+        return [kind(width)] if config.batch_norm else []
+
     layers: list[nn.Module] = []
     width, height, across = facts.shape
     for channels in config.channels:
-        layers += [nn.Conv2d(width, channels, 3, padding=1), nn.ReLU(), MixedPool()]
+        layers += [nn.Conv2d(width, channels, 3, padding=1), *normalised(nn.BatchNorm2d, channels), nn.ReLU(), MixedPool()]
         width, height, across = channels, (height + 1) // 2, (across + 1) // 2
     layers.append(nn.Flatten())
     width *= height * across
     for hidden in config.hidden:
-        layers += [nn.Linear(width, hidden), nn.LeakyReLU(0.2), nn.Dropout(config.dropout)]
+        layers += [nn.Linear(width, hidden), *normalised(nn.BatchNorm1d, hidden), nn.LeakyReLU(0.2), nn.Dropout(config.dropout)]
         width = hidden
     for layer in layers:
         if isinstance(layer, nn.Conv2d | nn.Linear):
@@ -209,7 +213,8 @@ def build(config: RunConfig) -> nn.Sequential:
     A batch-normalised layer makes the bias before it redundant; it is kept where the classic network has one.
     """
     facts = datasets.info(config.dataset)
-    network = nn.Sequential(Normalise(facts.mean, facts.std), NETWORKS[config.network](config, facts))
+    mean, std = (facts.mean, facts.std) if config.standardise else (0.0, 1.0)
+    network = nn.Sequential(Normalise(mean, std), NETWORKS[config.network](config, facts))
     if config.init != "default":
         for layer in network.modules():
             if isinstance(layer, nn.Linear):

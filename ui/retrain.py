@@ -164,7 +164,8 @@ def _layers_of(card: shelf.Card) -> dict:
     """The settings that a run starting from a published network has to share with it."""
     config = card.facts["config"]
     kept = ("dataset", "network", "members", "mirrored", "hidden", "channels", "activation", "pooling", "batch_norm", "dropout")
-    return {name: config[name] for name in kept} | {"members": card.facts["members"], "start_from": card.name}
+    standardise = config.get("standardise", True)  # which older cards do not tell
+    return {name: config[name] for name in kept} | {"standardise": standardise, "members": card.facts["members"], "start_from": card.name}
 
 
 def _panel() -> None:

@@ -1,0 +1,74 @@
+"""Trains and measures one cell of a sweep, in whichever process the executor gives it."""
+
+import dataclasses
+import json
+import shutil
+from importlib.metadata import version
+from pathlib import Path
+
+from jobs import events, runs
+from jobs.config import ConfigError
+from jobs.sweeps import Cell, Result
+from training.data import Dataset
+from training.export import test_accuracy
+from training.fit import Diverged, choose_device, device_name, fit
+from training.networks import build, count_parameters
+
+DIGITS = 5  # of accuracies and losses in a result
+
+
+def measure(cell: Cell, folder: Path, data: Dataset, threads: int = 1, tests_each_epoch: bool = False) -> Result:
+    """Trains the cell in `folder`, from its checkpoints where an earlier try left some, and measures the test images at the end.
+
+    threads: of the CPU. Returns the result as jobs.sweeps describes it; a loss that stopped being a number is a result
+    too. The folder is deleted. Raises Cancelled on SIGTERM or ^C, the folder then stays.
+    """
+    config = dataclasses.replace(cell.config, threads=threads, publish="")
+    _make_folder(folder, cell)
+    error, val_accuracy, accuracy = "", None, None
+    try:
+        fit(config, folder, data, tests_each_epoch)
+        accuracy = round(test_accuracy(folder, data), DIGITS)
+    except Diverged as diverged:
+        error = str(diverged)
+    epochs = runs.status(folder).epochs
+    if not error:
+        last = [epoch["val_accuracy"] for epoch in epochs if epoch["epoch"] == config.epochs]
+        val_accuracy = round(sum(last) / len(last), DIGITS)  # of an ensemble: the members' mean
+    result = {
+        "cell": cell.key,
+        "row": cell.row,
+        "column": cell.column,
+        "seed": config.seed,
+        "val_accuracy": val_accuracy,
+        "test_accuracy": accuracy,
+        "error": error,
+        "seconds": round(sum(epoch["seconds"] for epoch in epochs), 1),
+        "parameters": count_parameters(build(config)) * config.members,
+        "device": device_name(choose_device(config)),
+        "versions": {"torch": version("torch")},
+        "config": cell.config.to_dict(),
+        "epochs": [{name: value for name, value in epoch.items() if name not in ("kind", "time", "progress")} for epoch in epochs],
+    }
+    shutil.rmtree(folder)
+    return result
+
+
+def _make_folder(folder: Path, cell: Cell) -> None:
+    """The cell's run folder; one that a killed try left is kept when it is of this cell and otherwise made anew."""
+    written = json.dumps(cell.config.to_dict(), indent=1)
+    path = folder / "config.json"
+    try:
+        kept = path.read_text() == written and runs.read_config(folder) == cell.config
+    except (OSError, ConfigError):
+        kept = False
+    if not kept:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        path.write_text(written)
+
+
+def progress(folder: Path) -> float:
+    """How far a cell at work in `folder` is, 0 to 1: the last that its events say."""
+    told = [event["progress"] for event in events.read(folder) if "progress" in event]
+    return told[-1] if told else 0.0

@@ -1,0 +1,75 @@
+"""Where the cells of a sweep are trained. An executor takes jobs and yields results in the order in which they are done.
+
+Executors know nothing of tables and files of results: training/sweep.py asks for what is missing and writes down what comes.
+"""
+
+import functools
+import multiprocessing
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+
+from jobs.sweeps import Cell, Result, SweepError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One cell to train. folder: for its checkpoints; data: as `--data` gives it; tests_each_epoch: see jobs.sweeps.Sweep."""
+
+    cell: Cell
+    folder: Path
+    data: Path | None = None
+    tests_each_epoch: bool = False
+
+
+Executor = Callable[[Sequence[Job]], Iterator[Result]]
+
+
+def work(job: Job) -> Result:
+    """Does one job in this process. Raises what training.cell.measure raises."""
+    from training import cell
+
+    return cell.measure(job.cell, job.folder, _dataset(job.cell.config.dataset, job.data), tests_each_epoch=job.tests_each_epoch)
+
+
+@functools.lru_cache(maxsize=4)
+def _dataset(name: str, folder: Path | None) -> object:
+    """Read once a process, not once a cell."""
+    from training import data
+
+    return data.find(name, folder)
+
+
+def local(jobs: Sequence[Job], workers: int) -> Iterator[Result]:
+    """Processes on this machine, one thread each: two cells on two cores take half the time of one after the other on both.
+
+    Raises SweepError when a process dies; what was yielded before stands.
+    """
+    spawn = multiprocessing.get_context("spawn")  # a fork would copy torch's thread pools in whatever state they are
+    with ProcessPoolExecutor(min(workers, len(jobs)), spawn, _prepare) as pool:
+        futures = [pool.submit(work, job) for job in jobs]
+        try:
+            for future in as_completed(futures):
+                yield future.result()
+        except BrokenProcessPool:
+            raise SweepError("a process of the sweep died; start the same command again: it goes on with what is missing") from None
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _prepare() -> None:
+    """Once a process: it is silent, gives way to people's work, and goes when the sweep is killed."""
+    os.environ["OMP_NUM_THREADS"] = "1"
+    sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - for as long as the process lives
+    os.nice(5)
+    threading.Thread(target=_follow, args=(multiprocessing.parent_process(),), daemon=True).start()
+
+
+def _follow(parent: multiprocessing.Process) -> None:
+    parent.join()
+    os._exit(1)

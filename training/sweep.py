@@ -1,0 +1,126 @@
+"""Fills a table: asks an executor for the cells that its file does not have yet, and appends each as it comes.
+
+A sweep that was killed goes on where it was: cells that are done stay done, the others continue from their checkpoints.
+"""
+
+import contextlib
+import shutil
+import statistics
+import sys
+import threading
+import time
+from collections.abc import Container, Iterator
+from pathlib import Path
+
+from tqdm import tqdm
+
+from jobs import runs, sweeps
+from jobs.sweeps import Cell, Result, Sweep
+from training import cell
+from training import data as data_sets
+from training.executors import Executor, Job
+
+POLL = 1.0  # seconds between two looks at how far the cells at work are
+
+
+def run(sweep: Sweep, executor: Executor, seeds: int | None = None, data: Path | None = None, rows: Container[int] | None = None) -> int:
+    """Trains what is missing of a sweep and returns how many cells were added to its file.
+
+    seeds: a cell, the sweep's own number when None; rows: indices of the rows to fill, all when None.
+    What is measured on the bundled sample goes to a file of its own, NAME-sample.jsonl, and is not part of the table.
+    Raises Busy when another process is at this sweep, SweepError when an executor gives up, Cancelled on ^C in a cell.
+    """
+    root = runs.runs_folder() / f"sweep-{sweep.name}"
+    root.mkdir(parents=True, exist_ok=True)
+    with runs.held(root):
+        file = file_of(sweep, data)
+        done = sweeps.read_results(file)
+        jobs = [
+            Job(cell=each, folder=root / each.key, data=data, tests_each_epoch=sweep.tests_each_epoch)
+            for each in sweep.cells(seeds)
+            if each.key not in done and (rows is None or each.row in rows)
+        ]
+        added = 0
+        with _bar(jobs) as finished:
+            for result in executor(jobs) if jobs else ():
+                added += sweeps.append_result(file, result)
+                finished(result)
+    shutil.rmtree(root)
+    return added
+
+
+def file_of(sweep: Sweep, data: Path | None = None) -> str:
+    """The name that a sweep's results have with the data set that would be used, for jobs.sweeps.read_results."""
+    dataset = next(sweep.cells(1)).config.dataset
+    return sweep.name + ("-sample" if data_sets.find(dataset, data).is_sample else "")
+
+
+@contextlib.contextmanager
+def _bar(jobs: list[Job]) -> Iterator:
+    """One bar over all cells, in epochs; cells at work count by what their folders say. Yields what to call with a result."""
+    epochs = {job.cell.key: job.cell.config.epochs * job.cell.config.members for job in jobs}
+    total, done = sum(epochs.values()), set()
+    stop = threading.Event()
+    on_terminal = sys.stderr.isatty()
+    with tqdm(total=total, unit="epoch", dynamic_ncols=True, disable=not on_terminal, bar_format=BAR) as bar:
+
+        def look() -> None:
+            while not stop.wait(POLL):
+                at_work = [job for job in jobs if job.cell.key not in done and job.folder.is_dir()]
+                partly = sum(cell.progress(job.folder) * epochs[job.cell.key] for job in at_work)
+                bar.n = round(sum(epochs[key] for key in done) + partly, 1)
+                bar.set_postfix_str(f"{len(done)} of {len(jobs)} cells")
+
+        def finished(result: Result) -> None:
+            done.add(result["cell"])
+            if not on_terminal:
+                print(f"{time.strftime('%H:%M:%S')} {len(done)}/{len(jobs)} cells: {_line(result)}", flush=True)
+
+        thread = threading.Thread(target=look, daemon=True)
+        if on_terminal:
+            thread.start()
+        try:
+            yield finished
+        finally:
+            stop.set()
+
+
+BAR = "{l_bar}{bar}| {n:.1f}/{total} epochs [{elapsed}<{remaining}, {postfix}]"
+
+
+def _line(result: Result) -> str:
+    outcome = f"test {result['test_accuracy']:.2%}" if result["test_accuracy"] is not None else result["error"]
+    return f"row {result['row'] + 1}, column {result['column'] + 1}, seed {result['seed']}: {outcome}, {result['seconds']} s"
+
+
+def table(sweep: Sweep, file: str) -> str:
+    """The sweep with the results of a file as text: the source's figure / ours as mean +- std (n), a line a row, in % of the test images."""
+    by_place: dict[tuple[int, int], list[Result]] = {}
+    results = sweeps.read_results(file)
+    known: dict[str, Cell] = {each.key: each for each in sweep.cells(100)}
+    for key, result in results.items():
+        if key in known:
+            by_place.setdefault((known[key].row, known[key].column), []).append(result)
+    widths = max(len(row.title) for row in sweep.rows)
+    lines = [f"{sweep.title}: {sweep.about}", "the source's test accuracy / ours, mean ± std (n), %"]
+    for row_number, row in enumerate(sweep.rows):
+        lines.append("")
+        for column_number, column in enumerate(sweep.columns):
+            title = row.title if column_number == 0 else ""
+            figures = _figures(sweep.reference(row_number, column_number), by_place.get((row_number, column_number), []))
+            lines.append(f"{title:{widths}}  {column.title:24}  {figures}")
+    return "\n".join(lines)
+
+
+def _figures(reference: float | None, results: list[Result]) -> str:
+    source = f"{reference * 100:6.2f}" if reference is not None else "     -"
+    accuracies = [each["test_accuracy"] * 100 for each in results if each["test_accuracy"] is not None]
+    diverged = len(results) - len(accuracies)
+    if not results:
+        ours = "not measured"
+    elif not accuracies:
+        ours = f"diverged (n={len(results)})"
+    else:
+        spread = f" ± {statistics.stdev(accuracies):.2f}" if len(accuracies) > 1 else ""
+        ours = f"{statistics.mean(accuracies):6.2f}{spread} (n={len(accuracies)})" + (f", {diverged} diverged" if diverged else "")
+    return f"{source} / {ours}"
