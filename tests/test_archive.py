@@ -3,14 +3,17 @@
 import os
 import stat
 import struct
+import tomllib
 import zipfile
 from pathlib import Path
 
 import pytest
 
+from jobs.runs import ROOT
 from tests import shapes
 from training import archive
 from training.archive import SourceError, UnreadableFile, opened
+from ui import own_images
 
 ONE = {"cats/1.png": b"one", "dogs/1.png": b"two"}
 
@@ -177,6 +180,11 @@ def test_entries_that_lie_over_one_another_are_not_read(tmp_path):
 def test_what_is_no_zip_is_refused(tmp_path, content):
     (tmp_path / "a.zip").write_bytes(content)
     assert "a.zip is neither a folder nor a zip that can be read" in refusal(tmp_path / "a.zip")
+
+
+def test_the_page_and_the_server_let_in_what_the_import_takes():
+    config = tomllib.loads((ROOT / ".streamlit" / "config.toml").read_text())
+    assert config["server"]["maxUploadSize"] == own_images.MOST_MB == archive.MAX_ZIP // 2**20
 
 
 def test_a_source_that_is_not_there_is_refused(tmp_path):

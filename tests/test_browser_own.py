@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, expect
 
 from tests import shapes
 from tests.browser import Visitor, server
-from tests.test_browser_retrain import TRAINING
+from tests.test_browser_retrain import TRAINING, start
 
 
 def test_a_zip_becomes_a_data_set_and_its_network_answers(browser: Browser, tmp_path: Path):
@@ -34,7 +34,7 @@ def test_a_zip_becomes_a_data_set_and_its_network_answers(browser: Browser, tmp_
         for name in ("Draw", "Upload", "Models"):
             visitor.open(name)
             expect(page.get_by_test_id("empty")).to_contain_text("No network for Discs & bars yet")
-        page.get_by_role("button", name="Start training").click()
+        start(page, epochs=25)
         expect(page.get_by_test_id("comparison")).to_be_visible(timeout=TRAINING)  # the first network of a data set is in use at once
         expect(page.get_by_test_id("stSidebar").get_by_role("combobox", name="Network")).to_have_value(re.compile("^LeNet-like"))
         visitor.open("Upload")

@@ -170,7 +170,22 @@ def test_from_import_to_answer_by_the_commands(tmp_path, source, capsys):
     )
     assert ("skipped discs/a: This is a text file" in said) == (source == "zip")
     run = tmp_path / "run"
-    fit = ["fit", "--dataset", "shapes", "--recipe", "r2-lenet", "--batch-size", "4", "--lr", "0.01", "--epochs", "5", "--threads", "1"]
+    fit = [
+        "fit",
+        "--dataset",
+        "shapes",
+        "--recipe",
+        "r2-lenet",
+        "--batch-size",
+        "4",
+        "--lr",
+        "0.01",
+        "--epochs",
+        "5",
+        "--threads",
+        "1",
+        "--standardise",
+    ]
     assert main([*fit, "--device", "cpu", "--out", str(run)]) == 0
     assert "reference" not in capsys.readouterr().out  # which was measured on other pictures
     assert main(["export", str(run), "--name", "mine"]) == 0
