@@ -103,7 +103,7 @@ RECIPES = {
         about="small ResNet of 3x3 convolutions for any picture size (a course report, R2, without its layers or settings: these are ours)",
         config=RunConfig(
             dataset="mnist", network="resnet", channels=(32, 64, 128), optimizer="sgd", momentum=0.9, lr=0.05, weight_decay=0.0005,
-            batch_size=64, epochs=5,
+            batch_size=64, epochs=3,
         ),
     ),
     "r3-mlp": Recipe(

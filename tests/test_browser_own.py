@@ -35,7 +35,7 @@ def test_a_zip_becomes_a_data_set_and_its_network_answers(browser: Browser, tmp_
             visitor.open(name)
             expect(page.get_by_test_id("empty")).to_contain_text("No network for Discs & bars yet")
         start(page, epochs=25)
-        expect(page.get_by_test_id("comparison")).to_be_visible(timeout=TRAINING)  # the first network of a data set is in use at once
+        expect(page.get_by_test_id("comparison")).to_be_visible(timeout=2.5 * TRAINING)  # the first network of a data set is in use at once
         expect(page.get_by_test_id("stSidebar").get_by_role("combobox", name="Network")).to_have_value(re.compile("^LeNet-like"))
         visitor.open("Upload")
         pictures = {label: shapes.picture(label, 1000) for label in shapes.LABELS}
@@ -50,7 +50,8 @@ def test_a_zip_becomes_a_data_set_and_its_network_answers(browser: Browser, tmp_
         visitor.open("Models")
         expect(page.get_by_role("heading", name="What they mix up")).to_be_visible()
         visitor.open("Own images")
-        page.get_by_role("button", name="Delete", exact=False).last.click()
+        expect(page.get_by_test_id("classes")).to_be_visible()
+        page.get_by_test_id("stPopover").get_by_role("button").click()
         page.get_by_role("button", name="Delete for good").click()
         expect(page.get_by_test_id("classes")).to_have_count(0)
         expect(page.get_by_test_id("stSidebar").get_by_text("Digits", exact=True)).to_be_visible()

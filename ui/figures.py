@@ -133,6 +133,11 @@ def no_network(about: DatasetInfo) -> str:
     return empty(f"No network for {about.title} yet", "Retrain one in the sidebar: Start training is enough. The answers appear here.")
 
 
+def note(text: str) -> str:
+    """A quiet line of text."""
+    return f'<div class="ink"><p class="ink-note">{html.escape(text)}</p></div>'
+
+
 def error(title: str, text: str) -> str:
     """One clear sentence about one thing that went wrong."""
     return f'<div class="ink"><div class="ink-error" role="alert"><b>{html.escape(title)}</b>{html.escape(text)}</div></div>'

@@ -17,9 +17,10 @@ def show() -> None:
         cards = shelf.list_cards(dataset)
         if cards:
             _show_network(dataset, cards)
-        else:
-            title = datasets.info(dataset).title
-            st.html(figures.error("The shelf is empty", f"There is no network for {title} yet: retrain one below."))
+        elif dataset in DATASETS:
+            st.html(figures.error("The shelf is empty", f"There is no network for {dataset} yet: retrain one below."))
+        else:  # of one's own it is how all of them begin
+            st.html(figures.note(f"No network for {datasets.info(dataset).title} yet: retrain one here."))
         retrain.show(dataset, chosen_card())
 
 
