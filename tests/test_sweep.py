@@ -55,6 +55,22 @@ def test_two_processes_measure_what_one_measures(places, monkeypatch):
     assert not (places / "runs" / "sweep-tiny").exists()
 
 
+def test_cells_trained_together_agree_with_cells_trained_alone(places, monkeypatch):
+    shared = {"network": "fc", "hidden": (16,), "optimizer": "sgd", "schedule": "constant", "epochs": 2, "batch_size": 40}
+    table = dataclasses.replace(TINY, rows=(Row(title="", settings=shared), Row(title="", settings=shared | {"batch_norm": True})))
+    sweep.run(table, here)
+    alone = sweeps.read_results(FILE)
+    monkeypatch.setenv("INKLING_EXPERIMENTS", str(places / "together"))
+    assert sweep.run(table, executors.grouped) == 4
+    together = sweeps.read_results(FILE)
+    assert together.keys() == alone.keys()
+    for key, result in together.items():
+        assert result.keys() == alone[key].keys()
+        assert result["config"] == alone[key]["config"]
+        assert result["test_accuracy"] == pytest.approx(alone[key]["test_accuracy"], abs=0.01)
+    assert sum("2 networks together" in result["device"] for result in together.values()) == 2
+
+
 def test_a_result_tells_settings_curve_and_cost():
     sweep.run(TINY, here)
     first = next(TINY.cells())

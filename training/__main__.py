@@ -13,6 +13,7 @@ import signal
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from jobs import events, runs
 from jobs.config import LAYERS, ConfigError, RunConfig
@@ -81,6 +82,11 @@ def _parser() -> argparse.ArgumentParser:
     sweep.add_argument("--seeds", type=int, metavar="N", help="seeds a cell (default: the table's own)")
     sweep.add_argument("--rows", type=int, nargs="+", metavar="N", help="fill only these rows, counted from 1 (default: all)")
     sweep.add_argument("--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="cells at once (default: the number of cores)")
+    sweep.add_argument(
+        "--together",
+        action=argparse.BooleanOptionalAction,
+        help="train cells that differ only in lr, momentum and seed as one batched model (default: where there is a GPU)",
+    )
     sweep.add_argument("--show", action="store_true", help="print the table as far as it is measured, and train nothing")
     sweep.set_defaults(command=_sweep)
 
@@ -286,12 +292,21 @@ def _sweep(options: argparse.Namespace) -> int:
     rows = None if options.rows is None else [number - 1 for number in options.rows]
     if rows is not None and not all(0 <= row < len(table.rows) for row in rows):
         raise ConfigError(f"rows is {' '.join(map(str, options.rows))}; {table.name} has the rows 1 to {len(table.rows)}")
-    from training import executors, sweep
+    from training import sweep
 
     if not options.show:
-        sweep.run(table, functools.partial(executors.local, workers=options.workers), options.seeds, options.data, rows)
+        sweep.run(table, _executor(options), options.seeds, options.data, rows)
     print(sweep.table(table, sweep.file_of(table, options.data)))
     return 0
+
+
+def _executor(options: argparse.Namespace) -> Any:
+    import torch
+
+    from training import executors
+
+    together = torch.cuda.is_available() if options.together is None else options.together
+    return executors.grouped if together else functools.partial(executors.local, workers=options.workers)
 
 
 def _recipes(options: argparse.Namespace) -> int:

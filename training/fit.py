@@ -25,9 +25,10 @@ from training.augmentation import AUGMENTATIONS
 from training.by_hand import descend
 from training.data import Dataset, OwnDataset, Split
 from training.networks import build, count_parameters
-from training.optimization import Step, build_optimizer, epoch_plan, loss_function, mean_squared_weights
+from training.optimization import CAPTURABLE, Step, build_optimizer, epoch_plan, loss_function, mean_squared_weights
 from training.progress import Progress
 from training.published import start_weights
+from training.replay import Replayed
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
 CANCELLED = "The run was cancelled; --resume continues it."
@@ -127,9 +128,12 @@ class Member:
         self.network = new_network(config, device)
         if config.start_from:
             self.network.load_state_dict(start_weights(config, number))
-        self.optimizer = build_optimizer(config, self.network.parameters())
+        self.is_captured = device.type == "cuda" and config.optimizer in CAPTURABLE and config.schedule != "two_stage"
+        self.optimizer = build_optimizer(config, self.network.parameters(), device if self.is_captured else None)
         self.augment = AUGMENTATIONS[config.augmentation]
-        self.autocast = torch.autocast(device.type, torch.bfloat16, enabled=uses_bfloat16(config, device))
+        bfloat16 = uses_bfloat16(config, device)
+        self.autocast = torch.autocast(device.type, torch.bfloat16, enabled=bfloat16, cache_enabled=not self.is_captured)
+        self.replayed: Replayed | None = None
 
     def train(self, train: Tensors, validation: Tensors, test: Tensors | None = None) -> nn.Module:
         """Trains from where the checkpoint stands to the last epoch. test: measured after each epoch, where given."""
@@ -159,10 +163,9 @@ class Member:
         for number, step in enumerate(plan, 1):
             if self.should_stop():
                 raise Cancelled(CANCELLED)
-            for group in self.optimizer.param_groups:
-                group["lr"] = step.lr
+            self._set_lr(step.lr)
             batch = order[seen : seen + step.batch_size]
-            loss = self._step(self.augment(pixels[batch].float() / 255), labels[batch], step)
+            loss = self._replay(batch, pixels, labels, step) if self.is_captured else self._on(batch, pixels, labels, step)
             total += loss
             seen += step.batch_size
             if self.progress.is_due():  # the only synchronisation with the device inside an epoch
@@ -171,6 +174,24 @@ class Member:
         mean = float(total) / len(plan)
         self._check_finite(mean, epoch, len(plan))
         return mean
+
+    def _set_lr(self, lr: float) -> None:
+        for group in self.optimizer.param_groups:
+            if self.is_captured:
+                group["lr"].fill_(lr)
+            else:
+                group["lr"] = lr
+
+    def _on(self, batch: Tensor, pixels: Tensor, labels: Tensor, step: Step) -> Tensor:
+        return self._step(self.augment(pixels[batch].float() / 255), labels[batch], step)
+
+    def _replay(self, batch: Tensor, pixels: Tensor, labels: Tensor, step: Step) -> Tensor:
+        """`_on` as a CUDA graph: every step reads the batch from the same place, and all steps are alike."""
+        if self.replayed is None:
+            self.batch = batch.clone()
+            self.replayed = Replayed(lambda: self._on(self.batch, pixels, labels, step), self.device)
+        self.batch.copy_(batch)
+        return self.replayed()
 
     def _step(self, images: Tensor, labels: Tensor, step: Step) -> Tensor:
         """Changes the weights by one batch and returns its mean loss, without any penalty."""
