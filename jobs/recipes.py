@@ -91,6 +91,21 @@ RECIPES = {
             dataset="mnist", standardise=False, network="softmax", optimizer="sgd", momentum=0.0, lr=0.0005, schedule="constant", batch_size=1, epochs=30,
         ),
     ),
+    "r2-lenet": Recipe(
+        about="LeNet-like 6-16-120-84 for any picture size, one image at a time (a course report, R2, without its lr: 0.001, momentum 0.9 are ours)",
+        reference=0.97,
+        config=RunConfig(
+            dataset="mnist", standardise=False, network="lenet", channels=(6, 16), hidden=(120, 84), optimizer="sgd", momentum=0.9, lr=0.001,
+            schedule="constant", batch_size=1, epochs=1,
+        ),
+    ),
+    "r2-resnet": Recipe(
+        about="small ResNet of 3x3 convolutions for any picture size (a course report, R2, without its layers or settings: these are ours)",
+        config=RunConfig(
+            dataset="mnist", network="resnet", channels=(32, 64, 128), optimizer="sgd", momentum=0.9, lr=0.05, weight_decay=0.0005,
+            batch_size=64, epochs=3,
+        ),
+    ),
     "r3-mlp": Recipe(
         about="fully connected 784-1024-10 with a validation split, plain SGD (a course report, R3)",
         reference=0.9810,

@@ -25,6 +25,8 @@ LAYERS = {  # settings that decide what a network's layers are; of a network tha
     "lenet5": ("channels", "activation", "pooling", "batch_norm", "dropout", "init"),
     "lenet5-1998": ("activation", "pooling"),
     "cnn": ("channels", "dropout"),
+    "lenet": ("channels", "hidden", "activation", "pooling", "batch_norm", "dropout", "init"),
+    "resnet": ("channels", "activation", "dropout"),
     "mixpool": ("channels", "hidden", "batch_norm", "dropout"),
     "softmax": (),
 }

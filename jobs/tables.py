@@ -9,7 +9,7 @@ R3_CURVE = (
     97.81, 97.87, 97.73, 97.78, 97.69, 97.72, 97.92, 97.80, 97.88, 97.79, 98.02, 97.99, 98.02, 97.88, 98.10,
 )  # fmt: skip
 # Every recipe that stands for a system, and what it became with better training of the same layers.
-SYSTEMS = ("r1-fc", "r1-lenet5", "r2-softmax", "r3-mlp", "r4-mixpool", "r5-ensemble", "r6-fc512", "r7-lenet5")
+SYSTEMS = ("r1-fc", "r1-lenet5", "r2-softmax", "r2-lenet", "r2-resnet", "r3-mlp", "r4-mixpool", "r5-ensemble", "r6-fc512", "r7-lenet5")
 PLUS = {name: f"{name}-plus" for name in SYSTEMS if f"{name}-plus" in RECIPES}
 
 

@@ -9,14 +9,18 @@ import dataclasses
 import functools
 import json
 import os
+import signal
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 from jobs import events, runs
-from jobs.config import ConfigError, RunConfig
+from jobs.config import LAYERS, ConfigError, RunConfig
+from models.datasets import PARTS, read_facts
 from models.errors import InklingError
 
+TELL_EVERY = 0.3  # seconds between two lines on how far an import is
 NICENESS = 10  # a retrain started from the app leaves the page its share of the cores
 
 
@@ -91,9 +95,14 @@ def _parser() -> argparse.ArgumentParser:
 
     data = commands.add_parser(
         "data",
-        help="find, download and check the data sets",
-        description="Finds, downloads and checks the data sets and prints what it found.",
+        help="find, download and check the data sets, or import one's own",
+        description="Finds, downloads and checks the data sets and prints what it found; with --images, imports one's own pictures.",
     )
+    data.add_argument("--images", type=Path, metavar="FOLDER_OR_ZIP", help="import these pictures: a folder for each class")
+    data.add_argument("--name", metavar="NAME", help="what the imported data set is called in commands: a-z, 0-9 and dash")
+    data.add_argument("--title", default="", help="what it is called in the app (default: its name)")
+    data.add_argument("--size", type=int, default=64, metavar="N", help="sides of the imported pictures in pixels; 8 to 128 (default: 64)")
+    data.add_argument("--grey", action="store_true", help="import without colours")
     data.set_defaults(command=_data)
 
     for command in (fit, evaluate, export, sweep, data):
@@ -138,9 +147,9 @@ def _config(options: argparse.Namespace) -> RunConfig:
     base = RECIPES[options.recipe].config if options.recipe else RunConfig()
     given = {item.name: getattr(options, item.name) for item in dataclasses.fields(RunConfig)}
     given = {name: value for name, value in given.items() if value is not None}
-    if given.get("network", base.network) == "cnn" and base.network != "cnn":
-        given.setdefault("channels", (32, 64, 128))
-    return dataclasses.replace(base, **given)
+    network = given.get("network", base.network)
+    usual = LAYERS.get(network, {}) if network != base.network else {}
+    return dataclasses.replace(base, **usual | given)
 
 
 def _fit(options: argparse.Namespace) -> int:
@@ -176,10 +185,10 @@ def _compare(recipe: str, folder: Path, data_folder: Path | None) -> None:
     from jobs.recipes import RECIPES
     from training import data, export
 
-    reference = RECIPES[recipe].reference
-    if reference is None:
+    reference, dataset = RECIPES[recipe].reference, runs.read_config(folder).dataset
+    if reference is None or dataset != RECIPES[recipe].config.dataset:
         return
-    source = data.find(runs.read_config(folder).dataset, data_folder)
+    source = data.find(dataset, data_folder)
     ours = export.test_accuracy(folder, source)
     note = " of the bundled sample" if source.is_sample else ""
     print(f"{recipe}: reference {reference:.2%}, ours {ours:.2%} on {len(source.test):,} test images{note}")
@@ -310,14 +319,49 @@ def _recipes(options: argparse.Namespace) -> int:
 
 
 def _data(options: argparse.Namespace) -> int:
-    from models.datasets import DATASETS
+    if options.images or options.name:
+        return _import(options)
+    from models.datasets import list_own, names
     from training import data
 
-    for name in DATASETS:
+    for problem in list_own()[1]:
+        print(problem, file=sys.stderr)
+    for name in names():
         source = data.find(name, options.data)
         scaled = source.train.pixels / 255.0
         counts = f"{len(source.train)} training, {len(source.validation)} validation, {len(source.test)} test images"
         print(f"{name}: {counts} from {source.origin} ({source.folder}); mean {scaled.mean():.4f}, std {scaled.std():.4f}")
+    return 0
+
+
+def _import(options: argparse.Namespace) -> int:
+    """Prints how far it is, now and then, and last the outcome: jobs/imports.py reads these lines."""
+    from training.own_images import MOST_REASONS, import_images  # numpy and Pillow only
+
+    if not (options.images and options.name):
+        raise ConfigError("give both --images FOLDER_OR_ZIP and --name NAME to import pictures")
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # so that what is half written is cleared away
+    told = time.monotonic()
+
+    def tell(done: int, total: int) -> None:
+        nonlocal told
+        if time.monotonic() - told >= TELL_EVERY:
+            told = time.monotonic()
+            print(f"{done} of {total} files", flush=True)
+
+    about = import_images(options.images, options.name, title=options.title, side=options.size, grey=options.grey, tell=tell)
+    facts = read_facts(about.name)
+    for each in facts["reasons"]:
+        print(f"skipped {each['file']}: {each['reason']}")
+    if facts["skipped"] > MOST_REASONS:
+        print(f"skipped {facts['skipped'] - MOST_REASONS} more")
+    train, validation, test = (sum(facts["counts"][part]) for part in PARTS)
+    kind = "grey" if about.channels == 1 else "colour"
+    skipped = f"; {facts['skipped']} file{'' if facts['skipped'] == 1 else 's'} skipped" if facts["skipped"] else ""
+    print(
+        f"imported {about.name}: {train + validation + test:,} {kind} pictures of {about.height}x{about.width} in {len(about.labels)} classes "
+        f"({', '.join(about.labels)}): {train:,} training, {validation:,} validation, {test:,} test{skipped}"
+    )
     return 0
 
 

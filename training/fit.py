@@ -23,7 +23,7 @@ from models.errors import InklingError
 from training import checkpoint
 from training.augmentation import AUGMENTATIONS
 from training.by_hand import descend
-from training.data import Dataset, Split
+from training.data import Dataset, OwnDataset, Split
 from training.networks import build, count_parameters
 from training.optimization import CAPTURABLE, Step, build_optimizer, epoch_plan, loss_function, mean_squared_weights
 from training.progress import Progress
@@ -79,7 +79,9 @@ def keep_memory() -> None:
         libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
 
 
-def fit(config: RunConfig, folder: Path, data: Dataset, tests_each_epoch: bool = False, board: Path | None = None) -> list[nn.Module]:
+def fit(
+    config: RunConfig, folder: Path, data: Dataset | OwnDataset, tests_each_epoch: bool = False, board: Path | None = None
+) -> list[nn.Module]:
     """Trains every member that `folder` holds no finished checkpoint of, and returns them all in evaluation mode.
 
     tests_each_epoch: epoch events also tell the accuracy on the test images, for curves that a source gives; nothing
@@ -228,7 +230,7 @@ class HandMember(Member):
 
 
 def to_device(split: Split, device: torch.device) -> Tensors:
-    """A split as tensors: pixels uint8 [N, 1, 28, 28], labels int64 [N]."""
+    """A split as tensors: pixels uint8 [N, C, H, W], labels int64 [N]."""
     return torch.from_numpy(np.require(split.pixels, requirements=["C", "W"])).to(device), torch.from_numpy(split.labels).to(device)
 
 

@@ -47,5 +47,7 @@ def architecture(network: str) -> tuple[str, ...]:
         "softmax": (),
         "lenet5-1998": ("activation", "pooling"),
         "cnn": ("channels", "activation"),
+        "lenet": ("channels", "hidden", "activation"),
+        "resnet": ("channels", "activation"),
     }
     return ("dataset", "network", "standardise", *own[network])

@@ -33,6 +33,7 @@ def group_of(config: RunConfig) -> RunConfig | None:
         config.optimizer not in OPTIMIZERS
         or config.batch_norm  # its running averages are changed in place
         or config.schedule == "two_stage"  # batch sizes that change
+        or config.network in ("cnn", "resnet")  # always batch-normalised
         or config.network == "softmax"  # by hand
         or config.members > 1
         or config.start_from
@@ -91,7 +92,7 @@ class Together:
         return total / steps
 
     def _train(self, pixels: Tensor, labels: Tensor, lr: Tensor) -> Tensor:
-        """pixels uint8 [K, B, 1, 28, 28], labels int64 [K, B], lr float [K] -> losses float [K]."""
+        """pixels uint8 [K, B, C, H, W], labels int64 [K, B], lr float [K] -> losses float [K]."""
         images = self.augment(pixels.flatten(0, 1).float() / 255).view(pixels.shape)
         gradients, losses = self._gradients(dict(zip(self.names, self.weights, strict=True)), images, labels)
         self._update([gradients[name] for name in self.names], lr)
