@@ -1,4 +1,4 @@
-"""python -m inference IMAGE... --dataset mnist|fashion-mnist --model NAME --json"""
+"""python -m inference IMAGE... --dataset mnist|fashion-mnist|OWN --model NAME --json"""
 
 import argparse
 import json
@@ -13,18 +13,27 @@ from models.datasets import DATASETS
 
 def main(arguments: list[str] | None = None) -> int:
     """Answers every file; returns 0 when all could be read, 1 when one could not, 2 when the network is missing."""
-    parser = argparse.ArgumentParser(prog="python -m inference", description="Recognises the digits or garments in image files.")
+    parser = argparse.ArgumentParser(
+        prog="python -m inference", description="Recognises what image files show: digits, garments, or the classes of an own data set."
+    )
     parser.add_argument("images", nargs="+", metavar="IMAGE", help="image files; - is standard input")
-    parser.add_argument("--dataset", choices=list(DATASETS), default="mnist", help="what the pictures show (default: mnist)")
-    parser.add_argument("--model", default="ensemble", metavar="NAME", help="network on the shelf (default: ensemble)")
+    parser.add_argument(
+        "--dataset",
+        default="mnist",
+        metavar="NAME",
+        help="what the pictures show: mnist, fashion-mnist or an own data set (default: mnist)",
+    )
+    parser.add_argument("--model", metavar="NAME", help="network on the shelf (default: ensemble; for an own data set the newest)")
     parser.add_argument(
         "--invert", action=argparse.BooleanOptionalAction, default=None, help="dark on light; decided from each picture when left out"
     )
     parser.add_argument("--crop", action=argparse.BooleanOptionalAction, default=True, help="cut the background off")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
     options = parser.parse_args(arguments)
+    if options.dataset not in DATASETS and (options.invert is not None or not options.crop):
+        parser.error(f"--invert and --no-crop are for digits and garments; pictures of {options.dataset} are shown as they were imported")
     try:
-        classifier = Classifier(shelf.load_card(options.dataset, options.model))
+        classifier = Classifier(shelf.load_card(options.dataset, _usual_model(options.dataset) if options.model is None else options.model))
     except shelf.ShelfError as error:
         print(error, file=sys.stderr)
         return 2
@@ -34,6 +43,11 @@ def main(arguments: list[str] | None = None) -> int:
         unreadable = unreadable or answer.prepared is None
         print(_as_json(name, answer) if options.json else _as_text(name, answer), flush=True)
     return int(unreadable)
+
+
+def _usual_model(dataset: str) -> str:
+    newest = [card.name for card in shelf.list_cards(dataset)] if dataset not in DATASETS else []
+    return next(iter(newest), "ensemble")
 
 
 def _answer_file(classifier: Classifier, name: str, options: argparse.Namespace) -> Answer:

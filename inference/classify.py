@@ -9,7 +9,8 @@ import onnxruntime
 from PIL import Image
 
 from inference.decode import UnreadableImage, decode
-from inference.prepare import Prepared, prepare
+from inference.prepare import Prepared, prepare, prepare_own
+from models.datasets import DATASETS
 from models.shelf import Card, ShelfError
 
 onnxruntime.set_default_logger_severity(3)
@@ -45,6 +46,9 @@ class Classifier:
             self.session = onnxruntime.InferenceSession(graph, options, providers=list(providers or ["CPUExecutionProvider"]))
         except Exception as error:  # onnxruntime's own exceptions share no public base class
             raise ShelfError(f"{card.graph_path.name} cannot be run ({str(error)[:120]}); publish {card.name} again") from None
+        shape = tuple(self.session.get_inputs()[0].shape[1:])
+        if shape != card.shape:
+            raise ShelfError(f"{card.graph_path.name} takes pixels {shape}, its card says {card.shape}; publish {card.name} again")
         self.card = card
 
     @property
@@ -53,14 +57,14 @@ class Classifier:
         return self.session.get_providers()
 
     def probabilities(self, pixels: np.ndarray) -> np.ndarray:
-        """pixels uint8 [N, 1, 28, 28] -> probabilities float32 [N, classes]."""
+        """pixels uint8 [N, C, H, W] of the card's shape -> probabilities float32 [N, classes]."""
         return self.session.run(["probabilities"], {"pixels": pixels})[0]
 
     def answer(self, prepared: Prepared) -> Answer:
         """The answer to one prepared picture; declines a blank one, and one it is less sure of than its card's threshold."""
         if prepared.is_blank:
             return Answer(label=None, probability=None, probabilities=None, reason=BLANK[self.card.dataset], prepared=prepared)
-        return self._answer(prepared, self.probabilities(prepared.pixels[None, None])[0])
+        return self._answer(prepared, self.probabilities(prepared.batch)[0])
 
     def _answer(self, prepared: Prepared, probabilities: np.ndarray) -> Answer:
         best = int(probabilities.argmax())
@@ -74,9 +78,16 @@ class Classifier:
         )
 
 
+def prepare_for(card: Card, image: Image.Image, invert: bool | None = None, crop: bool = True) -> Prepared:
+    """A decoded picture as the card's network sees it. invert, crop: as in `prepare`; of no effect on an own data set."""
+    if card.dataset in DATASETS:
+        return prepare(image, card.dataset, invert, crop)
+    return prepare_own(image, card.shape)
+
+
 def answer_image(classifier: Classifier, image: Image.Image, invert: bool | None = None, crop: bool = True) -> Answer:
     """The answer to a decoded picture."""
-    return classifier.answer(prepare(image, classifier.card.dataset, invert, crop))
+    return classifier.answer(prepare_for(classifier.card, image, invert, crop))
 
 
 def answer_bytes(classifier: Classifier, content: bytes, invert: bool | None = None, crop: bool = True) -> Answer:

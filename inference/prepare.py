@@ -1,8 +1,9 @@
-"""Any image -> the 28x28 pixels that a network sees, made the way its data set was made.
+"""Any image -> the pixels that a network sees, made the way its data set was made.
 
 MNIST (LeCun et al. 1998, section III.A): ink bright on black, fitted antialiased into a 20x20 box, moved so that its
 centre of mass is the centre of 28x28. Fashion-MNIST (Xiao et al. 2017, arXiv:1708.07747, section 2): the background
-trimmed off, the longest side 28, brightness negated, centred on black.
+trimmed off, the longest side 28, brightness negated, centred on black. An own data set: the whole picture, scaled to fit, on
+a ground of its own border's colour; its import and every answer go through the same `prepare_own`.
 """
 
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ LEAST_CONTRAST = 24  # of 255: below it there is nothing on the paper
 class Prepared:
     """What the network sees, and how it came about.
 
-    pixels: uint8 [28, 28], bright on black. inverted: brightness was negated. box: what was cut out, as
+    pixels: uint8 [28, 28], bright on black; of an own data set [H, W] grey or [H, W, 3] in colour. inverted: brightness was negated. box: what was cut out, as
     left, top, right, bottom fractions of the image, None when all of it was kept. is_blank: nothing to recognise.
     """
 
@@ -29,6 +30,12 @@ class Prepared:
     inverted: bool
     box: tuple[float, float, float, float] | None
     is_blank: bool
+
+    @property
+    def batch(self) -> np.ndarray:
+        """The pixels as a network takes them: uint8 [1, C, H, W]."""
+        planes = self.pixels[None] if self.pixels.ndim == 2 else self.pixels.transpose(2, 0, 1)
+        return np.ascontiguousarray(planes[None])
 
 
 def prepare(image: Image.Image, dataset: str, invert: bool | None = None, crop: bool = True) -> Prepared:
@@ -41,6 +48,29 @@ def prepare(image: Image.Image, dataset: str, invert: bool | None = None, crop: 
         pixels = np.asarray(image)
         return Prepared(pixels=pixels, inverted=False, box=None, is_blank=bool(np.ptp(pixels) < LEAST_CONTRAST))
     return (_prepare_garment if dataset == "fashion-mnist" else _prepare_digit)(image, invert, crop)
+
+
+def prepare_own(image: Image.Image, shape: tuple[int, int, int]) -> Prepared:
+    """A picture of an own data set. image: mode L, RGB or RGBA, as `decode` returns it; shape: channels (1 or 3), height, width.
+
+    It is scaled, antialiased, to fit, and the rest filled with the median colour of its own border. Nothing is cut off,
+    since what tells a class may stand at the edge, and nothing is stretched, since proportions may tell it; a ground of the
+    picture's own colour keeps its frame from telling classes apart by the camera. What is transparent is laid over white.
+    A flat picture is not called blank: it may well be one of the classes.
+    """
+    channels, height, width = shape
+    mode = "L" if channels == 1 else "RGB"
+    if image.mode == "RGBA":
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    plain = image.convert(mode)
+    if plain.size != (width, height):
+        scale = min(width / plain.width, height / plain.height)
+        size = (max(1, round(plain.width * scale)), max(1, round(plain.height * scale)))
+        small = plain.resize(size, Image.Resampling.BOX if scale < 0.5 else Image.Resampling.BICUBIC)
+        ground = np.median(_border(np.asarray(small)), axis=0).round().astype(int)
+        plain = Image.new(mode, (width, height), int(ground) if channels == 1 else tuple(ground.tolist()))
+        plain.paste(small, ((width - size[0]) // 2, (height - size[1]) // 2))
+    return Prepared(pixels=np.asarray(plain), inverted=False, box=None, is_blank=False)
 
 
 def _prepare_digit(image: Image.Image, invert: bool | None, crop: bool) -> Prepared:

@@ -6,10 +6,19 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from models.datasets import DATASETS
+from models import datasets
+from models.datasets import DatasetError, DatasetInfo
 from models.errors import InklingError
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+# The layers of a network where RunConfig's own defaults are another network's.
+LAYERS: dict[str, dict[str, tuple[int, ...]]] = {
+    "cnn": {"channels": (32, 64, 128)},
+    "lenet": {"channels": (6, 16), "hidden": (120, 84)},
+    "resnet": {"channels": (32, 64, 128)},
+}
+ONLY_28X28_GREY = ("lenet5", "lenet5-1998")
+SMALLEST_LENET = 16  # pixels: what two 5x5 convolutions and two poolings leave at least one pixel of
 
 
 class ConfigError(InklingError, ValueError):
@@ -39,7 +48,7 @@ class RunConfig:
     Raises ConfigError when a value is outside its limits.
     """
 
-    dataset: str = _choice("mnist", *DATASETS, help="data set to train on")
+    dataset: str = field(default="mnist", metadata={"dataset": True, "help": "data set to train on: mnist, fashion-mnist or one's own"})
     network: str = _choice(
         "lenet5",
         "fc",
@@ -48,13 +57,19 @@ class RunConfig:
         "cnn",
         "mixpool",
         "softmax",
-        help="architecture: fully connected, LeNet-5 of any width, LeNet-5 exactly as in 1998, a CNN of 3x3 convolutions, the mixed-pooling CNN of R4, or softmax regression by hand",
+        "lenet",
+        "resnet",
+        help="architecture: fully connected, LeNet-5 of any width, LeNet-5 exactly as in 1998, a CNN of 3x3 convolutions, the mixed-pooling CNN of R4, softmax regression by hand, the LeNet-like network of R2, or a small ResNet; lenet5 and lenet5-1998 take 28x28 grey pictures only",
     )
     members: int = _number(1, 1, 16, "networks trained independently and averaged inside one graph (an ensemble)")
     mirrored: bool = field(default=False, metadata={"help": "average each member over the image and its mirror image when served"})
-    hidden: tuple[int, ...] = _widths(512, 256, most=8, help="fc: widths of the hidden layers")
+    hidden: tuple[int, ...] = _widths(512, 256, most=8, help="fc, lenet and mixpool: widths of the hidden layers")
     channels: tuple[int, ...] = _widths(
-        6, 16, 120, most=4, help="lenet5: channels of the three 5x5 convolutions; cnn: of its one to four stages"
+        6,
+        16,
+        120,
+        most=4,
+        help="lenet5: channels of the three 5x5 convolutions; lenet: of its two; cnn and resnet: of their one to four stages",
     )
     activation: str = _choice("relu", "relu", "tanh", "leaky_relu", "silu", help="activation function")
     pooling: str = _choice("max", "max", "avg", help="lenet5: pooling")
@@ -62,6 +77,9 @@ class RunConfig:
     dropout: float = _number(0.0, 0.0, 0.9, "dropout before the last layer (fc: after every hidden layer)")
     init: str = _choice(
         "default", "default", "xavier", "kaiming", help="first weights of the linear layers: torch's default, Xavier or Kaiming uniform"
+    )
+    standardise: bool = field(
+        default=True, metadata={"help": "subtract the data set's mean and divide by its standard deviation; otherwise pixels are 0 to 1"}
     )
     loss: str = _choice("cross_entropy", "cross_entropy", "mse", "multi_margin", help="loss; mse is taken on the softmax")
     label_smoothing: float = _number(0.0, 0.0, 0.5, "label smoothing (cross entropy only)")
@@ -112,9 +130,20 @@ class RunConfig:
             )
         if self.network == "lenet5" and len(self.channels) != 3:
             raise ConfigError(f"channels has {len(self.channels)} values; LeNet-5 has three convolutions: give three, such as 6 16 120")
-        if self.network == "cnn" and not self.channels:
-            raise ConfigError("channels is empty; the CNN has one to four stages: give their channels, such as 32 64 128")
-
+        if self.network in ("cnn", "resnet") and not self.channels:
+            raise ConfigError(
+                f"channels is empty; the {'CNN' if self.network == 'cnn' else 'ResNet'} has one to four stages: give their channels, such as 32 64 128"
+            )
+        if self.network == "lenet" and len(self.channels) != 2:
+            raise ConfigError(f"channels has {len(self.channels)} values; lenet has two convolutions: give two, such as 6 16")
+        facts = datasets.info(self.dataset)
+        if reason := misfit(self.network, facts):
+            raise ConfigError(reason)
+        halvings = max(0, len(self.channels) - 1)
+        if self.network in ("cnn", "resnet") and self.batch_size == 1 and max(facts.height, facts.width) >> halvings <= 1:
+            raise ConfigError(
+                f"batch_size is 1 and {len(self.channels)} stages leave one pixel of {facts.height}x{facts.width}, which has no variance to normalise by: use a batch of at least 2, or fewer stages"
+            )
         if self.network == "softmax" and (self.optimizer, self.momentum, self.loss, self.label_smoothing) != (
             "sgd",
             0.0,
@@ -150,6 +179,17 @@ class RunConfig:
         return cls.from_dict(settings)
 
 
+def misfit(network: str, facts: DatasetInfo) -> str:
+    """Why a network cannot take a data set's pictures, as one sentence; empty where it can."""
+    channels, height, width = facts.shape
+    pictures = f"those of {facts.name} are {height}x{width} {'grey' if channels == 1 else 'in colour'}"
+    if network in ONLY_28X28_GREY and facts.shape != (1, 28, 28):
+        return f"network is {network}, which takes 28x28 grey pictures only; {pictures}: use lenet, resnet, cnn or fc, which take any"
+    if network == "lenet" and min(height, width) < SMALLEST_LENET:
+        return f"network is lenet, which takes pictures from {SMALLEST_LENET}x{SMALLEST_LENET} on; {pictures}: use resnet, cnn or fc, or import them larger"
+    return ""
+
+
 def field_of(name: str) -> dataclasses.Field:
     """The field of RunConfig called `name`, for its limits and help."""
     return RunConfig.__dataclass_fields__[name]
@@ -157,6 +197,11 @@ def field_of(name: str) -> dataclasses.Field:
 
 def _checked(item: dataclasses.Field, value: Any) -> Any:
     limits = item.metadata
+    if "dataset" in limits:
+        try:
+            return datasets.info(value).name
+        except DatasetError as error:
+            raise ConfigError(str(error)) from None
     if "choices" in limits:
         if value not in limits["choices"]:
             raise ConfigError(f"{item.name} is {value!r}; it must be one of {', '.join(limits['choices'])}")

@@ -95,8 +95,12 @@ class Cell:
 
 
 def key_of(config: RunConfig) -> str:
-    """The key of the cell with this configuration; device, threads and name on the shelf do not count."""
-    settings = {name: value for name, value in config.to_dict().items() if name not in NOT_WHAT_IS_COMPUTED}
+    """The key of the cell with this configuration; device, threads and name on the shelf do not count.
+
+    Only what differs from the defaults is hashed, so that a setting that is added one day leaves the keys as they are.
+    """
+    defaults = RunConfig().to_dict()
+    settings = {name: value for name, value in config.to_dict().items() if name not in NOT_WHAT_IS_COMPUTED and value != defaults[name]}
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -4,11 +4,13 @@ import hashlib
 import json
 import os
 import re
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from models.datasets import DATASETS
+from models import datasets
+from models.datasets import DATASETS, DatasetError
 from models.errors import InklingError
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
@@ -19,6 +21,8 @@ TITLES = {
     "lenet5-1998": "LeNet-5 of 1998",
     "mixpool": "Mixed-pooling CNN",
     "softmax": "Softmax regression",
+    "lenet": "LeNet-like CNN",
+    "resnet": "Small ResNet",
     "cnn": "CNN",
     "ensemble": "Ensemble",
 }
@@ -32,7 +36,7 @@ class ShelfError(InklingError):
 class Card:
     """What is known of a published network. Accuracies and errors are fractions, 0 to 1.
 
-    facts: the whole card as it was written; folder: where the pair lies.
+    shape: of the pixels it takes: channels, height, width. facts: the whole card as it was written; folder: where the pair lies.
     """
 
     dataset: str
@@ -45,6 +49,7 @@ class Card:
     sha256: str
     facts: dict[str, Any]
     folder: Path
+    shape: tuple[int, int, int] = (1, 28, 28)
 
     @property
     def title(self) -> str:
@@ -56,7 +61,7 @@ class Card:
     @property
     def is_shipped(self) -> bool:
         """Whether it came with Inkling."""
-        return self.name in SHIPPED
+        return self.name in SHIPPED and self.dataset in DATASETS
 
     @property
     def graph_path(self) -> Path:
@@ -83,8 +88,10 @@ def shelf_folder() -> Path:
 
 def check_name(dataset: str, name: str) -> None:
     """Raises ShelfError unless both may become part of a path."""
-    if dataset not in DATASETS:
-        raise ShelfError(f"there is no data set {dataset!r}; there are {', '.join(DATASETS)}")
+    try:
+        datasets.info(dataset)
+    except DatasetError as error:
+        raise ShelfError(str(error)) from None
     if not NAME.fullmatch(name):
         raise ShelfError(
             f"{name!r} is not a network's name: 1 to 64 of a-z, 0-9, dot, dash and underscore, starting with a letter or digit"
@@ -109,9 +116,15 @@ def load_card(dataset: str, name: str) -> Card:
             sha256=str(facts["sha256"]),
             facts=facts,
             folder=folder,
+            shape=tuple(facts.get("shape", (1, 28, 28))),
         )
+        about = datasets.info(dataset)
+        if about.is_own and (card.labels, card.shape) != (about.labels, about.shape):
+            raise ShelfError(
+                f"{name} was trained on pictures of {dataset} with other classes or another size than it has now; retrain it, or delete {path.name}"
+            )
         if (
-            len(card.labels) != len(DATASETS[dataset].labels)
+            (len(card.labels), card.shape) != (len(about.labels), about.shape)
             or not 0 <= card.decline_below <= 1
             or not isinstance(facts.get("created", ""), str)
         ):
@@ -132,6 +145,25 @@ def list_cards(dataset: str) -> list[Card]:
 def list_problems(dataset: str) -> list[str]:
     """One sentence for every card that `list_cards` leaves out."""
     return _list(dataset)[1]
+
+
+def list_orphans() -> list[str]:
+    """One sentence for every folder of networks whose own data set is not there any more."""
+    known, orphans = set(datasets.names()), []
+    for folder in sorted({path.parent for path in shelf_folder().glob("*/*.json") if NAME.fullmatch(path.stem)}):
+        if folder.name not in known:
+            orphans.append(
+                f"The data set {folder.name} is not there any more, so its networks cannot answer: import its pictures again under this name, or delete the folder {folder.name} of the shelf"
+            )
+    return orphans
+
+
+def remove_all(dataset: str) -> None:
+    """Takes every network of an own data set off the shelf. Raises DatasetError for a built-in one."""
+    name = datasets.own_folder(dataset).name
+    if name in DATASETS:
+        raise DatasetError(f"{name} came with Inkling; delete its networks one by one")
+    shutil.rmtree(shelf_folder() / name, ignore_errors=True)
 
 
 def remove(card: Card) -> None:

@@ -38,7 +38,12 @@ def server(folder: Path, **environment: str) -> Iterator[str]:
         port = probe.getsockname()[1]
     shelf = folder / "models"
     shutil.copytree(ROOT / "models", shelf, ignore=shutil.ignore_patterns("*.py", "__pycache__", "*-[0-9]*-[0-9]*.*"), dirs_exist_ok=True)
-    settings = {"INKLING_MODELS": str(shelf), "INKLING_RUNS": str(folder / "runs"), "INKLING_DATA": "sample"} | environment
+    settings = {
+        "INKLING_MODELS": str(shelf),
+        "INKLING_RUNS": str(folder / "runs"),
+        "INKLING_DATA": "sample",
+        "INKLING_DATASETS": str(folder / "datasets"),
+    } | environment
     log = (folder / "server.log").open("ab")
     process = subprocess.Popen(
         [sys.executable, "-m", "ui", "--server.port", str(port)],
@@ -90,7 +95,7 @@ class Visitor:
     def _hear(self, message: ConsoleMessage) -> None:
         # A visitor who comes by a page's own address makes Streamlit look for its server below that address first: two
         # 404s before it finds it, in every Streamlit app, and nothing that an app could change.
-        is_search_for_server = re.search(r"/(upload|models)/_stcore/(health|host-config)$", message.location["url"])
+        is_search_for_server = re.search(r"/(upload|models|experiments|own-images)/_stcore/(health|host-config)$", message.location["url"])
         if message.type in ("error", "warning") and not is_search_for_server:
             self.complaints.append(f"{message.text} {message.location['url']}")
 

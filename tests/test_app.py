@@ -1,19 +1,32 @@
 """Every page through Streamlit's AppTest, and the promise that the server never imports torch."""
 
 import io
+import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from PIL import Image, ImageDraw
 from streamlit.testing.v1 import AppTest
 
 from jobs.runs import ROOT
+from models import datasets
+from tests import shapes
 
 
 @pytest.fixture(autouse=True)
 def no_runs(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
     monkeypatch.setenv("INKLING_RUNS", str(tmp_path / "runs"))
+
+
+@pytest.fixture
+def own_dataset(monkeypatch: pytest.MonkeyPatch, tmp_path) -> Path:
+    """Two own data sets; their folder."""
+    monkeypatch.setenv("INKLING_DATASETS", str(tmp_path / "datasets"))
+    shapes.own_dataset(tmp_path / "datasets", "ants", side=32, channels=3)
+    shapes.own_dataset(tmp_path / "datasets", "tiny", side=8, channels=1)
+    return tmp_path / "datasets"
 
 
 def run_app() -> AppTest:
@@ -99,13 +112,52 @@ def test_the_models_page_shows_every_card_of_the_shelf():
         assert title in page
 
 
+@pytest.mark.parametrize("page", ["draw", "upload", "models"])
+def test_an_own_data_set_without_a_network_says_what_to_do(page, own_dataset):
+    app = AppTest.from_string(f"from ui import {page}; {page}.page()", default_timeout=60)
+    app.session_state["sidebar-dataset"] = "ants"
+    assert "No network for Ants yet" in html_of(app.run())
+
+
+def test_own_data_sets_are_in_the_picker_and_the_form_offers_what_takes_them(own_dataset):
+    app = run_app()
+    assert app.selectbox(key="sidebar-dataset").options == ["Digits", "Clothing", "Ants", "Tiny"]
+    app.selectbox(key="sidebar-dataset").set_value("ants").run()
+    assert app.selectbox(key="retrain-architecture-ants").options[0] == "LeNet-like (quick)"
+    assert app.number_input(key="retrain-epochs-ants").value > 1
+    app.selectbox(key="sidebar-dataset").set_value("tiny").run()
+    assert app.selectbox(key="retrain-architecture-tiny").options == ["Small ResNet (better on photos, slower)", "Fully connected"]
+
+
+def test_a_data_set_that_was_deleted_gives_way_to_the_first(own_dataset):
+    app = run_app()
+    app.selectbox(key="sidebar-dataset").set_value("ants").run()
+    for name in ("ants", "tiny"):
+        datasets.remove(name)
+    assert "Draw a digit" in html_of(app.run())
+    assert app.button_group(key="sidebar-dataset").value == "mnist"
+
+
+def test_names_of_own_classes_cannot_bring_markup_into_the_page(own_dataset):
+    path = own_dataset / "ants" / datasets.FACTS
+    facts = json.loads(path.read_text()) | {"title": "<img src=x>", "labels": ["<b>a", "<i>b", "<script>"]}
+    path.write_text(json.dumps(facts))
+    for page in ("own_images", "upload", "draw"):
+        app = AppTest.from_string(f"from ui import {page}; {page}.page()", default_timeout=60)
+        app.session_state["sidebar-dataset"] = "ants"
+        shown = html_of(app.run())
+        assert "&lt;img src=x&gt;" in shown
+        assert not any(markup in shown for markup in ("<img src=x", "<b>a", "<i>b", "<script>"))
+
+
 def test_no_page_imports_torch():
     script = """
 import sys
 from streamlit.testing.v1 import AppTest
 app = AppTest.from_file("app.py", default_timeout=60).run()
 assert not app.exception, app.exception
-pages = "from ui import charts, draw, models, upload; upload.page(); models.page()"
+pages = "from ui import charts, draw, experiments, models, own_images, upload"
+pages += "; upload.page(); models.page(); experiments.page(); own_images.page()"
 app = AppTest.from_string(pages, default_timeout=60).run()
 assert not app.exception, app.exception
 sys.exit(any(name.split(".")[0] in ("torch", "torchvision", "training") for name in sys.modules))

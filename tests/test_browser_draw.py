@@ -73,7 +73,7 @@ def test_a_finger_draws_as_a_mouse_does(browser: Browser, page_url: str):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("name", ["", "upload", "models"])
+@pytest.mark.parametrize("name", ["", "upload", "models", "own-images"])
 def test_nothing_is_cut_off_on_a_phone(browser: Browser, page_url: str, name: str, scheme: str):
     visitor = Visitor(browser, f"{page_url}/{name}", width=390, height=844, scheme=scheme)
     expect(visitor.page.locator("h1")).to_be_visible()

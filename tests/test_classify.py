@@ -147,6 +147,11 @@ def test_a_graph_that_is_not_its_cards_is_refused(own_card: Card):
         Classifier(own_card)
 
 
+def test_a_graph_of_another_shape_than_its_cards_is_refused(own_card: Card):
+    with pytest.raises(ShelfError, match=r"lenet5\.onnx takes pixels \(1, 28, 28\), its card says \(3, 64, 64\); publish lenet5 again"):
+        Classifier(dataclasses.replace(own_card, shape=(3, 64, 64)))
+
+
 def test_a_missing_graph_is_refused(own_card: Card):
     own_card.graph_path.unlink()
     with pytest.raises(ShelfError, match=r"lenet5\.onnx cannot be read"):

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from jobs.config import ConfigError, RunConfig, field_of
+from jobs.config import LAYERS, ConfigError, RunConfig, field_of
 from models.errors import InklingError
 
 FIELDS = dataclasses.fields(RunConfig)
@@ -32,7 +32,7 @@ def beyond(name: str, end: str) -> float:
 
 
 def test_every_setting_is_held_by_one_kind_of_limit_and_has_help():
-    assert sorted(CHOICES + NAMES + WIDTHS + BOOLEANS + NUMBERS) == sorted(item.name for item in FIELDS)
+    assert sorted(["dataset", *CHOICES, *NAMES, *WIDTHS, *BOOLEANS, *NUMBERS]) == sorted(item.name for item in FIELDS)
     assert all(item.metadata["help"] for item in FIELDS)
 
 
@@ -79,8 +79,8 @@ def test_a_choice_that_does_not_exist_is_refused_with_those_that_do(name):
 
 @pytest.mark.parametrize(("name", "choice"), [(name, choice) for name in CHOICES for choice in field_of(name).metadata["choices"]])
 def test_every_choice_on_offer_is_accepted(name, choice):
-    by_hand = {"optimizer": "sgd", "momentum": 0.0} if choice == "softmax" else {}
-    assert getattr(RunConfig(**{name: choice}, **by_hand), name) == choice
+    with_it = {"softmax": {"optimizer": "sgd", "momentum": 0.0}, "lenet": LAYERS["lenet"]}.get(choice, {})
+    assert getattr(RunConfig(**{name: choice}, **with_it), name) == choice
 
 
 @pytest.mark.parametrize("name", WIDTHS)

@@ -25,6 +25,8 @@ KINDS = {
     "cnn": {"network": "cnn", "channels": (4, 6, 8, 10), "activation": "silu"},
     "lenet5-1998": {"network": "lenet5-1998", "pooling": "avg", "activation": "tanh"},
     "mixpool": {"network": "mixpool", "channels": (4, 6, 8), "hidden": (16,), "schedule": "two_stage"},
+    "lenet": {"network": "lenet", "channels": (3, 4), "hidden": (12, 8)},
+    "resnet": {"network": "resnet", "channels": (4, 6)},
     "softmax": {"network": "softmax", "optimizer": "sgd", "momentum": 0.0},
 }
 

@@ -143,3 +143,28 @@ def test_softmax_regression_by_hand_ends_where_autograd_ends(tmp_path):
     (by_autograd,) = run(tmp_path / "autograd", tiny.config(network="fc", hidden=(), **settings), data)
     for ours, expected in zip(weights([by_hand]), weights([by_autograd]), strict=True):
         torch.testing.assert_close(ours, expected, atol=1e-5, rtol=1e-4)
+
+
+def test_tensorboard_gets_a_curve_a_network(tmp_path):
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator").EventAccumulator
+    config, board = tiny.config(members=2), tmp_path / "board"
+    folder, lock = runs.create(config, tmp_path / "run")
+    os.close(lock)
+    fit.fit(config, folder, tiny.dataset(tmp_path / "data"), board=board)
+    curves = accumulator(str(board / "network-2"))
+    curves.Reload()
+    told = [event["val_accuracy"] for event in events.read(folder) if event["kind"] == "epoch" and event["member"] == 1]
+    assert [point.value for point in curves.Scalars("accuracy/validation")] == pytest.approx(told)
+    assert [point.step for point in curves.Scalars("loss/train, epoch")] == [270, 540, 810]
+
+
+def test_the_test_images_are_measured_each_epoch_only_where_that_is_asked_for(tmp_path):
+    data, config = tiny.dataset(tmp_path / "data"), tiny.config()
+    for name, asked in (("plain", False), ("curve", True)):
+        folder, lock = runs.create(config, tmp_path / name)
+        os.close(lock)
+        networks = fit.fit(config, folder, data, tests_each_epoch=asked)
+        told = [event.get("test_accuracy") for event in events.read(folder) if event["kind"] == "epoch"]
+        assert [each is not None for each in told] == [asked] * 3
+    right = predict_logits(networks[0], torch.tensor(data.test.pixels)).argmax(1) == torch.from_numpy(data.test.labels)
+    assert told[-1] == pytest.approx(float(right.float().mean()), abs=1e-5)

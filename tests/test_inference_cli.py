@@ -177,7 +177,7 @@ def test_a_missing_network_is_exit_code_2_and_one_line(capsys, files, name):
     assert repr(name) in err
 
 
-@pytest.mark.parametrize("arguments", [[], ["--json"], ["one.png", "--dataset", "letters"], ["one.png", "--size", "3"]])
+@pytest.mark.parametrize("arguments", [[], ["--json"], ["one.png", "--size", "3"]])
 def test_wrong_arguments_are_exit_code_2_with_the_usage(capsys, arguments):
     with pytest.raises(SystemExit) as caught:
         main(arguments)
@@ -202,3 +202,8 @@ def test_the_command_passes_on_its_exit_codes(files):
     assert missing.returncode == 2
     assert b"there is no network 'nothing' for mnist" in missing.stderr
     assert b"Traceback" not in missing.stderr
+
+
+def test_a_data_set_that_is_not_there_is_exit_code_2_and_one_line(capsys):
+    assert main(["one.png", "--dataset", "letters"]) == 2
+    assert capsys.readouterr().err == "there is no data set 'letters'; there are mnist, fashion-mnist\n"

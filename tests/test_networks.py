@@ -6,11 +6,12 @@ import pytest
 import torch
 from torch import nn
 
-from jobs.config import RunConfig, field_of
-from tests import tiny
+from jobs.config import ConfigError, RunConfig, field_of
+from jobs.recipes import RECIPES
+from tests import shapes, tiny
 from training.augmentation import AUGMENTATIONS
 from training.layers import ACTIVATIONS, POOLING
-from training.networks import MixedPool, Served, build, count_parameters
+from training.networks import MixedPool, ResidualBlock, Served, build, count_parameters
 from training.optimization import RENEWED_EVERY, build_optimizer, epoch_plan, loss_function, lr_at, mean_squared_weights
 
 IMAGES = torch.rand(6, 1, 28, 28, generator=torch.Generator().manual_seed(0))
@@ -160,3 +161,81 @@ def test_mixed_pooling_is_half_maximum_half_average_and_cuts_windows_at_an_odd_e
     pooled = MixedPool()(torch.tensor([[[[1.0, 3.0, 5.0], [1.0, 3.0, 7.0], [9.0, 11.0, 4.0]]]]))
     assert pooled.flatten().tolist() == [2.5, 6.5, 10.5, 4.0]
     assert build(RunConfig(network="mixpool", channels=(4, 4, 4), hidden=(8,)))(IMAGES).shape == (6, 10)
+
+
+SHAPES = [(1, 8), (3, 8), (1, 16), (3, 17), (3, 64), (1, 128)]
+ANY_SIZE = {
+    "fc": {},
+    "softmax": {"optimizer": "sgd", "momentum": 0.0},
+    "cnn": {"channels": (4, 6, 8)},
+    "mixpool": {"channels": (4, 6, 8), "hidden": (8,)},
+    "lenet": {"channels": (6, 16), "hidden": (120, 84)},
+    "resnet": {"channels": (4, 6, 8)},
+}
+
+
+@pytest.fixture
+def own_datasets(tmp_path, monkeypatch):
+    """Data sets of every shape, named by it."""
+    monkeypatch.setenv("INKLING_DATASETS", str(tmp_path))
+    for channels, side in SHAPES:
+        shapes.own_dataset(tmp_path, f"of-{channels}-{side}", side, channels, classes=4)
+
+
+@pytest.mark.parametrize("kind", ANY_SIZE)
+def test_networks_take_pictures_of_any_size_or_say_which_does(own_datasets, kind):
+    for channels, side in SHAPES:
+        settings = {"dataset": f"of-{channels}-{side}", "network": kind, **ANY_SIZE[kind]}
+        if kind == "lenet" and side < 16:
+            with pytest.raises(ConfigError, match=r"network is lenet, which takes pictures from 16x16 on; .*: use resnet, cnn or fc"):
+                tiny.config(**settings)
+            continue
+        network = build(tiny.config(**settings))
+        assert network(torch.rand(2, channels, side, side)).shape == (2, 4)
+        assert (float(network[0].mean), float(network[0].std)) == (0.5, 0.25)
+
+
+@pytest.mark.parametrize("kind", ["lenet5", "lenet5-1998"])
+def test_the_classic_networks_refuse_other_sizes_and_name_one_that_fits(own_datasets, kind):
+    with pytest.raises(
+        ConfigError, match=f"network is {kind}, which takes 28x28 grey pictures only; .* 64x64 in colour: use lenet, resnet"
+    ):
+        RunConfig(network=kind, dataset="of-3-64")
+
+
+def test_the_lenet_of_r2_has_its_layers():
+    network = build(RECIPES["r2-lenet"].config)[1]
+    names = [type(layer).__name__ for layer in network]
+    assert names == ["Conv2d", "ReLU", "MaxPool2d"] * 2 + ["Flatten"] + ["Linear", "ReLU"] * 2 + ["Linear"]
+    assert [(layer.in_features, layer.out_features) for layer in network if isinstance(layer, nn.Linear)] == [
+        (256, 120),
+        (120, 84),
+        (84, 10),
+    ]
+    assert [(layer.out_channels, layer.kernel_size) for layer in network if isinstance(layer, nn.Conv2d)] == [(6, (5, 5)), (16, (5, 5))]
+
+
+def test_the_small_resnet_has_a_few_hundred_thousand_weights_and_adds_its_inputs():
+    network = build(RECIPES["r2-resnet"].config)
+    assert 200_000 < count_parameters(network) < 500_000
+    block = ResidualBlock(4, 4, 1, nn.ReLU).eval()
+    nn.init.zeros_(block.residual[3].weight)
+    features = torch.rand(2, 4, 5, 5)
+    assert torch.allclose(block(features), features)
+
+
+def test_one_picture_a_step_is_refused_where_one_pixel_would_be_normalised(own_datasets):
+    with pytest.raises(ConfigError, match="leave one pixel of 8x8"):
+        RunConfig(dataset="of-3-8", network="resnet", channels=(4, 4, 4, 4), batch_size=1)
+    network = build(RunConfig(dataset="of-3-8", network="resnet", channels=(4, 4, 4), batch_size=1)).train()
+    assert network(torch.rand(1, 3, 8, 8)).shape == (1, 4)
+
+
+@pytest.mark.parametrize("name", AUGMENTATIONS)
+@pytest.mark.parametrize("shape", [(3, 8, 8), (1, 33, 33), (3, 20, 44)])
+def test_augmentation_takes_any_size_and_changes_all_channels_alike(name, shape):
+    torch.manual_seed(3)
+    images = torch.rand(6, 1, *shape[1:]).expand(-1, shape[0], -1, -1).contiguous()
+    changed = AUGMENTATIONS[name](images)
+    assert changed.shape == images.shape
+    assert torch.allclose(changed, changed[:, :1].expand_as(changed))

@@ -5,8 +5,9 @@ import json
 
 import pytest
 
-from models import shelf
+from models import datasets, shelf
 from models.datasets import DATASETS
+from tests import shapes
 
 
 @pytest.fixture(autouse=True)
@@ -239,3 +240,57 @@ def test_what_inkling_ships_is_whole(dataset, monkeypatch):
     for card in shipped:
         assert card.labels == DATASETS[dataset].labels
         assert card.read_graph()
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    """A shelf with a network of an own data set; the folder of data sets."""
+    monkeypatch.setenv("INKLING_DATASETS", str(tmp_path / "datasets"))
+    shapes.own_dataset(tmp_path / "datasets", "ants", side=32, channels=3)
+    (tmp_path / "ants").mkdir()
+    publish(tmp_path / "ants", "mine", labels=["class 0", "class 1", "class 2"], shape=[3, 32, 32])
+    return tmp_path / "datasets"
+
+
+def test_a_network_of_an_own_data_set_is_listed_with_its_labels_and_shape(own):
+    (card,) = shelf.list_cards("ants")
+    assert (card.labels, card.shape) == (("class 0", "class 1", "class 2"), (3, 32, 32))
+
+
+def test_a_network_of_an_own_data_set_never_counts_as_shipped(own, tmp_path):
+    publish(tmp_path / "ants", "ensemble", labels=["class 0", "class 1", "class 2"], shape=[3, 32, 32])
+    assert not any(card.is_shipped for card in shelf.list_cards("ants"))
+
+
+@pytest.mark.parametrize("change", [{"labels": ["class 1", "class 0", "class 2"]}, {"shape": [1, 32, 32]}, {"shape": [3, 64, 64]}])
+def test_a_network_of_other_classes_or_another_size_is_told_in_one_sentence(own, tmp_path, change):
+    facts = {"labels": ["class 0", "class 1", "class 2"], "shape": [3, 32, 32]} | change
+    publish(tmp_path / "ants", "old", **facts)
+    assert [card.name for card in shelf.list_cards("ants")] == ["mine"]
+    (problem,) = shelf.list_problems("ants")
+    assert problem.startswith("old was trained on pictures of ants with other classes or another size")
+
+
+@pytest.mark.parametrize("shape", [7, [1, 28], [3, 28, 28], "x", None])
+def test_a_card_with_a_wrong_shape_is_damaged(folder, shape):
+    publish(folder, "fc", shape=shape)
+    with pytest.raises(shelf.ShelfError, match=r"fc\.json is damaged"):
+        shelf.load_card("mnist", "fc")
+
+
+def test_the_networks_of_a_deleted_data_set_are_told_in_one_sentence_and_the_rest_is_listed(own, folder):
+    publish(folder, "fc")
+    assert shelf.list_orphans() == []
+    datasets.remove("ants")
+    (sentence,) = shelf.list_orphans()
+    assert sentence.startswith("The data set ants is not there any more")
+    assert listed() == ["fc"]
+    (problem,) = shelf.list_problems("ants")
+    assert "there is no data set 'ants'" in problem
+
+
+def test_all_networks_of_an_own_data_set_can_be_taken_off_at_once(own, tmp_path):
+    shelf.remove_all("ants")
+    assert not (tmp_path / "ants").exists()
+    with pytest.raises(datasets.DatasetError, match="came with Inkling"):
+        shelf.remove_all("mnist")

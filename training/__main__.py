@@ -6,16 +6,20 @@ The commands import torch themselves: --help and recipes answer at once.
 import argparse
 import contextlib
 import dataclasses
-import functools
 import json
 import os
+import signal
 import sys
+import time
 from pathlib import Path
 
 from jobs import events, runs
-from jobs.config import ConfigError, RunConfig
+from jobs.config import LAYERS, ConfigError, RunConfig
+from models.datasets import PARTS, read_facts
 from models.errors import InklingError
+from training import sweep_commands
 
+TELL_EVERY = 0.3  # seconds between two lines on how far an import is
 NICENESS = 10  # a retrain started from the app leaves the page its share of the cores
 
 
@@ -42,6 +46,9 @@ def _parser() -> argparse.ArgumentParser:
     fit.add_argument("--resume", type=Path, metavar="RUN", help="continue a run that was stopped, to the same result")
     fit.add_argument("--run", type=Path, metavar="RUN", help=argparse.SUPPRESS)  # how the app starts a folder it has made
     fit.add_argument("--out", type=Path, metavar="RUN", help="run folder to make (default: a new one in runs/)")
+    fit.add_argument(
+        "--tensorboard", action="store_true", help="write curves for TensorBoard into the run folder: tensorboard --logdir runs"
+    )
     _add_settings(fit)
     fit.set_defaults(command=_fit)
 
@@ -65,60 +72,21 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("--average", action="store_true", help="one ensemble of all networks of the runs")
     export.set_defaults(command=_export)
 
-    sweep = commands.add_parser(
-        "sweep",
-        help="fill a table of runs",
-        description="Trains the cells of a table that its file in experiments/ does not have yet; killed, it goes on where it was.",
-    )
-    sweep.add_argument("name", nargs="?", metavar="NAME", help="name of the table; without one: all of them, and how much of each is there")
-    sweep.add_argument("--seeds", type=int, metavar="N", help="seeds a cell (default: the table's own)")
-    sweep.add_argument("--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="cells at once (default: the number of cores)")
-    sweep.add_argument(
-        "--ray",
-        nargs="?",
-        const="auto",
-        metavar="ADDRESS",
-        help="train on a Ray cluster in place of this machine: HOST:PORT or ray://HOST:PORT; without an address $RAY_ADDRESS, else this machine's cluster",
-    )
-    sweep.add_argument(
-        "--gpus-per-cell",
-        type=float,
-        metavar="X",
-        help="with --ray: part of a GPU for each cell, 0 to 1 (default: 0.25 where there are GPUs)",
-    )
-    sweep.add_argument("--show", action="store_true", help="print the table as far as it is measured, and train nothing")
-    sweep.set_defaults(command=_sweep)
-
-    search = commands.add_parser(
-        "search",
-        help="search for better settings than a table's",
-        description="Has Optuna choose settings on the validation images; stopped, it goes on where it was.",
-    )
-    search.add_argument("name", nargs="?", metavar="NAME", help="name of the search; without one: all of them")
-    search.add_argument("--trials", type=int, default=40, metavar="N", help="trials in all, earlier ones included (default: 40)")
-    search.add_argument(
-        "--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="trials at once (default: the number of cores)"
-    )
-    search.add_argument(
-        "--storage",
-        default="",
-        metavar="URL",
-        help="database that several machines share, such as postgresql://USER@HOST/DATABASE (default: a file in the runs folder)",
-    )
-    search.add_argument(
-        "--test", type=int, nargs="?", const=1, metavar="N", help="at the end train the best settings with N seeds and read the test images"
-    )
-    search.add_argument("--show", action="store_true", help="print the best settings so far, and train nothing")
-    search.set_defaults(command=_search)
+    sweep, search = sweep_commands.add(commands)
 
     recipes = commands.add_parser("recipes", help="list the named configurations", description="Lists the named configurations.")
     recipes.set_defaults(command=_recipes)
 
     data = commands.add_parser(
         "data",
-        help="find, download and check the data sets",
-        description="Finds, downloads and checks the data sets and prints what it found.",
+        help="find, download and check the data sets, or import one's own",
+        description="Finds, downloads and checks the data sets and prints what it found; with --images, imports one's own pictures.",
     )
+    data.add_argument("--images", type=Path, metavar="FOLDER_OR_ZIP", help="import these pictures: a folder for each class")
+    data.add_argument("--name", metavar="NAME", help="what the imported data set is called in commands: a-z, 0-9 and dash")
+    data.add_argument("--title", default="", help="what it is called in the app (default: its name)")
+    data.add_argument("--size", type=int, default=64, metavar="N", help="sides of the imported pictures in pixels; 8 to 128 (default: 64)")
+    data.add_argument("--grey", action="store_true", help="import without colours")
     data.set_defaults(command=_data)
 
     for command in (fit, evaluate, export, sweep, search, data):
@@ -163,9 +131,9 @@ def _config(options: argparse.Namespace) -> RunConfig:
     base = RECIPES[options.recipe].config if options.recipe else RunConfig()
     given = {item.name: getattr(options, item.name) for item in dataclasses.fields(RunConfig)}
     given = {name: value for name, value in given.items() if value is not None}
-    if given.get("network", base.network) == "cnn" and base.network != "cnn":
-        given.setdefault("channels", (32, 64, 128))
-    return dataclasses.replace(base, **given)
+    network = given.get("network", base.network)
+    usual = LAYERS.get(network, {}) if network != base.network else {}
+    return dataclasses.replace(base, **usual | given)
 
 
 def _fit(options: argparse.Namespace) -> int:
@@ -184,7 +152,7 @@ def _fit(options: argparse.Namespace) -> int:
             else:
                 stack.enter_context(runs.held(folder))
             (folder / runs.CANCEL).unlink(missing_ok=True) if options.resume else None
-            return _train(folder, options.data)
+            return _train(folder, options.data, options.tensorboard)
     folder, lock = runs.create(_config(options), options.out)
     print(f"run folder {folder}")
     try:
@@ -201,10 +169,10 @@ def _compare(recipe: str, folder: Path, data_folder: Path | None) -> None:
     from jobs.recipes import RECIPES
     from training import data, export
 
-    reference = RECIPES[recipe].reference
-    if reference is None:
+    reference, dataset = RECIPES[recipe].reference, runs.read_config(folder).dataset
+    if reference is None or dataset != RECIPES[recipe].config.dataset:
         return
-    source = data.find(runs.read_config(folder).dataset, data_folder)
+    source = data.find(dataset, data_folder)
     ours = export.test_accuracy(folder, source)
     note = " of the bundled sample" if source.is_sample else ""
     print(f"{recipe}: reference {reference:.2%}, ours {ours:.2%} on {len(source.test):,} test images{note}")
@@ -217,7 +185,7 @@ def _give_way() -> None:
         Path("/proc/self/autogroup").write_text(str(NICENESS))
 
 
-def _train(folder: Path, data_folder: Path | None) -> int:
+def _train(folder: Path, data_folder: Path | None, tensorboard: bool = False) -> int:
     """Trains and publishes a run, and makes sure that its events end with exactly one of done, failed, cancelled."""
     last = events.read(folder)
     if last and last[-1]["kind"] == "done":
@@ -232,7 +200,7 @@ def _train(folder: Path, data_folder: Path | None) -> int:
             print(
                 f"Training on the bundled sample of {len(source.train)} images: expect a less accurate network than with the full data set."
             )
-        fit.fit(config, folder, source)
+        fit.fit(config, folder, source, board=folder / "tensorboard" if tensorboard else None)
         if config.publish:
             card = export.publish([folder], config.publish, source, average=config.members > 1)
             export.announce(folder, card)
@@ -293,53 +261,6 @@ def _evaluate(options: argparse.Namespace) -> int:
     return 0
 
 
-def _sweep(options: argparse.Namespace) -> int:
-    from jobs import sweeps, tables
-
-    if options.name is None:
-        for each in tables.SWEEPS.values():
-            done, wanted = sweeps.read_results(each.name), [cell.key for cell in each.cells()]
-            print(f"{each.name:14} {sum(key in done for key in wanted):3} of {len(wanted):3} cells  {each.about}")
-        return 0
-    table = tables.find(options.name)
-    for name, value in (("seeds", options.seeds), ("workers", options.workers)):
-        if value is not None and not 1 <= value <= 100:
-            raise ConfigError(f"{name} is {value}; give a whole number from 1 to 100")
-    if options.gpus_per_cell is not None and not options.ray:
-        raise ConfigError("gpus-per-cell is for a Ray cluster; give its address with --ray, or leave it out")
-    from training import executors, on_ray, sweep
-
-    if options.ray:
-        executor = functools.partial(on_ray.on_ray, address=options.ray, gpus_per_cell=options.gpus_per_cell)
-    else:
-        executor = functools.partial(executors.local, workers=options.workers)
-    if not options.show:
-        sweep.run(table, executor, options.seeds, options.data)
-    print(sweep.table(table, sweep.file_of(table, options.data)))
-    return 0
-
-
-def _search(options: argparse.Namespace) -> int:
-    from jobs import searches
-
-    if options.name is None:
-        for each in searches.SEARCHES.values():
-            print(f"{each.name:14} {each.about}")
-        return 0
-    space = searches.find(options.name)
-    for name, value, most in (("trials", options.trials, 100_000), ("workers", options.workers, 100), ("test", options.test, 100)):
-        if value is not None and not 1 <= value <= most:
-            raise ConfigError(f"{name} is {value}; give a whole number from 1 to {most}")
-    from training import search
-
-    study = search.describe(space, options.trials, options.storage, options.data)
-    if not options.show:
-        search.run(study, options.workers)
-    tested = search.measure_best(study, options.test, options.workers) if options.test and not options.show else []
-    print(search.summary(study, tested))
-    return 0
-
-
 def _recipes(options: argparse.Namespace) -> int:
     from jobs.recipes import RECIPES
 
@@ -350,14 +271,49 @@ def _recipes(options: argparse.Namespace) -> int:
 
 
 def _data(options: argparse.Namespace) -> int:
-    from models.datasets import DATASETS
+    if options.images or options.name:
+        return _import(options)
+    from models.datasets import list_own, names
     from training import data
 
-    for name in DATASETS:
+    for problem in list_own()[1]:
+        print(problem, file=sys.stderr)
+    for name in names():
         source = data.find(name, options.data)
         scaled = source.train.pixels / 255.0
         counts = f"{len(source.train)} training, {len(source.validation)} validation, {len(source.test)} test images"
         print(f"{name}: {counts} from {source.origin} ({source.folder}); mean {scaled.mean():.4f}, std {scaled.std():.4f}")
+    return 0
+
+
+def _import(options: argparse.Namespace) -> int:
+    """Prints how far it is, now and then, and last the outcome: jobs/imports.py reads these lines."""
+    from training.own_images import MOST_REASONS, import_images  # numpy and Pillow only
+
+    if not (options.images and options.name):
+        raise ConfigError("give both --images FOLDER_OR_ZIP and --name NAME to import pictures")
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # so that what is half written is cleared away
+    told = time.monotonic()
+
+    def tell(done: int, total: int) -> None:
+        nonlocal told
+        if time.monotonic() - told >= TELL_EVERY:
+            told = time.monotonic()
+            print(f"{done} of {total} files", flush=True)
+
+    about = import_images(options.images, options.name, title=options.title, side=options.size, grey=options.grey, tell=tell)
+    facts = read_facts(about.name)
+    for each in facts["reasons"]:
+        print(f"skipped {each['file']}: {each['reason']}")
+    if facts["skipped"] > MOST_REASONS:
+        print(f"skipped {facts['skipped'] - MOST_REASONS} more")
+    train, validation, test = (sum(facts["counts"][part]) for part in PARTS)
+    kind = "grey" if about.channels == 1 else "colour"
+    skipped = f"; {facts['skipped']} file{'' if facts['skipped'] == 1 else 's'} skipped" if facts["skipped"] else ""
+    print(
+        f"imported {about.name}: {train + validation + test:,} {kind} pictures of {about.height}x{about.width} in {len(about.labels)} classes "
+        f"({', '.join(about.labels)}): {train:,} training, {validation:,} validation, {test:,} test{skipped}"
+    )
     return 0
 
 

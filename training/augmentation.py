@@ -1,6 +1,6 @@
 """Random changes to whole batches of images on their device, drawn anew each time.
 
-Each function takes and returns images, float [N, 1, 28, 28] in 0..1, background 0.
+Each function takes and returns images, float [N, C, H, W] in 0..1; what comes in from outside a picture is 0.
 """
 
 import functools
@@ -24,21 +24,22 @@ def _uniform(images: Tensor, low: float, high: float, *shape: int) -> Tensor:
 
 def shift(images: Tensor, most: int = 2) -> Tensor:
     """Moves each image by up to `most` whole pixels both ways: one gather, no interpolation."""
-    count, _, height, width = images.shape
+    count, channels, height, width = images.shape
     padded = F.pad(images, (most,) * 4)
     tops = torch.randint(0, 2 * most + 1, (count, 1), device=images.device)
     lefts = torch.randint(0, 2 * most + 1, (count, 1), device=images.device)
     rows = (tops + torch.arange(height, device=images.device)).view(count, 1, height, 1)
     columns = (lefts + torch.arange(width, device=images.device)).view(count, 1, 1, width)
-    return padded[torch.arange(count, device=images.device).view(-1, 1, 1, 1), 0, rows, columns]
+    planes = torch.arange(channels, device=images.device).view(1, -1, 1, 1)
+    return padded[torch.arange(count, device=images.device).view(-1, 1, 1, 1), planes, rows, columns]
 
 
 def _affine_grid(images: Tensor, degrees: float, scale: float, shear: float, pixels: float) -> Tensor:
     angle = _uniform(images, -degrees, degrees) * (math.pi / 180)
     widths, heights = _uniform(images, 1 - scale, 1 + scale), _uniform(images, 1 - scale, 1 + scale)
     slant = _uniform(images, -shear, shear)
-    half = images.shape[-1] / 2
-    across, down = _uniform(images, -pixels, pixels) / half, _uniform(images, -pixels, pixels) / half
+    height, width = images.shape[-2:]
+    across, down = _uniform(images, -pixels, pixels) * 2 / width, _uniform(images, -pixels, pixels) * 2 / height
     cos, sin = torch.cos(angle), torch.sin(angle)
     top = torch.stack([cos * widths, (slant * cos - sin) * heights, across], dim=1)
     bottom = torch.stack([sin * widths, (slant * sin + cos) * heights, down], dim=1)
@@ -84,12 +85,11 @@ def mirror(images: Tensor) -> Tensor:
 def mirror_erase(images: Tensor) -> Tensor:
     """`mirror`, and in half of them one square of 4 to 12 pixels filled with a random grey (Zhong et al. 2017, arXiv:1708.04896)."""
     images = mirror(images)
-    side = images.shape[-1]
+    height, width = images.shape[-2:]
     size = _uniform(images, 4, 12, 1, 1, 1)
-    row, column = _uniform(images, 0, side, 1, 1, 1), _uniform(images, 0, side, 1, 1, 1)
-    places = torch.arange(side, device=images.device)
-    inside = (places.view(1, 1, -1, 1) - row).abs() < size / 2
-    inside = inside & ((places.view(1, 1, 1, -1) - column).abs() < size / 2)
+    row, column = _uniform(images, 0, height, 1, 1, 1), _uniform(images, 0, width, 1, 1, 1)
+    inside = (torch.arange(height, device=images.device).view(1, 1, -1, 1) - row).abs() < size / 2
+    inside = inside & ((torch.arange(width, device=images.device).view(1, 1, 1, -1) - column).abs() < size / 2)
     inside = inside & (torch.rand(len(images), 1, 1, 1, device=images.device) < 0.5)
     return torch.where(inside, _uniform(images, 0, 1, 1, 1, 1), images)
 

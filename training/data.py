@@ -1,6 +1,6 @@
-"""Finds, checks and splits the two data sets. Whole sets stay in memory as uint8.
+"""Finds, checks and splits the data sets. Whole sets stay in memory as uint8.
 
-Where the files come from, first hit wins: the folder given (`--data DIR`, or the word `sample`), $INKLING_DATA, the cache
+One's own data sets are in $INKLING_DATASETS, split already (own_images.py). Where the files of the two built-in ones come from, first hit wins: the folder given (`--data DIR`, or the word `sample`), $INKLING_DATA, the cache
 (~/.cache/inkling), Debian's package dataset-fashion-mnist, a download by torchvision's mirrors and checksums into the
 cache, and last the sample bundled with Inkling, of which page and log then say so.
 """
@@ -19,6 +19,8 @@ from pathlib import Path
 
 import numpy as np
 
+from models import datasets
+from models.datasets import DATASETS
 from models.errors import InklingError
 
 FOLDERS = {"mnist": "MNIST", "fashion-mnist": "FashionMNIST"}
@@ -35,7 +37,7 @@ class DataError(InklingError):
 
 @dataclass(frozen=True, kw_only=True)
 class Split:
-    """pixels uint8 [N, 1, 28, 28], bright on black, and labels int64 [N]."""
+    """pixels uint8 [N, C, H, W], of the built-in sets [N, 1, 28, 28], bright on black, and labels int64 [N]."""
 
     pixels: np.ndarray
     labels: np.ndarray
@@ -78,13 +80,57 @@ class Dataset:
         return _read_pair(self.folder, "t10k", None if self.is_sample else FULL_SIZES["t10k"])
 
 
+@dataclass(frozen=True, kw_only=True)
+class OwnDataset:
+    """One's own data set, as own_images.py wrote it. Reading a part checks it; the test part is read only when asked for."""
+
+    name: str
+    folder: Path
+    origin: str = "own images"
+    is_sample: bool = False
+
+    @cached_property
+    def train(self) -> Split:
+        """About eight tenths of each class."""
+        return self._read("train")
+
+    @cached_property
+    def validation(self) -> Split:
+        """A tenth of each class, at least one picture. Everything chosen is chosen on these."""
+        return self._read("validation")
+
+    @cached_property
+    def test(self) -> Split:
+        """A tenth of each class, at least one picture. Read once, at the end."""
+        return self._read("test")
+
+    def _read(self, part: str) -> Split:
+        about = datasets.info(self.name)
+        arrays = []
+        for path in datasets.part_paths(self.name, part):
+            try:
+                arrays.append(np.load(path, allow_pickle=False))
+            except (OSError, ValueError, EOFError) as error:
+                raise DataError(f"{path} cannot be read ({error}); delete {self.folder} and import the pictures again") from None
+        pixels, labels = arrays
+        fits = pixels.dtype == np.uint8 and pixels.shape == (len(labels), *about.shape) and labels.dtype == np.int64 and labels.ndim == 1
+        if not fits or not len(labels) or not 0 <= labels.min() <= labels.max() < len(about.labels):
+            raise DataError(f"the {part} part in {self.folder} is not what its dataset.json says; delete it and import the pictures again")
+        return Split(pixels=pixels, labels=labels)
+
+
 def cache_folder() -> Path:
     """Where downloads are kept: $XDG_CACHE_HOME/inkling or ~/.cache/inkling."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "inkling"
 
 
-def find(name: str, folder: str | Path | None = None) -> Dataset:
-    """The best source of data set `name`. Raises DataError where a folder was given and does not hold it."""
+def find(name: str, folder: str | Path | None = None) -> Dataset | OwnDataset:
+    """The best source of data set `name`; an own one has but one, whatever `folder` says.
+
+    Raises DataError where a folder was given and does not hold it, DatasetError where there is no such data set.
+    """
+    if name not in DATASETS:
+        return OwnDataset(name=datasets.info(name).name, folder=datasets.own_folder(name))
     given = folder or os.environ.get("INKLING_DATA")
     if str(given) == "sample":
         return sample(name)

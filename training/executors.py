@@ -28,6 +28,7 @@ class Job:
     tests_each_epoch: bool = False
 
 
+MOST_TOGETHER = 64  # networks in one batched model
 Executor = Callable[[Sequence[Job]], Iterator[Result]]
 Item, Outcome = TypeVar("Item"), TypeVar("Outcome")
 
@@ -84,6 +85,30 @@ def _do(task: Callable[[Item], Outcome], item: Item) -> Outcome:
     except Cancelled:
         _stopped = True
         raise
+
+
+def grouped(jobs: Sequence[Job], most: int = MOST_TOGETHER) -> Iterator[Result]:
+    """This process, with all cells that differ only in lr, momentum and seed as one batched model; the others one by one.
+
+    What a GPU wants; on a CPU `local` is quicker (EXPERIMENTS.md).
+    """
+    from training import cell
+    from training.fit import choose_device
+    from training.together import group_of
+
+    groups: dict[object, list[Job]] = {}
+    for number, job in enumerate(jobs):
+        common = None if job.tests_each_epoch else group_of(job.cell.config)
+        groups.setdefault(number if common is None else common, []).append(job)
+    for members in groups.values():
+        config = members[0].cell.config
+        if len(members) == 1:
+            yield work(members[0])
+            continue
+        data = dataset(config.dataset, members[0].data)
+        for start in range(0, len(members), most):
+            part = [job.cell for job in members[start : start + most]]
+            yield from cell.measure_group(part, data, choose_device(config))
 
 
 def _prepare() -> None:

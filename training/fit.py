@@ -25,11 +25,12 @@ from models.errors import InklingError
 from training import checkpoint
 from training.augmentation import AUGMENTATIONS
 from training.by_hand import descend
-from training.data import Dataset, Split
+from training.data import Dataset, OwnDataset, Split
 from training.networks import build, count_parameters
-from training.optimization import Step, build_optimizer, epoch_plan, loss_function, mean_squared_weights
+from training.optimization import CAPTURABLE, Step, build_optimizer, epoch_plan, loss_function, mean_squared_weights
 from training.progress import Progress
 from training.published import start_weights
+from training.replay import Replayed
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
 CANCELLED = "The run was cancelled; --resume continues it."
@@ -88,14 +89,19 @@ AfterEpoch = Callable[[dict[str, Any]], None]
 
 
 def fit(
-    config: RunConfig, folder: Path, data: Dataset, tests_each_epoch: bool = False, after_epoch: AfterEpoch | None = None
+    config: RunConfig,
+    folder: Path,
+    data: Dataset | OwnDataset,
+    tests_each_epoch: bool = False,
+    board: Path | None = None,
+    after_epoch: AfterEpoch | None = None,
 ) -> list[nn.Module]:
     """Trains every member that `folder` holds no finished checkpoint of, and returns them all in evaluation mode.
 
     tests_each_epoch: epoch events also tell the accuracy on the test images, for curves that a source gives; nothing
-    depends on it. after_epoch: called with the facts of each epoch's event (member, epoch, val_accuracy and so on) once
-    its checkpoint is written; what it raises, such as Pruned, ends the run. Appends step and epoch events to the run.
-    Raises Diverged on a loss that is not finite, Cancelled on SIGTERM or ^C.
+    depends on it. board: see Progress. after_epoch: called with the facts of each epoch's event (member, epoch,
+    val_accuracy and so on) once its checkpoint is written; what it raises, such as Pruned, ends the run. Appends step and
+    epoch events to the run. Raises Diverged on a loss that is not finite, Cancelled on SIGTERM or ^C.
     """
     device = choose_device(config)
     keep_memory()
@@ -116,12 +122,11 @@ def fit(
     # `cancel` leaves its mark before it looks for the pid in the started event: whichever came first, one sees the other.
     if (folder / runs.CANCEL).exists():
         raise Cancelled(CANCELLED)
-    with stopped_by_signal() as should_stop, Progress(folder, config, len(data.train)) as progress:
+    with stopped_by_signal() as should_stop, Progress(folder, config, len(data.train), board) as progress:
         kind = HandMember if config.network == "softmax" else Member
         return [
-            kind(config, number, folder, device, should_stop, progress).train(
-                train, validation, test, after_epoch
-            )  # made in its turn: it seeds
+            # made when its turn comes: it seeds
+            kind(config, number, folder, device, should_stop, progress).train(train, validation, test, after_epoch)
             for number in range(config.members)
         ]
 
@@ -139,9 +144,12 @@ class Member:
         self.network = new_network(config, device)
         if config.start_from:
             self.network.load_state_dict(start_weights(config, number))
-        self.optimizer = build_optimizer(config, self.network.parameters())
+        self.is_captured = device.type == "cuda" and config.optimizer in CAPTURABLE and config.schedule != "two_stage"
+        self.optimizer = build_optimizer(config, self.network.parameters(), device if self.is_captured else None)
         self.augment = AUGMENTATIONS[config.augmentation]
-        self.autocast = torch.autocast(device.type, torch.bfloat16, enabled=uses_bfloat16(config, device))
+        bfloat16 = uses_bfloat16(config, device)
+        self.autocast = torch.autocast(device.type, torch.bfloat16, enabled=bfloat16, cache_enabled=not self.is_captured)
+        self.replayed: Replayed | None = None
 
     def train(self, train: Tensors, validation: Tensors, test: Tensors | None = None, after_epoch: AfterEpoch | None = None) -> nn.Module:
         """Trains from where the checkpoint stands to the last epoch. test: measured after each epoch, where given."""
@@ -174,10 +182,9 @@ class Member:
         for number, step in enumerate(plan, 1):
             if self.should_stop():
                 raise Cancelled(CANCELLED)
-            for group in self.optimizer.param_groups:
-                group["lr"] = step.lr
+            self._set_lr(step.lr)
             batch = order[seen : seen + step.batch_size]
-            loss = self._step(self.augment(pixels[batch].float() / 255), labels[batch], step)
+            loss = self._replay(batch, pixels, labels, step) if self.is_captured else self._on(batch, pixels, labels, step)
             total += loss
             seen += step.batch_size
             if self.progress.is_due():  # the only synchronisation with the device inside an epoch
@@ -186,6 +193,24 @@ class Member:
         mean = float(total) / len(plan)
         self._check_finite(mean, epoch, len(plan))
         return mean
+
+    def _set_lr(self, lr: float) -> None:
+        for group in self.optimizer.param_groups:
+            if self.is_captured:
+                group["lr"].fill_(lr)
+            else:
+                group["lr"] = lr
+
+    def _on(self, batch: Tensor, pixels: Tensor, labels: Tensor, step: Step) -> Tensor:
+        return self._step(self.augment(pixels[batch].float() / 255), labels[batch], step)
+
+    def _replay(self, batch: Tensor, pixels: Tensor, labels: Tensor, step: Step) -> Tensor:
+        """`_on` as a CUDA graph: every step reads the batch from the same place, and all steps are alike."""
+        if self.replayed is None:
+            self.batch = batch.clone()
+            self.replayed = Replayed(lambda: self._on(self.batch, pixels, labels, step), self.device)
+        self.batch.copy_(batch)
+        return self.replayed()
 
     def _step(self, images: Tensor, labels: Tensor, step: Step) -> Tensor:
         """Changes the weights by one batch and returns its mean loss, without any penalty."""
@@ -224,8 +249,8 @@ class HandMember(Member):
 
 
 def to_device(split: Split, device: torch.device) -> Tensors:
-    """A split as tensors: pixels uint8 [N, 1, 28, 28], labels int64 [N]."""
-    return torch.from_numpy(np.ascontiguousarray(split.pixels)).to(device), torch.from_numpy(split.labels).to(device)
+    """A split as tensors: pixels uint8 [N, C, H, W], labels int64 [N]."""
+    return torch.from_numpy(np.require(split.pixels, requirements=["C", "W"])).to(device), torch.from_numpy(split.labels).to(device)
 
 
 @torch.inference_mode()

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from jobs.config import RunConfig
-from models.datasets import DATASETS
+from models.datasets import DatasetInfo
 from training.layers import ACTIVATIONS, POOLING
 
 # Table 1 of the paper: the S2 maps that each of the 16 C3 maps sees.
@@ -57,7 +57,7 @@ class PartialConvolution(nn.Module):
         return F.conv2d(features, kernels.view(len(SEEN_BY_C3), 6, SIDE, SIDE), self.bias)
 
 
-def lenet5_1998(config: RunConfig) -> nn.Sequential:
+def lenet5_1998(config: RunConfig, facts: DatasetInfo) -> nn.Sequential:
     """C1 6@5x5, S2, C3 16@5x5 by Table 1, S4, C5 120@5x5, F6 84, and one linear output a class: 60,850 trainable numbers.
 
     The input is padded from 28x28 to the paper's 32x32. Activation and pooling follow the configuration; 1998's are
@@ -68,5 +68,5 @@ def lenet5_1998(config: RunConfig) -> nn.Sequential:
         nn.Conv2d(1, 6, SIDE, padding=2), act(), Subsampling(6, config.pooling),
         PartialConvolution(), act(), Subsampling(16, config.pooling),
         nn.Conv2d(16, 120, SIDE), act(), nn.Flatten(),
-        nn.Linear(120, 84), act(), nn.Linear(84, len(DATASETS[config.dataset].labels)),
+        nn.Linear(120, 84), act(), nn.Linear(84, len(facts.labels)),
     )  # fmt: skip

@@ -1,19 +1,22 @@
-"""The architectures: fully connected, LeNet-5, a plain CNN, and the graph that serves one or several of them.
+"""The architectures: fully connected, LeNet-5, CNNs, and the graph that serves one or several of them.
 
-Every network takes images, float [N, 1, 28, 28] in 0..1, and returns logits, float [N, classes]. The normalisation is
-its first layer, so that weights never travel without it.
+Every network takes images, float [N, C, H, W] in 0..1 of its data set's shape, and returns logits, float [N, classes]. The
+normalisation is its first layer, so that weights never travel without it.
 """
 
+import math
 from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 from jobs.config import RunConfig
-from models.datasets import DATASETS
+from models import datasets
+from models.datasets import DatasetInfo
 from training.layers import ACTIVATIONS, POOLING
 from training.lenet_1998 import lenet5_1998
 
+LARGE = 64  # pixels
 INITS = {
     "xavier": nn.init.xavier_uniform_,  # Glorot & Bengio 2010, equation 16
     "kaiming": partial(nn.init.kaiming_uniform_, nonlinearity="relu"),  # He et al. 2015, arXiv:1502.01852, equation 10
@@ -32,10 +35,10 @@ class Normalise(nn.Module):
         return (images - self.mean) / self.std
 
 
-def fully_connected(config: RunConfig) -> nn.Sequential:
+def fully_connected(config: RunConfig, facts: DatasetInfo) -> nn.Sequential:
     """Flatten, then any number of hidden layers of any width."""
     layers: list[nn.Module] = [nn.Flatten()]
-    width = 28 * 28
+    width = math.prod(facts.shape)
     for hidden in config.hidden:
         layers.append(nn.Linear(width, hidden))
         if config.batch_norm:
@@ -43,11 +46,11 @@ def fully_connected(config: RunConfig) -> nn.Sequential:
         layers.append(ACTIVATIONS[config.activation]())
         layers.append(nn.Dropout(config.dropout))
         width = hidden
-    layers.append(nn.Linear(width, len(DATASETS[config.dataset].labels)))
+    layers.append(nn.Linear(width, len(facts.labels)))
     return nn.Sequential(*layers)
 
 
-def lenet5(config: RunConfig) -> nn.Sequential:
+def lenet5(config: RunConfig, facts: DatasetInfo) -> nn.Sequential:
     """LeNet-5's five layers: three 5x5 convolutions and two linear ones (LeCun et al. 1998, section II.B).
 
     The first convolution pads 28x28 to the paper's 32x32; the third sees a 5x5 map and leaves one pixel.
@@ -71,26 +74,26 @@ def lenet5(config: RunConfig) -> nn.Sequential:
         nn.Linear(third, 84),
         ACTIVATIONS[config.activation](),
         nn.Dropout(config.dropout),
-        nn.Linear(84, len(DATASETS[config.dataset].labels)),
+        nn.Linear(84, len(facts.labels)),
     ]
     return nn.Sequential(*layers)
 
 
-def plain_cnn(config: RunConfig) -> nn.Sequential:
+def plain_cnn(config: RunConfig, facts: DatasetInfo) -> nn.Sequential:
     """Stages of two 3x3 convolutions with batch normalisation, the size halved between stages by max pooling.
 
-    The first stage sees the whole 28x28: halving it by stride at once costs a point on garments (EXPERIMENTS.md).
+    The first stage sees the whole picture: halving 28x28 by stride at once costs a point on garments (EXPERIMENTS.md).
     After Simonyan & Zisserman 2014, arXiv:1409.1556, with an average over the plane in place of their wide layers.
     """
     layers: list[nn.Module] = []
-    width = 1
+    width = facts.channels
     for stage, channels in enumerate(config.channels):
         if stage:
             layers.append(nn.MaxPool2d(2))
         for inputs in (width, channels):
             layers += [nn.Conv2d(inputs, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels), ACTIVATIONS[config.activation]()]
         width = channels
-    layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(config.dropout), nn.Linear(width, len(DATASETS[config.dataset].labels))]
+    layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(config.dropout), nn.Linear(width, len(facts.labels))]
     return nn.Sequential(*layers)
 
 
@@ -105,30 +108,96 @@ class MixedPool(nn.Module):
         return (self.max(features) + self.avg(features)) / 2
 
 
-def mixed_pooling_cnn(config: RunConfig) -> nn.Sequential:
+def mixed_pooling_cnn(config: RunConfig, facts: DatasetInfo) -> nn.Sequential:
     """3x3 convolutions, each with ReLU and mixed pooling, then wide linear layers with leaky ReLU and dropout (a course report, R4)."""
+
+    def normalised(kind: type[nn.Module], width: int) -> list[nn.Module]:
+        return [kind(width)] if config.batch_norm else []
+
     layers: list[nn.Module] = []
-    width, side = 1, 28
+    width, height, across = facts.shape
     for channels in config.channels:
-        layers += [nn.Conv2d(width, channels, 3, padding=1), nn.ReLU(), MixedPool()]
-        width, side = channels, (side + 1) // 2
+        layers += [nn.Conv2d(width, channels, 3, padding=1), *normalised(nn.BatchNorm2d, channels), nn.ReLU(), MixedPool()]
+        width, height, across = channels, (height + 1) // 2, (across + 1) // 2
     layers.append(nn.Flatten())
-    width *= side**2
+    width *= height * across
     for hidden in config.hidden:
-        layers += [nn.Linear(width, hidden), nn.LeakyReLU(0.2), nn.Dropout(config.dropout)]
+        layers += [nn.Linear(width, hidden), *normalised(nn.BatchNorm1d, hidden), nn.LeakyReLU(0.2), nn.Dropout(config.dropout)]
         width = hidden
     for layer in layers:
         if isinstance(layer, nn.Conv2d | nn.Linear):
             nn.init.constant_(layer.bias, 0.1)
-    return nn.Sequential(*layers, nn.Linear(width, len(DATASETS[config.dataset].labels)))
+    return nn.Sequential(*layers, nn.Linear(width, len(facts.labels)))
 
 
-def softmax_regression(config: RunConfig) -> nn.Sequential:
+def softmax_regression(config: RunConfig, facts: DatasetInfo) -> nn.Sequential:
     """One linear layer. fit.HandMember trains it without autograd."""
-    return nn.Sequential(nn.Flatten(), nn.Linear(28 * 28, len(DATASETS[config.dataset].labels)))
+    return nn.Sequential(nn.Flatten(), nn.Linear(math.prod(facts.shape), len(facts.labels)))
+
+
+def lenet_like(config: RunConfig, facts: DatasetInfo) -> nn.Sequential:
+    """Two 5x5 convolutions, each with activation and 2x2 maximum, then linear layers (a course report, R2).
+
+    Neither convolution pads; how many numbers the first linear layer sees follows from the picture's size.
+    """
+    first, second = config.channels
+    act = ACTIVATIONS[config.activation]
+    layers: list[nn.Module] = []
+    height, across = facts.height, facts.width
+    for inputs, outputs in ((facts.channels, first), (first, second)):
+        layers += [nn.Conv2d(inputs, outputs, 5), act(), nn.MaxPool2d(2)]
+        height, across = (height - 4) // 2, (across - 4) // 2
+    layers.append(nn.Flatten())
+    width = second * height * across
+    for hidden in config.hidden:
+        layers += [nn.Linear(width, hidden), act()]
+        width = hidden
+    return nn.Sequential(*layers, nn.Linear(width, len(facts.labels)))
+
+
+class ResidualBlock(nn.Module):
+    """Two 3x3 convolutions with batch normalisation around which the input is added (He et al. 2015, arXiv:1512.03385).
+
+    Where stride or channels change, a 1x1 convolution takes the input along (their option B).
+    """
+
+    def __init__(self, inputs: int, outputs: int, stride: int, activation: type[nn.Module]) -> None:
+        super().__init__()
+        self.residual = nn.Sequential(
+            nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False), nn.BatchNorm2d(outputs), activation(),
+            nn.Conv2d(outputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs),
+        )  # fmt: skip
+        self.shortcut: nn.Module = nn.Identity()
+        if stride != 1 or inputs != outputs:
+            self.shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride=stride, bias=False), nn.BatchNorm2d(outputs))
+        self.activation = activation()
+
+    def forward(self, features: Tensor) -> Tensor:
+        return self.activation(self.residual(features) + self.shortcut(features))
+
+
+def small_resnet(config: RunConfig, facts: DatasetInfo) -> nn.Sequential:
+    """A 3x3 convolution, one residual block a stage, the size halved between stages, and an average over the plane.
+
+    With 32, 64 and 128 channels it has 0.3 million weights. Pictures from 64 pixels on are halved by the first convolution
+    too, which quarters the work.
+    """
+    act = ACTIVATIONS[config.activation]
+    width = config.channels[0]
+    stride = 2 if min(facts.height, facts.width) >= LARGE else 1
+    layers: list[nn.Module] = [
+        nn.Conv2d(facts.channels, width, 3, stride=stride, padding=1, bias=False), nn.BatchNorm2d(width), act(),
+    ]  # fmt: skip
+    for stage, channels in enumerate(config.channels):
+        layers.append(ResidualBlock(width, channels, 2 if stage else 1, act))
+        width = channels
+    layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(config.dropout), nn.Linear(width, len(facts.labels))]
+    return nn.Sequential(*layers)
 
 
 NETWORKS = {
+    "lenet": lenet_like,
+    "resnet": small_resnet,
     "softmax": softmax_regression,
     "mixpool": mixed_pooling_cnn,
     "fc": fully_connected,
@@ -143,8 +212,9 @@ def build(config: RunConfig) -> nn.Sequential:
 
     A batch-normalised layer makes the bias before it redundant; it is kept where the classic network has one.
     """
-    facts = DATASETS[config.dataset]
-    network = nn.Sequential(Normalise(facts.mean, facts.std), NETWORKS[config.network](config))
+    facts = datasets.info(config.dataset)
+    mean, std = (facts.mean, facts.std) if config.standardise else (0.0, 1.0)
+    network = nn.Sequential(Normalise(mean, std), NETWORKS[config.network](config, facts))
     if config.init != "default":
         for layer in network.modules():
             if isinstance(layer, nn.Linear):
@@ -171,7 +241,7 @@ class Served(nn.Module):
         self.mirrored = mirrored
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """pixels uint8 [N, 1, 28, 28] -> probabilities float32 [N, classes], logits = log(probabilities) up to a constant."""
+        """pixels uint8 [N, C, H, W] -> probabilities float32 [N, classes], logits = log(probabilities) up to a constant."""
         images = pixels.float() / 255
         logits = self.average_logits(images) / self.temperature
         return torch.softmax(logits, dim=1), logits

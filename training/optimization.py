@@ -22,19 +22,27 @@ def loss_function(config: RunConfig, logits: Tensor, labels: Tensor) -> Tensor:
     return F.cross_entropy(logits, labels, label_smoothing=config.label_smoothing)
 
 
-def build_optimizer(config: RunConfig, parameters: Iterable[Tensor]) -> Optimizer:
-    """The optimizer with the configuration's settings; what it does not name keeps torch's defaults."""
-    shared = {"lr": config.lr, "weight_decay": config.weight_decay}
+CAPTURABLE = ("sgd", "nag", "adam", "adamw", "rmsprop", "adadelta")
+
+
+def build_optimizer(config: RunConfig, parameters: Iterable[Tensor], captured_on: torch.device | None = None) -> Optimizer:
+    """The optimizer with the configuration's settings; what it does not name keeps torch's defaults.
+
+    captured_on: the CUDA device on which its steps become part of a CUDA graph; only for one of CAPTURABLE.
+    """
+    lr = config.lr if captured_on is None else torch.tensor(config.lr, device=captured_on)  # a graph reads it anew each time
+    capturable = {} if captured_on is None else {"capturable": True}
+    shared = {"lr": lr, "weight_decay": config.weight_decay}
     fused = shared | {"fused": True}  # one pass over all weights: a third off an epoch of a large fully connected network
     optim = torch.optim
     return {
         "sgd": lambda: optim.SGD(parameters, momentum=config.momentum, **fused),
         "nag": lambda: optim.SGD(parameters, momentum=config.momentum, nesterov=config.momentum > 0, **fused),
-        "adam": lambda: optim.Adam(parameters, **fused),
-        "adamw": lambda: optim.AdamW(parameters, **fused),
-        "rmsprop": lambda: optim.RMSprop(parameters, **shared),
+        "adam": lambda: optim.Adam(parameters, **fused, **capturable),
+        "adamw": lambda: optim.AdamW(parameters, **fused, **capturable),
+        "rmsprop": lambda: optim.RMSprop(parameters, **shared, **capturable),
         "adagrad": lambda: optim.Adagrad(parameters, **shared),
-        "adadelta": lambda: optim.Adadelta(parameters, **shared),
+        "adadelta": lambda: optim.Adadelta(parameters, **shared, **capturable),
     }[config.optimizer]()
 
 

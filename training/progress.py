@@ -8,18 +8,30 @@ from typing import Any
 from tqdm import tqdm
 
 from jobs import events
-from jobs.config import RunConfig
+from jobs.config import ConfigError, RunConfig
 
 FASTEST = 0.3  # seconds between two step events at the start of a run
 MOST_STEPS = 400  # step events of a long run, about: their pace slows down as the run grows
 
+TITLES = {
+    "train_loss": "loss/train, epoch",
+    "val_loss": "loss/validation",
+    "val_accuracy": "accuracy/validation",
+    "test_accuracy": "accuracy/test",
+}  # of TensorBoard's charts
+
 
 class Progress:
-    """Reports of one run; a context manager that closes its bar."""
+    """Reports of one run; a context manager that closes its bar.
 
-    def __init__(self, folder: Path, config: RunConfig, images: int) -> None:
+    images: of an epoch. board: folder for TensorBoard's event files, one below it a member; none are written when None.
+    Raises ConfigError when the package tensorboard is wanted and missing.
+    """
+
+    def __init__(self, folder: Path, config: RunConfig, images: int, board: Path | None = None) -> None:
         self.folder, self.config, self.images = folder, config, images
         self.total = images * config.epochs * config.members
+        self.writers = [_writer(board / f"network-{member + 1}") for member in range(config.members)] if board else []
         self.began = self.reported = time.monotonic()
         self.bar = tqdm(total=self.total, unit="image", unit_scale=True, disable=not sys.stderr.isatty(), dynamic_ncols=True)
 
@@ -28,6 +40,8 @@ class Progress:
 
     def __exit__(self, *error: object) -> None:
         self.bar.close()
+        for writer in self.writers:
+            writer.close()
 
     def is_due(self) -> bool:
         """Whether it is time for a step report."""
@@ -41,12 +55,15 @@ class Progress:
         self._move(done, f"loss {loss:.3f}")
         x = round(epoch + seen / self.images, 4)
         events.append(self.folder, "step", member=member, x=x, loss=round(loss, 5), lr=round(lr, 8), progress=round(done / self.total, 5))
+        self._draw(member, epoch * self.images + seen, {"loss/train, batch": loss, "lr": lr})
 
     def epoch(self, **facts: Any) -> None:
         """Appends an epoch event, and to the log a line."""
         done = (facts["member"] * self.config.epochs + facts["epoch"]) * self.images
         events.append(self.folder, "epoch", progress=round(done / self.total, 5), **facts)
         self._move(done, f"val accuracy {facts['val_accuracy']:.2%}")
+        curves = {TITLES[name]: value for name, value in facts.items() if name in TITLES}
+        self._draw(facts["member"], facts["epoch"] * self.images, curves)
         member = f"network {facts['member'] + 1}/{self.config.members}, " if self.config.members > 1 else ""
         line = (
             f"{member}epoch {facts['epoch']}/{self.config.epochs}: train loss {facts['train_loss']:.4f}, "
@@ -55,6 +72,21 @@ class Progress:
         tqdm.write(line, file=sys.stdout)
         sys.stdout.flush()
 
+    def _draw(self, member: int, images_seen: int, curves: dict[str, float]) -> None:
+        if self.writers:
+            for title, value in curves.items():
+                self.writers[member].add_scalar(title, value, images_seen)
+
     def _move(self, done: int, note: str) -> None:
         self.bar.update(done - self.bar.n)
         self.bar.set_postfix_str(note)
+
+
+def _writer(folder: Path) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        raise ConfigError(
+            "--tensorboard needs the package tensorboard, which is not installed; add it with: pip install tensorboard"
+        ) from None
+    return SummaryWriter(str(folder))

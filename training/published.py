@@ -24,9 +24,10 @@ def start_weights(config: RunConfig, member: int) -> dict[str, Tensor]:
         raise ConfigError(f"{config.start_from} averages different architectures, which no one run can continue; start from scratch")
     wanted = config.to_dict()
     for name in architecture(config.network):
-        if published[name] != wanted[name]:
+        before = published.get(name, RunConfig().to_dict()[name])  # a setting younger than the network had its default then
+        if before != wanted[name]:
             raise ConfigError(
-                f"{name} is {wanted[name]} but {config.start_from} was trained with {published[name]}; use its value, or start from scratch"
+                f"{name} is {wanted[name]} but {config.start_from} was trained with {before}; use its value, or start from scratch"
             )
     graph = onnx.load_model_from_string(card.read_graph()).graph
     prefix = f"members.{member % card.facts['members']}."
@@ -42,9 +43,11 @@ def architecture(network: str) -> tuple[str, ...]:
     own = {
         "fc": ("hidden", "activation", "batch_norm"),
         "lenet5": ("channels", "activation", "pooling", "batch_norm"),
-        "mixpool": ("hidden", "channels"),
+        "mixpool": ("hidden", "channels", "batch_norm"),
         "softmax": (),
         "lenet5-1998": ("activation", "pooling"),
         "cnn": ("channels", "activation"),
+        "lenet": ("channels", "hidden", "activation"),
+        "resnet": ("channels", "activation"),
     }
-    return ("dataset", "network", *own[network])
+    return ("dataset", "network", "standardise", *own[network])

@@ -9,7 +9,7 @@ import statistics
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 
 from tqdm import tqdm
@@ -23,9 +23,10 @@ from training.executors import Executor, Job
 POLL = 1.0  # seconds between two looks at how far the cells at work are
 
 
-def run(sweep: Sweep, executor: Executor, seeds: int | None = None, data: Path | None = None) -> int:
+def run(sweep: Sweep, executor: Executor, seeds: int | None = None, data: Path | None = None, rows: Container[int] | None = None) -> int:
     """Trains what is missing of a sweep and returns how many cells were added to its file.
 
+    seeds: a cell, the sweep's own number when None; rows: indices of the rows to fill, all when None.
     What is measured on the bundled sample goes to a file of its own, NAME-sample.jsonl, and is not part of the table.
     Raises Busy when another process is at this sweep, SweepError when an executor gives up, Cancelled on ^C in a cell.
     """
@@ -37,7 +38,7 @@ def run(sweep: Sweep, executor: Executor, seeds: int | None = None, data: Path |
         jobs = [
             Job(cell=each, folder=root / each.key, data=data, tests_each_epoch=sweep.tests_each_epoch)
             for each in sweep.cells(seeds)
-            if each.key not in done
+            if each.key not in done and (rows is None or each.row in rows)
         ]
         added = 0
         with _bar(jobs) as finished:

@@ -17,14 +17,18 @@ MOST_SNAPSHOTS = 60
 PEN = {"thin": 12, "medium": 20, "thick": 30}
 
 
-def draw(dataset: str) -> Image.Image | None:
-    """Shows canvas and tools, and returns the drawing, grey, 320x320, white on black; None while it is blank."""
+def draw(dataset: str, on_paper: bool = False) -> Image.Image | None:
+    """Shows canvas and tools, and returns the drawing, grey, 320x320; None while it is blank.
+
+    White on black, as in the built-in data sets, or black on white `on_paper`, which stays the same for a data set: another
+    ground would wipe the drawing.
+    """
     pad = _Pad(dataset)
     kept = st.session_state.get("draw-pen-kept", "medium")  # Streamlit forgets a widget that another page does not show
     result = st_canvas(
         stroke_width=PEN[st.session_state.get("draw-pen", kept)],
-        stroke_color="#ffffff",
-        background_color="#000000",
+        stroke_color="#000000" if on_paper else "#ffffff",
+        background_color="#ffffff" if on_paper else "#000000",
         width=SIDE,
         height=SIDE,
         drawing_mode="freedraw",

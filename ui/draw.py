@@ -2,12 +2,11 @@
 
 import streamlit as st
 
-from inference.classify import Answer
-from inference.prepare import prepare
-from models import shelf
-from models.datasets import DATASETS
+from inference.classify import Answer, prepare_for
+from models import datasets, shelf
 from ui import canvas, figures, serving, sidebar
 
+MOST_OWN = 3  # networks of an own data set that answer side by side
 LEADS = {
     "mnist": "Write one digit, any size, anywhere. The networks answer after every stroke.",
     "fashion-mnist": "Draw one garment and fill it in: these networks learned from photos of whole pieces, not from outlines.",
@@ -16,8 +15,8 @@ LEADS = {
 
 def page() -> None:
     """Draws the page."""
-    dataset = sidebar.chosen_dataset()
-    st.html(figures.heading(f"Draw a {DATASETS[dataset].noun}", LEADS[dataset]))
+    about = datasets.info(sidebar.chosen_dataset())
+    st.html(figures.heading(f"Draw a {about.noun}", LEADS.get(about.name) or _lead_for_own(about)))
     _pad_and_answer()
 
 
@@ -25,19 +24,20 @@ def page() -> None:
 def _pad_and_answer() -> None:
     """Only this part runs again after a stroke."""
     dataset, chosen = sidebar.chosen_dataset(), sidebar.chosen_card()
+    about = datasets.info(dataset)
     side_by_side = st.container(horizontal=True, gap="large")
     with side_by_side, st.container(width=canvas.SIDE):
-        drawing = canvas.draw(dataset)
+        drawing = canvas.draw(dataset, on_paper=about.is_own)
     with side_by_side, st.container(width="stretch", key="draw-answer"):
         if chosen is None:
-            st.html(figures.error("No network on the shelf", f"There is no network for {dataset}; retrain one in the sidebar."))
+            st.html(figures.no_network(about))
             return
         if drawing is None:
-            _show_blank(dataset)
+            _show_blank(about.noun)
             return
-        prepared = prepare(drawing, dataset, invert=False)
+        prepared = prepare_for(chosen, drawing, invert=False)
         if prepared.is_blank:
-            _show_blank(dataset)
+            _show_blank(about.noun)
             return
         answer = serving.classifier(chosen).answer(prepared)
         st.html(figures.verdict(chosen, answer))
@@ -45,18 +45,27 @@ def _pad_and_answer() -> None:
     st.html(figures.trio(cards, answers, chosen.name))
 
 
-def _show_blank(dataset: str) -> None:
-    st.html(figures.empty(f"Draw a {DATASETS[dataset].noun}", "Use the mouse, a pen or a finger. The answer appears here."))
+def _lead_for_own(about: datasets.DatasetInfo) -> str:
+    return (
+        f"Your drawing goes to the network as dark ink on white paper. A network of {about.title} knows pictures like those it was "
+        "trained on: if these are photos, show it photos, on the Upload page."
+    )
+
+
+def _show_blank(noun: str) -> None:
+    st.html(figures.empty(f"Draw a {noun}", "Use the mouse, a pen or a finger. The answer appears here."))
 
 
 def _others(dataset: str, chosen: shelf.Card, answer: Answer) -> tuple[list[shelf.Card], list[Answer]]:
-    """The chosen network beside the shipped ones; one that is damaged is left out and named on the Models page."""
+    """The chosen network beside the shipped ones, or the newest of an own data set; a damaged one is named on the Models page."""
     cards, answers = [], []
-    for card in shelf.list_cards(dataset):
+    listed = shelf.list_cards(dataset)
+    beside = {card.name for card in listed[:MOST_OWN] if card.dataset not in datasets.DATASETS}
+    for card in listed:
         if card.name == chosen.name:
             cards.append(card)
             answers.append(answer)
-        elif card.is_shipped:
+        elif card.is_shipped or card.name in beside:
             try:
                 answers.append(serving.classifier(card).answer(answer.prepared))
                 cards.append(card)

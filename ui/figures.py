@@ -8,7 +8,10 @@ import numpy as np
 from PIL import Image
 
 from inference.classify import Answer
+from models.datasets import DatasetInfo
 from models.shelf import Card
+
+MOST_BARS = 12  # of more classes the most probable ones are shown
 
 
 def percent(fraction: float, digits: int = 1) -> str:
@@ -39,23 +42,28 @@ def data_url(image: Image.Image | np.ndarray) -> str:
 
 
 def bars(card: Card, probabilities: np.ndarray) -> str:
-    """One bar a class, the most probable one marked."""
+    """One bar a class, the most probable one marked; of many classes only the most probable, best first."""
     best = int(probabilities.argmax())
+    shown = range(len(card.labels)) if len(card.labels) <= MOST_BARS else np.argsort(-probabilities, kind="stable")[:MOST_BARS]
     rows = []
-    for index, (label, probability) in enumerate(zip(card.labels, probabilities, strict=True)):
+    for index in shown:
+        label, probability = card.labels[index], probabilities[index]
         top = " top" if index == best else ""
         rows.append(
             f'<span class="label{top}">{html.escape(label)}</span>'
             f'<span class="track"><span class="fill{top}" style="display:block;width:{probability * 100:.1f}%"></span></span>'
             f'<span class="value{top}">{percent(float(probability)) if probability <= 0.9995 else "> 99.9 %"}</span>'
         )
-    return f'<div class="ink-bars" data-testid="bars">{"".join(rows)}</div>'
+    rest = len(card.labels) - len(rows)
+    note = f'<p class="ink-note">and {rest} less probable classes</p>' if rest else ""
+    return f'<div class="ink-bars" data-testid="bars">{"".join(rows)}</div>{note}'
 
 
 def seen(answer: Answer) -> str:
-    """The 28x28 picture that the network sees, enlarged."""
+    """The picture that the network sees, enlarged."""
     url = data_url(answer.prepared.pixels)
-    return f'<figure class="ink-seen"><img src="{url}" alt="the 28x28 pixels that the network sees"><figcaption>what the network sees</figcaption></figure>'
+    height, width = answer.prepared.pixels.shape[:2]
+    return f'<figure class="ink-seen"><img src="{url}" alt="the {height}x{width} pixels that the network sees"><figcaption>what the network sees</figcaption></figure>'
 
 
 def verdict(card: Card, answer: Answer, with_bars: bool = True) -> str:
@@ -104,7 +112,7 @@ def comparison(card: Card, rival: Card | None) -> str:
                 f"The new one on {count:,} images of the bundled sample, the other on {rival.facts['test']['n']:,} test images: "
                 "a hint, not a comparison."
             )
-    if card.facts["config"]["start_from"] and card.facts["data"]["origin"] != "full data set":
+    if card.facts["config"]["start_from"] and card.facts["data"]["origin"] == "bundled sample":
         note += " It started from a network that had learned some of these images, which flatters it."
     return f'<div class="ink" data-testid="comparison">{pairs_table(pairs)}<p class="ink-note">{note}</p></div>'
 
@@ -118,6 +126,16 @@ def pairs_table(pairs: dict[str, str]) -> str:
 def empty(title: str, text: str) -> str:
     """An empty state: what to do first."""
     return f'<div class="ink"><div class="ink-empty" data-testid="empty"><b>{html.escape(title)}</b>{html.escape(text)}</div></div>'
+
+
+def no_network(about: DatasetInfo) -> str:
+    """The empty state of a data set that nothing was trained on yet."""
+    return empty(f"No network for {about.title} yet", "Retrain one in the sidebar: Start training is enough. The answers appear here.")
+
+
+def note(text: str) -> str:
+    """A quiet line of text."""
+    return f'<div class="ink"><p class="ink-note">{html.escape(text)}</p></div>'
 
 
 def error(title: str, text: str) -> str:

@@ -4,21 +4,20 @@ import html
 
 import streamlit as st
 
-from models import shelf
-from models.datasets import DATASETS
+from models import datasets, shelf
 from ui import figures, retrain, sidebar
 
 
 def page() -> None:
     """Shows the page."""
     dataset = sidebar.chosen_dataset()
-    title = DATASETS[dataset].title
-    st.html(figures.heading("Models", f"The networks for {title}: what they are, what they cost, and what they mix up."))
-    for problem in shelf.list_problems(dataset):
+    about = datasets.info(dataset)
+    st.html(figures.heading("Models", f"The networks for {about.title}: what they are, what they cost, and what they mix up."))
+    for problem in (*shelf.list_problems(dataset), *shelf.list_orphans()):
         st.html(figures.error("Left out", problem))
     cards = shelf.list_cards(dataset)
     if not cards:
-        st.html(figures.empty("The shelf is empty", "Retrain a network in the sidebar."))
+        st.html(figures.no_network(about))
         return
     for start in range(0, len(cards), 3):
         for place, card in zip(st.columns(3, gap="medium"), cards[start : start + 3], strict=False):
@@ -68,7 +67,11 @@ def _show_mistakes(cards: list[shelf.Card]) -> None:
     )
     card = by_name[name]
     with st.container(width=720):
-        st.altair_chart(charts.confusion_matrix(card.labels, card.facts["test"]["confusion"]), key=f"models-confusion-{name}", height=460)
+        st.altair_chart(
+            charts.confusion_matrix(card.labels, card.facts["test"]["confusion"]),
+            key=f"models-confusion-{name}",
+            height=max(460, 18 * len(card.labels)),
+        )
     st.caption(f"{card.facts['test']['n']:,} test images: true class by row, answer by column. Red: where a class's mistakes go.")
 
 

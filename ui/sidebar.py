@@ -2,36 +2,61 @@
 
 import streamlit as st
 
-from models import shelf
-from models.datasets import DATASETS
-from ui import figures, retrain
+from models import datasets, shelf
+from models.datasets import DATASETS, DatasetError
+from ui import figures, retrain, settings
+
+TITLES = {"mnist": "Digits", "fashion-mnist": "Clothing"}
 
 
 def show() -> None:
     """Shows the sidebar."""
+    settings.open_link()
     with st.sidebar:
-        st.session_state.setdefault("sidebar-dataset", next(iter(DATASETS)))  # not default=: retrain.py sets it too
-        st.segmented_control(
-            "Data set",
-            list(DATASETS),
-            required=True,
-            format_func=lambda name: {"mnist": "Digits", "fashion-mnist": "Clothing"}[name],
-            key="sidebar-dataset",
-            width="stretch",
-            help="Digits: MNIST, 70,000 handwritten digits. Clothing: Fashion-MNIST, 70,000 photos of garments.",
-        )
+        _show_picker()
         dataset = chosen_dataset()
         cards = shelf.list_cards(dataset)
         if cards:
             _show_network(dataset, cards)
-        else:
+        elif dataset in DATASETS:
             st.html(figures.error("The shelf is empty", f"There is no network for {dataset} yet: retrain one below."))
+        else:  # of one's own it is how all of them begin
+            st.html(figures.note(f"No network for {datasets.info(dataset).title} yet: retrain one here."))
         retrain.show(dataset, chosen_card())
 
 
 def chosen_dataset() -> str:
-    """The data set that the visitor works with."""
-    return st.session_state.get("sidebar-dataset") or next(iter(DATASETS))
+    """The data set that the visitor works with; the first one when theirs was deleted."""
+    name = st.session_state.get("sidebar-dataset")
+    try:
+        return datasets.info(name).name
+    except DatasetError:
+        return next(iter(DATASETS))
+
+
+def choose_dataset(name: str) -> None:
+    """Makes a data set the chosen one when the page runs next: its picker stands already."""
+    st.session_state["sidebar-dataset-wanted"] = name
+
+
+def _show_picker() -> None:
+    """The two built-in data sets side by side; with one's own there are too many for that."""
+    own = {each.name: each.title for each in datasets.list_own()[0]}
+    # Set on every run, not default=: retrain.py sets it too, and it outlives a data set that is deleted.
+    wanted = st.session_state.pop("sidebar-dataset-wanted", None)
+    st.session_state["sidebar-dataset"] = wanted if wanted in (*TITLES, *own) else chosen_dataset()
+    shared = {
+        "label": "Data set",
+        "options": [*TITLES, *own],
+        "format_func": (TITLES | own).get,
+        "key": "sidebar-dataset",
+        "width": "stretch",
+        "help": "Digits: MNIST, 70,000 handwritten digits. Clothing: Fashion-MNIST, 70,000 photos of garments. Add your own on the page Own images.",
+    }
+    if own:
+        st.selectbox(**shared)
+    else:
+        st.segmented_control(**shared, required=True)
 
 
 def chosen_card() -> shelf.Card | None:

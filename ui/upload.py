@@ -11,7 +11,7 @@ import streamlit as st
 
 from inference.classify import Answer, answer_image
 from inference.decode import FORMATS, MAX_BYTES, UnreadableImage, decode
-from models.datasets import DATASETS
+from models import datasets
 from models.shelf import Card
 from ui import figures, serving, sidebar
 
@@ -30,18 +30,12 @@ class Picture:
 
 def page() -> None:
     """Shows the page."""
-    dataset, card = sidebar.chosen_dataset(), sidebar.chosen_card()
-    noun = DATASETS[dataset].noun
-    st.html(
-        figures.heading(
-            f"Recognise {noun}s in pictures",
-            f"Photos, scans or drawings of one {noun} each. Whatever a picture shows, the answer is one of the ten classes.",
-        )
-    )
+    about, card = datasets.info(sidebar.chosen_dataset()), sidebar.chosen_card()
+    st.html(figures.heading(*_heading(about)))
     if card is None:
-        st.html(figures.error("No network on the shelf", f"There is no network for {dataset}; retrain one in the sidebar."))
+        st.html(figures.no_network(about))
         return
-    pictures = _choose_pictures(dataset)
+    pictures = _choose_pictures(about)
     if not pictures:
         return
     if len(pictures) > MOST_FILES:
@@ -53,13 +47,24 @@ def page() -> None:
         _show_table(rows, card)
 
 
-def _choose_pictures(dataset: str) -> list[Picture]:
+def _heading(about: datasets.DatasetInfo) -> tuple[str, str]:
+    if about.is_own:
+        few = len(about.labels) <= figures.MOST_BARS
+        classes = ", ".join(about.labels) if few else f"{', '.join(about.labels[: figures.MOST_BARS])} and so on"
+        return about.title, f"Pictures like those of your own data set. The answer is one of its {len(about.labels)} classes: {classes}."
+    return (
+        f"Recognise {about.noun}s in pictures",
+        f"Photos, scans or drawings of one {about.noun} each. Whatever a picture shows, the answer is one of the ten classes.",
+    )
+
+
+def _choose_pictures(about: datasets.DatasetInfo) -> list[Picture]:
     source = st.segmented_control(
         "Pictures from",
-        ["files", "camera", "samples"],
+        ["files", "camera"] if about.is_own else ["files", "camera", "samples"],
         default="files",
         required=True,
-        key="upload-source",
+        key="upload-source-own" if about.is_own else "upload-source",
         format_func={
             "files": ":material/upload_file: Files",
             "camera": ":material/photo_camera: Camera",
@@ -68,7 +73,7 @@ def _choose_pictures(dataset: str) -> list[Picture]:
         label_visibility="collapsed",
     )
     if source == "samples":
-        return [Picture(name=path.name, content=path.read_bytes()) for path in sorted((SAMPLES / dataset).glob("*.*"))]
+        return [Picture(name=path.name, content=path.read_bytes()) for path in sorted((SAMPLES / about.name).glob("*.*"))]
     if source == "camera":
         shot = st.camera_input("Take a picture", key="upload-camera", label_visibility="collapsed")
         return [Picture(name="camera.jpg", content=shot.getvalue())] if shot else []
@@ -77,13 +82,11 @@ def _choose_pictures(dataset: str) -> list[Picture]:
         "Pictures", accept_multiple_files=True, key="upload-files", label_visibility="collapsed", max_upload_size=MAX_BYTES // 2**20
     )
     if not files:
-        noun = DATASETS[dataset].noun
-        st.html(
-            figures.empty(
-                f"Pictures of one {noun} each",
-                f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}, up to {MAX_BYTES // 2**20} MB. No picture at hand? Try the samples.",
-            )
-        )
+        limits = f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}, up to {MAX_BYTES // 2**20} MB."
+        if about.is_own:
+            st.html(figures.empty("Pictures to name", f"{limits} They are scaled as the pictures of {about.title} were."))
+        else:
+            st.html(figures.empty(f"Pictures of one {about.noun} each", f"{limits} No picture at hand? Try the samples."))
     return [Picture(name=file.name, content=file.getvalue()) for file in files or []]
 
 
@@ -99,11 +102,8 @@ def _show_picture(index: int, picture: Picture, card: Card) -> dict[str, str]:
         left, right = st.columns([1, 2], gap="medium")
         with left:
             st.html(_original(picture.name, image_url, answer))
-            with st.popover("Adjust", icon=":material/tune:", type="tertiary"):
-                st.segmented_control(
-                    "Dark on light ground?", list(INVERT), default="auto", required=True, key=f"{key}-invert", format_func=str.capitalize
-                )
-                st.toggle(f"Crop to the {DATASETS[card.dataset].noun}", value=True, key=f"{key}-crop")
+            if card.dataset in datasets.DATASETS:  # an own picture is shown to the network as it was imported
+                _show_overrides(key, datasets.DATASETS[card.dataset].noun)
         with right:
             if answer.probabilities is None:
                 st.html(figures.empty("Nothing to recognise", answer.reason))
@@ -113,6 +113,14 @@ def _show_picture(index: int, picture: Picture, card: Card) -> dict[str, str]:
         return {"file": picture.name, "answer": "", "probability": "", "note": answer.reason}
     shown, _ = figures.said(card, answer)
     return {"file": picture.name, "answer": shown, "probability": f"{answer.probability:.6f}", "note": answer.reason}
+
+
+def _show_overrides(key: str, noun: str) -> None:
+    with st.popover("Adjust", icon=":material/tune:", type="tertiary"):
+        st.segmented_control(
+            "Dark on light ground?", list(INVERT), default="auto", required=True, key=f"{key}-invert", format_func=str.capitalize
+        )
+        st.toggle(f"Crop to the {noun}", value=True, key=f"{key}-crop")
 
 
 def _overrides(key: str) -> tuple[bool | None, bool]:

@@ -1,0 +1,121 @@
+"""The commands that train many networks: python -m training sweep and search."""
+
+import argparse
+import functools
+import os
+from typing import Any
+
+from jobs.config import ConfigError
+
+
+def add(commands: Any) -> tuple[argparse.ArgumentParser, argparse.ArgumentParser]:
+    """Adds both to the commands of a parser and returns theirs."""
+    sweep = commands.add_parser(
+        "sweep",
+        help="fill a table of runs",
+        description="Trains the cells of a table that its file in experiments/ does not have yet; killed, it goes on where it was.",
+    )
+    sweep.add_argument("name", nargs="?", metavar="NAME", help="name of the table; without one: all of them, and how much of each is there")
+    sweep.add_argument("--seeds", type=int, metavar="N", help="seeds a cell (default: the table's own)")
+    sweep.add_argument("--rows", type=int, nargs="+", metavar="N", help="fill only these rows, counted from 1 (default: all)")
+    sweep.add_argument("--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="cells at once (default: the number of cores)")
+    sweep.add_argument(
+        "--together",
+        action=argparse.BooleanOptionalAction,
+        help="train cells that differ only in lr, momentum and seed as one batched model (default: where there is a GPU)",
+    )
+    sweep.add_argument(
+        "--ray",
+        nargs="?",
+        const="auto",
+        metavar="ADDRESS",
+        help="train on a Ray cluster in place of this machine: HOST:PORT or ray://HOST:PORT; without an address $RAY_ADDRESS, else this machine's cluster",
+    )
+    sweep.add_argument(
+        "--gpus-per-cell",
+        type=float,
+        metavar="X",
+        help="with --ray: part of a GPU for each cell, 0 to 1 (default: 0.25 where there are GPUs)",
+    )
+    sweep.add_argument("--show", action="store_true", help="print the table as far as it is measured, and train nothing")
+    sweep.set_defaults(command=_sweep)
+
+    search = commands.add_parser(
+        "search",
+        help="search for better settings than a table's",
+        description="Has Optuna choose settings on the validation images; stopped, it goes on where it was.",
+    )
+    search.add_argument("name", nargs="?", metavar="NAME", help="name of the search; without one: all of them")
+    search.add_argument("--trials", type=int, default=40, metavar="N", help="trials in all, earlier ones included (default: 40)")
+    search.add_argument(
+        "--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="trials at once (default: the number of cores)"
+    )
+    search.add_argument(
+        "--storage",
+        default="",
+        metavar="URL",
+        help="database that several machines share, such as postgresql://USER@HOST/DATABASE (default: a file in the runs folder)",
+    )
+    search.add_argument(
+        "--test", type=int, nargs="?", const=1, metavar="N", help="at the end train the best settings with N seeds and read the test images"
+    )
+    search.add_argument("--show", action="store_true", help="print the best settings so far, and train nothing")
+    search.set_defaults(command=_search)
+    return sweep, search
+
+
+def _sweep(options: argparse.Namespace) -> int:
+    from jobs import sweeps, tables
+
+    if options.name is None:
+        for each in tables.SWEEPS.values():
+            done, wanted = sweeps.read_results(each.name), [cell.key for cell in each.cells()]
+            print(f"{each.name:14} {sum(key in done for key in wanted):3} of {len(wanted):3} cells  {each.about}")
+        return 0
+    table = tables.find(options.name)
+    for name, value in (("seeds", options.seeds), ("workers", options.workers)):
+        if value is not None and not 1 <= value <= 100:
+            raise ConfigError(f"{name} is {value}; give a whole number from 1 to 100")
+    rows = None if options.rows is None else [number - 1 for number in options.rows]
+    if rows is not None and not all(0 <= row < len(table.rows) for row in rows):
+        raise ConfigError(f"rows is {' '.join(map(str, options.rows))}; {table.name} has the rows 1 to {len(table.rows)}")
+    if options.gpus_per_cell is not None and not options.ray:
+        raise ConfigError("gpus-per-cell is for a Ray cluster; give its address with --ray, or leave it out")
+    from training import sweep
+
+    if not options.show:
+        sweep.run(table, _executor(options), options.seeds, options.data, rows)
+    print(sweep.table(table, sweep.file_of(table, options.data)))
+    return 0
+
+
+def _executor(options: argparse.Namespace) -> Any:
+    import torch
+
+    from training import executors, on_ray
+
+    if options.ray:
+        return functools.partial(on_ray.on_ray, address=options.ray, gpus_per_cell=options.gpus_per_cell)
+    together = torch.cuda.is_available() if options.together is None else options.together
+    return executors.grouped if together else functools.partial(executors.local, workers=options.workers)
+
+
+def _search(options: argparse.Namespace) -> int:
+    from jobs import searches
+
+    if options.name is None:
+        for each in searches.SEARCHES.values():
+            print(f"{each.name:14} {each.about}")
+        return 0
+    space = searches.find(options.name)
+    for name, value, most in (("trials", options.trials, 100_000), ("workers", options.workers, 100), ("test", options.test, 100)):
+        if value is not None and not 1 <= value <= most:
+            raise ConfigError(f"{name} is {value}; give a whole number from 1 to {most}")
+    from training import search
+
+    study = search.describe(space, options.trials, options.storage, options.data)
+    if not options.show:
+        search.run(study, options.workers)
+    tested = search.measure_best(study, options.test, options.workers) if options.test and not options.show else []
+    print(search.summary(study, tested))
+    return 0

@@ -1,0 +1,144 @@
+"""The Own images page: a zip of one's own pictures becomes a data set like digits and clothing; what there is, and deleting it."""
+
+import contextlib
+import html
+
+import numpy as np
+import streamlit as st
+
+from jobs import runs
+from jobs.config import ConfigError
+from jobs.imports import ImportFailed, import_zip, name_of
+from models import datasets, shelf
+from models.datasets import DatasetError, DatasetInfo
+from ui import figures, sidebar
+
+SIDES = (16, 28, 32, 48, 64, 96, 128)
+MOST_MB = 100  # as .streamlit/config.toml and the import itself have it
+A_CLASS = 6  # pictures shown of each class
+MOST_ROWS = 12  # classes shown before the others are only counted
+
+
+def page() -> None:
+    """Shows the page."""
+    st.html(
+        figures.heading(
+            "Your own images",
+            "A zip with one folder for each class, and at least 10 pictures in each. It becomes a data set of its own: train on it, draw and upload.",
+        )
+    )
+    if news := st.session_state.pop("own-news", None):
+        st.success(news, icon=":material/check:")
+    own, problems = datasets.list_own()
+    _form(is_open=not own)
+    for problem in (*problems, *shelf.list_orphans()):
+        st.html(figures.error("Left out", problem))
+    for about in own:
+        _show(about)
+
+
+def _form(is_open: bool) -> None:
+    with st.expander("Add a data set", icon=":material/add_photo_alternate:", expanded=is_open):
+        round_ = st.session_state.setdefault("own-round", 0)  # a new key empties the form after an import
+        file = st.file_uploader("Zip file", type="zip", key=f"own-zip-{round_}", max_upload_size=MOST_MB)
+        left, middle, right = st.columns([3, 2, 2], vertical_alignment="bottom")
+        title = left.text_input("Name", key=f"own-title-{round_}", max_chars=40, placeholder="for example: Scenes")
+        side = middle.selectbox(
+            "Size",
+            SIDES,
+            index=SIDES.index(64),
+            format_func=lambda side: f"{side}x{side} pixels",
+            key=f"own-side-{round_}",
+            help="What a network sees of each picture. Larger shows more and trains slower.",
+        )
+        grey = right.toggle("Without colours", key=f"own-grey-{round_}", help="For drawings and writing, whose colour says nothing.")
+        if st.button("Import", type="primary", icon=":material/upload:", key="own-import"):
+            _import(file, title.strip(), side, grey)
+
+
+def _import(file: object, title: str, side: int, grey: bool) -> None:
+    if file is None or not title:
+        missing, fix = ("zip", "Choose a zip file above.") if file is None else ("name", "Give the data set a name, such as Scenes.")
+        st.html(figures.error(f"The {missing} is missing", fix))
+        return
+    bar = st.progress(0.0, text="Reading the zip")
+    try:
+        name = name_of(title)
+        with contextlib.closing(import_zip(file.getbuffer(), name, title, side, grey)) as steps:
+            for done, total in steps:
+                bar.progress(done / total, text=f"{done:,} of {total:,} files")
+        about = datasets.info(name)
+    except (ImportFailed, DatasetError, OSError) as error:
+        bar.empty()
+        st.html(figures.error("Nothing was imported", str(error)))
+        return
+    st.session_state["own-round"] += 1
+    st.session_state["own-news"] = f"{_count(about)} are imported, and chosen in the sidebar: Start training there."
+    sidebar.choose_dataset(name)
+    st.rerun()
+
+
+def _show(about: DatasetInfo) -> None:
+    facts = datasets.read_facts(about.name)
+    size = f"{about.height}x{about.width}, {'grey' if about.channels == 1 else 'in colour'}"
+    networks = len(shelf.list_cards(about.name))
+    with st.container(border=True, key=f"own-{about.name}"):
+        st.html(
+            f'<div class="ink"><h3 style="padding:0;margin:0">{html.escape(about.title)}</h3>'
+            f'<p class="ink-lead">{_count(about)} of {size}; {networks or "no"} network{"" if networks == 1 else "s"}; '
+            f"<code>--dataset {about.name}</code> in commands</p>{_rows(about, facts)}</div>"
+        )
+        if facts["skipped"]:
+            with st.expander(f"{facts['skipped']} file{'' if facts['skipped'] == 1 else 's'} left out", icon=":material/report:"):
+                st.dataframe(facts["reasons"], hide_index=True, width="stretch")
+        with st.container(horizontal=True):
+            if sidebar.chosen_dataset() != about.name:
+                st.button("Use it", key=f"own-use-{about.name}", on_click=sidebar.choose_dataset, args=(about.name,))
+            with st.popover("Delete", icon=":material/delete:"):
+                st.write(f"Deletes these pictures and the {networks} networks trained on them." if networks else "Deletes these pictures.")
+                st.button("Delete for good", type="primary", key=f"own-delete-{about.name}", on_click=_delete, args=(about,))
+        if st.session_state.pop(f"own-busy-{about.name}", False):
+            st.html(figures.error("Not deleted", "A retrain is at work on these pictures; wait for its end or cancel it."))
+
+
+def _count(about: DatasetInfo) -> str:
+    counts = datasets.read_facts(about.name)["counts"]
+    return f"{sum(map(sum, counts.values())):,} pictures in {len(about.labels)} classes"
+
+
+def _rows(about: DatasetInfo, facts: dict) -> str:
+    """A line a class: its name, how many pictures it has, and the first of them."""
+    pictures = _first_pictures(about.name, facts["created"])
+    rows = []
+    for number, label in enumerate(about.labels[:MOST_ROWS]):
+        count = sum(facts["counts"][part][number] for part in datasets.PARTS)
+        shown = "".join(f'<img src="{url}" alt="">' for url in pictures.get(number, ()))
+        rows.append(f"<span><b>{html.escape(label)}</b><small>{count:,}</small></span><span>{shown}</span>")
+    more = len(about.labels) - len(rows)
+    note = f'<p class="ink-note">and {more} more classes</p>' if more > 0 else ""
+    return f'<div class="ink-classes" data-testid="classes">{"".join(rows)}</div>{note}'
+
+
+@st.cache_data(max_entries=20, show_spinner=False)
+def _first_pictures(name: str, created: str) -> dict[int, list[str]]:
+    """Of each class the first training pictures as data URLs. created: tells a data set from an earlier one of its name."""
+    try:
+        pixels, labels = (np.load(path, mmap_mode="r", allow_pickle=False) for path in datasets.part_paths(name, "train"))
+        found = {number: np.flatnonzero(labels == number)[:A_CLASS] for number in range(MOST_ROWS)}
+        return {
+            number: [figures.data_url(np.ascontiguousarray(pixels[i].transpose(1, 2, 0).squeeze())) for i in each]
+            for number, each in found.items()
+        }
+    except (OSError, ValueError):  # damaged: training will say so
+        return {}
+
+
+def _delete(about: DatasetInfo) -> None:
+    active = runs.active_run()
+    if active is not None:
+        with contextlib.suppress(ConfigError):
+            if runs.read_config(active).dataset == about.name:
+                st.session_state[f"own-busy-{about.name}"] = True
+                return
+    datasets.remove(about.name)
+    shelf.remove_all(about.name)
