@@ -2,6 +2,7 @@
 
 import os
 import signal
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from jobs.config import ConfigError
 from tests import tiny
 from training import checkpoint, fit
 from training.checkpoint import CheckpointError
-from training.fit import Cancelled, Diverged, member_path, predict_logits
+from training.fit import Cancelled, Diverged, Pruned, member_path, predict_logits
 from training.networks import build
 from training.optimization import build_optimizer
 
@@ -86,6 +87,30 @@ def test_a_run_that_was_cancelled_before_it_began_trains_nothing(tmp_path):
     with pytest.raises(Cancelled):
         fit.fit(tiny.config(), folder, data)
     assert runs.status(folder).epochs == ()
+
+
+def test_what_is_called_after_each_epoch_may_end_the_run_whose_checkpoint_stays(tmp_path):
+    data, told = tiny.dataset(tmp_path / "data"), []
+
+    def stop_after_two(facts) -> None:
+        told.append(facts)
+        if facts["epoch"] == 2:
+            raise Pruned
+
+    folder, lock = runs.create(tiny.config(epochs=4), tmp_path / "run")
+    os.close(lock)
+    with pytest.raises(Pruned):
+        fit.fit(tiny.config(epochs=4), folder, data, after_epoch=stop_after_two)
+    assert [facts["val_accuracy"] for facts in told] == [event["val_accuracy"] for event in runs.status(folder).epochs]
+    fit.fit(tiny.config(epochs=4), folder, data, after_epoch=told.append)
+    assert [facts["epoch"] for facts in told] == [1, 2, 3, 4]
+
+
+def test_a_run_may_be_in_a_thread_that_gets_no_signals(tmp_path):
+    data = tiny.dataset(tmp_path / "data")
+    with ThreadPoolExecutor(1) as pool:
+        in_thread = pool.submit(run, tmp_path / "thread", tiny.config(), data).result()
+    assert same(in_thread, run(tmp_path / "main", tiny.config(), data))
 
 
 def test_a_loss_that_is_no_number_stops_the_run_and_names_the_lr(tmp_path):

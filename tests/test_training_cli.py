@@ -23,7 +23,7 @@ def places(tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("command", [[], ["fit"], ["evaluate"], ["export"], ["recipes"], ["data"]])
+@pytest.mark.parametrize("command", [[], ["fit"], ["evaluate"], ["export"], ["sweep"], ["search"], ["recipes"], ["data"]])
 def test_help_tells_what_a_command_does(command, capsys):
     with pytest.raises(SystemExit) as ended:
         main([*command, "--help"])

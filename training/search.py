@@ -292,8 +292,9 @@ def _record(study: Study, opened: Any) -> list[Result]:
     from optuna.trial import TrialState
 
     finished = opened.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
+    done = sweeps.read_results(study.name)
     results = [trial.user_attrs["result"] for trial in finished if "result" in trial.user_attrs]
-    return [result for result in results if sweeps.append_result(study.name, result)]
+    return [result for result in results if result["cell"] not in done and sweeps.append_result(study.name, result)]
 
 
 def _best(opened: Any) -> Any:
