@@ -34,7 +34,7 @@ def systems_table(outcomes: Sequence[Outcome]) -> str:
             "System": f"<b>{number.upper()}</b> {html.escape(kind)}<small>{html.escape(RECIPES[name].about.partition(' (')[0])}</small>",
             "Source": "" if ours.reference is None else figures.percent(ours.reference, 2),
             "Ours, same settings": accuracy(ours),
-            "Ours, improved": accuracy(plus) if plus else '<span class="quiet">no recipe yet</span>',
+            "Ours, improved": accuracy(plus) if plus else '<span class="quiet">–</span>',
             "Time": _and_below(times),
             "Parameters": _and_below(counts),
             "Verdict": _verdict(ours) + (f"<small>{html.escape(reason)}</small>" if reason else _no_reason(ours)),
