@@ -156,7 +156,8 @@ import sys
 from streamlit.testing.v1 import AppTest
 app = AppTest.from_file("app.py", default_timeout=60).run()
 assert not app.exception, app.exception
-pages = "from ui import charts, draw, models, own_images, upload; upload.page(); models.page(); own_images.page()"
+pages = "from ui import charts, draw, experiments, models, own_images, upload"
+pages += "; upload.page(); models.page(); experiments.page(); own_images.page()"
 app = AppTest.from_string(pages, default_timeout=60).run()
 assert not app.exception, app.exception
 sys.exit(any(name.split(".")[0] in ("torch", "torchvision", "training") for name in sys.modules))

@@ -25,7 +25,7 @@ def _load_ahead() -> None:
     try:
         import pandas  # noqa: F401  Streamlit asks it about what every canvas is given
 
-        from ui import draw, models, own_images, sidebar, upload  # noqa: F401
+        from ui import draw, experiments, models, own_images, sidebar, upload  # noqa: F401
     finally:
         gc.enable()
 

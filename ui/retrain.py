@@ -3,19 +3,21 @@
 The panel reads the run's folder, so it is the same after a refresh and in every browser.
 """
 
+import dataclasses
 import math
 import re
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import streamlit as st
 
-from jobs import runs
+from jobs import runs, summary
 from jobs.config import LAYERS, ConfigError, RunConfig, field_of, misfit
 from models import datasets, shelf
 from models.datasets import DatasetInfo
 from models.errors import InklingError
-from ui import figures, sidebar
+from ui import figures, outcome_figures, settings, sidebar
 
 ARCHITECTURES = {
     "lenet5": {"network": "lenet5"},
@@ -57,8 +59,16 @@ OPTIMIZERS = {
 LRS = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.004, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 LR_FROM_SCRATCH, LR_GOING_ON = 0.004, 0.0005
 BATCH_SIZES = (16, 32, 64, 128, 256, 512, 1024)
+LR_HELP = {
+    "constant": "It stays the same for the whole run.",
+    "step": "The first one: it is cut every so many iterations.",
+    "cosine": "The first one: it falls to zero.",
+    "one_cycle": "The highest one: it warms up to it and falls to zero. A trained network wants a lower one than a new one.",
+    "two_stage": "The two-stage schedule sets learning rate and batch size itself.",
+}
 OWN_STEPS = 600  # of the optimizer, about what a new network needs to learn a small data set
 NEWS_LASTS = 15 * 60  # seconds that the panel goes on showing a run after its end
+KEPT_LAYERS = ("network", "members", "mirrored", "hidden", "channels", "activation", "pooling", "batch_norm", "dropout")
 LIVE, IDLE = 0.5, 3.0  # seconds between two looks at the runs folder
 
 
@@ -87,10 +97,11 @@ def _usual_pace(about: DatasetInfo) -> tuple[int, int]:
 
 
 def _form(dataset: str, chosen: shelf.Card | None) -> None:
-    about = datasets.info(dataset)
+    about, given = datasets.info(dataset), settings.given()
     architectures, (usual_batch_size, usual_epochs) = _architectures(about), _usual_pace(about)
     own = f"-{dataset}" if about.is_own else ""  # own data sets have first values of their own
-    with st.expander("Settings", expanded=False, icon=":material/tune:"):
+    banner = st.container()
+    with st.expander("Settings", expanded=given is not None, icon=":material/tune:"):
         start = st.segmented_control(
             "Start from",
             ["scratch", "chosen"],
@@ -98,7 +109,7 @@ def _form(dataset: str, chosen: shelf.Card | None) -> None:
             required=True,
             format_func={"scratch": "Scratch", "chosen": "Chosen"}.get,
             width="stretch",
-            key="retrain-start",
+            key=settings.key("start"),
             disabled=chosen is None,
         )
         from_chosen = start == "chosen" and chosen is not None
@@ -106,50 +117,110 @@ def _form(dataset: str, chosen: shelf.Card | None) -> None:
             st.caption(_goes_on_from(chosen))
             architecture = None
         else:
-            architecture = st.selectbox(
-                "Architecture",
-                list(architectures),
-                format_func=(TITLES | {"ensemble": f"Ensemble of three {'LeNet-like' if about.is_own else 'LeNet-5'}"}).get,
-                key=f"retrain-architecture{own}",
-            )
-        optimizer = st.selectbox("Optimizer", list(OPTIMIZERS), format_func=OPTIMIZERS.get, key="retrain-optimizer")
+            titles = TITLES | {"ensemble": f"Ensemble of three {'LeNet-like' if about.is_own else 'LeNet-5'}"}
+            if given:
+                title = shelf.TITLES[given.config.network]
+                titles[settings.GIVEN] = f"{title}, given" if title in titles.values() else title
+            names = [*([settings.GIVEN] if given else []), *architectures]
+            architecture = st.selectbox("Architecture", names, format_func=titles.get, key=settings.key(f"architecture{own}"))
+        first_lr = LR_GOING_ON if from_chosen else LR_FROM_SCRATCH
+        defaults = given.config if given else RunConfig(lr=first_lr, batch_size=usual_batch_size, epochs=usual_epochs)
+        sets_itself = defaults.schedule == "two_stage"  # learning rate and batch size
+        optimizer = st.selectbox(
+            "Optimizer",
+            list(OPTIMIZERS),
+            index=list(OPTIMIZERS).index(defaults.optimizer),
+            format_func=_optimizer_titles(defaults).get,
+            key=settings.key("optimizer"),
+        )
         lr = st.select_slider(
             "Learning rate",
-            LRS,
-            value=LR_GOING_ON if from_chosen else LR_FROM_SCRATCH,
-            key=f"retrain-lr-{start}",
-            help="The highest one: it warms up to it and falls to zero. A trained network wants a lower one than a new one.",
+            settings.with_option(LRS, defaults.lr),
+            value=defaults.lr,
+            key=settings.key(f"lr-{start}"),
+            help=LR_HELP[defaults.schedule],
+            disabled=sets_itself,
         )
-        batch_size = st.select_slider("Batch size", BATCH_SIZES, value=usual_batch_size, key=f"retrain-batch-size{own}")
+        batch_size = st.select_slider(
+            "Batch size",
+            settings.with_option(BATCH_SIZES, defaults.batch_size),
+            value=defaults.batch_size,
+            key=settings.key(f"batch-size{own}"),
+            disabled=sets_itself,
+        )
         epochs = st.number_input(
             "Epochs",
             1,
             int(field_of("epochs").metadata["high"]),
-            value=usual_epochs,
-            key=f"retrain-epochs{own}",
+            value=defaults.epochs,
+            key=settings.key(f"epochs{own}"),
             help=f"Passes over the training images, at most {field_of('epochs').metadata['high']:,}.",
         )
-        augmentation = st.selectbox("Augmentation", list(AUGMENTATIONS), format_func=AUGMENTATIONS.get, key="retrain-augmentation")
+        augmentation = st.selectbox(
+            "Augmentation",
+            list(AUGMENTATIONS),
+            index=list(AUGMENTATIONS).index(defaults.augmentation),
+            format_func=AUGMENTATIONS.get,
+            key=settings.key("augmentation"),
+        )
+    asked = given.config.to_dict() if given else {}
+    if architecture != settings.GIVEN:
+        asked = {name: value for name, value in asked.items() if name not in KEPT_LAYERS}
+        asked |= _layers_of(chosen) if from_chosen else architectures[architecture]
+    asked |= {
+        "dataset": dataset,
+        "optimizer": optimizer,
+        "lr": lr,
+        "batch_size": batch_size,
+        "epochs": int(epochs),
+        "augmentation": augmentation,
+    }
+    config, problem = _checked(asked)
+    settings.ask(config if given or not _is_default(asked, about) else None)
+    if given:
+        with banner:
+            _show_given(given, config)
     if st.button("Start training", type="primary", icon=":material/play_arrow:", key="retrain-go", width="stretch"):
         try:
-            settings = _layers_of(chosen) if from_chosen else architectures[architecture] | {"dataset": dataset}
-            kind = architecture or chosen.facts["architecture"]
-            config = RunConfig(
-                **settings,
-                optimizer=optimizer,
-                lr=lr,
-                batch_size=batch_size,
-                epochs=int(epochs),
-                augmentation=augmentation,
-                threads=runs.page_friendly_threads(),
-                publish=f"{kind}-{time.strftime('%y%m%d-%H%M%S')}",
+            if config is None:
+                raise ConfigError(problem)
+            kind = "ensemble" if config.members > 1 else config.network
+            kind = chosen.facts["architecture"] if from_chosen else kind
+            runs.start(
+                dataclasses.replace(config, threads=runs.page_friendly_threads(), publish=f"{kind}-{time.strftime('%y%m%d-%H%M%S')}")
             )
-            runs.start(config)
         except (ConfigError, runs.Busy, OSError, KeyError) as error:
             st.html(figures.error("The retrain did not start", str(error)))
             return
         st.session_state.pop("retrain-dismissed", None)
         st.rerun()
+
+
+def _checked(asked: Mapping[str, object]) -> tuple[RunConfig | None, str]:
+    """The configuration, or None and what does not go together in it."""
+    try:
+        return RunConfig(**asked), ""
+    except ConfigError as error:
+        return None, str(error)
+
+
+def _is_default(asked: Mapping[str, object], about: DatasetInfo) -> bool:
+    """Whether the form is as a visitor first finds it, whatever the data set; a link cannot say what a run starts from, nor
+    does it lead anywhere on a machine without the own data set."""
+    untouched = RunConfig(lr=LR_FROM_SCRATCH).to_dict()
+    return about.is_own or "start_from" in asked or all(untouched[name] == value for name, value in asked.items() if name != "dataset")
+
+
+def _optimizer_titles(config: RunConfig) -> dict[str, str]:
+    return OPTIMIZERS if config.momentum else OPTIMIZERS | {"sgd": "SGD without momentum", "nag": "Nesterov SGD without momentum"}
+
+
+def _show_given(given: settings.Given, config: RunConfig | None) -> None:
+    """Whose settings the form has, those that it does not show, and the way back."""
+    also = summary.settings_that_matter(config or given.config)
+    also = summary.in_words({name: value for name, value in also.items() if name not in settings.SHOWN})
+    st.html(outcome_figures.given(given.title, settings.changed_since(config) if config else [], also))
+    st.button("Back to defaults", icon=":material/undo:", key="retrain-back", width="stretch", on_click=settings.take_back)
 
 
 def _goes_on_from(card: shelf.Card) -> str:
@@ -163,9 +234,9 @@ def _goes_on_from(card: shelf.Card) -> str:
 def _layers_of(card: shelf.Card) -> dict:
     """The settings that a run starting from a published network has to share with it."""
     config = card.facts["config"]
-    kept = ("dataset", "network", "members", "mirrored", "hidden", "channels", "activation", "pooling", "batch_norm", "dropout")
     standardise = config.get("standardise", True)  # which older cards do not tell
-    return {name: config[name] for name in kept} | {"standardise": standardise, "members": card.facts["members"], "start_from": card.name}
+    kept = {name: config[name] for name in ("dataset", *KEPT_LAYERS)}
+    return kept | {"standardise": standardise, "members": card.facts["members"], "start_from": card.name}
 
 
 def _panel() -> None:

@@ -4,13 +4,14 @@ import streamlit as st
 
 from models import datasets, shelf
 from models.datasets import DATASETS, DatasetError
-from ui import figures, retrain
+from ui import figures, retrain, settings
 
 TITLES = {"mnist": "Digits", "fashion-mnist": "Clothing"}
 
 
 def show() -> None:
     """Shows the sidebar."""
+    settings.open_link()
     with st.sidebar:
         _show_picker()
         dataset = chosen_dataset()
