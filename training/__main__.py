@@ -292,7 +292,7 @@ def _import(options: argparse.Namespace) -> int:
 
     if not (options.images and options.name):
         raise ConfigError("give both --images FOLDER_OR_ZIP and --name NAME to import pictures")
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # so that what is half written is cleared away
+    before = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # so that what is half written is cleared away
     told = time.monotonic()
 
     def tell(done: int, total: int) -> None:
@@ -301,7 +301,10 @@ def _import(options: argparse.Namespace) -> int:
             told = time.monotonic()
             print(f"{done} of {total} files", flush=True)
 
-    about = import_images(options.images, options.name, title=options.title, side=options.size, grey=options.grey, tell=tell)
+    try:
+        about = import_images(options.images, options.name, title=options.title, side=options.size, grey=options.grey, tell=tell)
+    finally:
+        signal.signal(signal.SIGTERM, before)
     facts = read_facts(about.name)
     for each in facts["reasons"]:
         print(f"skipped {each['file']}: {each['reason']}")

@@ -12,8 +12,15 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 
     The row's maximum is subtracted first. It cancels out, and without it exp overflows from logits of 89 on in float32.
     """
-    powers = np.exp(logits - logits.max(1, keepdims=True))
-    return powers / powers.sum(1, keepdims=True)
+    powers, total, _ = _powers(logits)
+    return powers / total
+
+
+def _powers(logits: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """exp of the logits less their row's maximum, the rows' sums [N, 1] of that, and the logits so shifted."""
+    shifted = logits - logits.max(1, keepdims=True)
+    powers = np.exp(shifted)
+    return powers, powers.sum(1, keepdims=True), shifted
 
 
 def loss_and_gradients(
@@ -23,11 +30,10 @@ def loss_and_gradients(
 
     images: [N, features]. labels: whole numbers [N].
     """
-    logits = images @ weight.T + bias
-    shifted = logits - logits.max(1, keepdims=True)
+    powers, total, shifted = _powers(images @ weight.T + bias)
     rows = np.arange(len(labels))
-    loss = float((np.log(np.exp(shifted).sum(1)) - shifted[rows, labels]).mean())
-    by_logits = softmax(logits)
+    loss = float((np.log(total[:, 0]) - shifted[rows, labels]).mean())
+    by_logits = powers / total
     by_logits[rows, labels] -= 1
     by_logits /= len(labels)
     return loss, by_logits.T @ images, by_logits.sum(0)
@@ -36,6 +42,9 @@ def loss_and_gradients(
 def descend(weight: np.ndarray, bias: np.ndarray, images: np.ndarray, labels: np.ndarray, lr: float, weight_decay: float = 0.0) -> float:
     """One step of gradient descent on a batch, in place. Returns the loss before it."""
     loss, by_weight, by_bias = loss_and_gradients(weight, bias, images, labels)
-    weight -= lr * (by_weight + weight_decay * weight)
+    if weight_decay:
+        by_weight += weight_decay * weight
+    by_weight *= lr
+    weight -= by_weight
     bias -= lr * by_bias
     return loss

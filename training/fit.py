@@ -241,11 +241,26 @@ class Member:
 class HandMember(Member):
     """Trains softmax regression with the gradient of by_hand.py; NumPy changes the layer's own weights in place."""
 
+    scaled: np.ndarray | None = None  # all images as the layer sees them, float32 [N, features]
+
+    def _on(self, batch: Tensor, pixels: Tensor, labels: Tensor, step: Step) -> Tensor:
+        if self.config.augmentation != "none":
+            return super()._on(batch, pixels, labels, step)
+        if self.scaled is None:  # once, in place of once an image and epoch: batches of one make that dear
+            self.scaled = self._scale(pixels.float() / 255)
+        rows = batch.numpy()
+        return self._descend(self.scaled[rows], labels.numpy()[rows], step)
+
     def _step(self, images: Tensor, labels: Tensor, step: Step) -> Tensor:
-        normalise, (_, layer) = self.network
+        return self._descend(self._scale(images), labels.numpy(), step)
+
+    def _scale(self, images: Tensor) -> np.ndarray:
+        return self.network[0](images).flatten(1).numpy()
+
+    def _descend(self, images: np.ndarray, labels: np.ndarray, step: Step) -> Tensor:
+        layer = self.network[1][1]
         weight, bias = layer.weight.detach().numpy(), layer.bias.detach().numpy()
-        loss = descend(weight, bias, normalise(images).flatten(1).numpy(), labels.numpy(), step.lr, self.config.weight_decay)
-        return torch.tensor(loss)
+        return torch.tensor(descend(weight, bias, images, labels, step.lr, self.config.weight_decay))
 
 
 def to_device(split: Split, device: torch.device) -> Tensors:

@@ -155,7 +155,7 @@ def _show_chosen(sweep: Sweep, chosen: list[Outcome]) -> None:
             with column:
                 st.altair_chart(chart, key=f"experiments-curve-{name}", height=240)
         st.caption(
-            "One line a seed. Losses on a logarithmic axis; the training loss is the run's own, the validation loss always cross entropy."
+            "One line a seed. Losses of a wide range on a logarithmic axis; the training loss is the run's own, the validation loss always cross entropy."
         )
     else:
         st.html(figures.empty("No curves yet", f"What is chosen has not been measured: python -m training sweep {sweep.name}"))

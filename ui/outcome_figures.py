@@ -34,7 +34,7 @@ def systems_table(outcomes: Sequence[Outcome]) -> str:
             "System": f"<b>{number.upper()}</b> {html.escape(kind)}<small>{html.escape(RECIPES[name].about.partition(' (')[0])}</small>",
             "Source": "" if ours.reference is None else figures.percent(ours.reference, 2),
             "Ours, same settings": accuracy(ours),
-            "Ours, improved": accuracy(plus) if plus else '<span class="quiet">no recipe yet</span>',
+            "Ours, improved": accuracy(plus) if plus else '<span class="quiet">–</span>',
             "Time": _and_below(times),
             "Parameters": _and_below(counts),
             "Verdict": _verdict(ours) + (f"<small>{html.escape(reason)}</small>" if reason else _no_reason(ours)),
@@ -68,17 +68,19 @@ def _no_reason(outcome: Outcome) -> str:
 
 
 def misses(outcomes: Sequence[Outcome]) -> str:
-    """Every cell that did not reproduce, with the reason found; '' when there is none."""
-    rows = []
+    """Every cell that did not reproduce, under the reason found; '' when there is none."""
+    by_reason: dict[str, list[str]] = {}
     for outcome in outcomes:
         if outcome.verdict == "differs":
             ours = "diverged" if outcome.mean is None else f"{outcome.mean * 100:.2f}"
-            reason = tables.note(outcome.sweep, outcome.row, outcome.column) or NO_REASON
             gap = "" if outcome.difference is None else f" ({outcome.difference * 100:+.2f})"
-            rows.append(
-                f"<li><b>{html.escape(outcome.title)}</b>: the source {outcome.reference * 100:.2f}, ours {ours}{gap}. {html.escape(reason)}</li>"
-            )
-    return f'<div class="ink"><ul class="ink-misses" data-testid="misses">{"".join(rows)}</ul></div>' if rows else ""
+            reason = tables.note(outcome.sweep, outcome.row, outcome.column) or NO_REASON
+            line = f"<li><b>{html.escape(outcome.title)}</b>: the source {outcome.reference * 100:.2f}, ours {ours}{gap}</li>"
+            by_reason.setdefault(reason, []).append(line)
+    lists = [
+        f'<p class="ink-note">{html.escape(reason)}</p><ul class="ink-misses">{"".join(lines)}</ul>' for reason, lines in by_reason.items()
+    ]
+    return f'<div class="ink" data-testid="misses">{"".join(lists)}</div>' if lists else ""
 
 
 def cell(outcome: Outcome, colour: str) -> str:

@@ -95,7 +95,7 @@ def _show(about: DatasetInfo) -> None:
             if sidebar.chosen_dataset() != about.name:
                 st.button("Use it", key=f"own-use-{about.name}", on_click=sidebar.choose_dataset, args=(about.name,))
             with st.popover("Delete", icon=":material/delete:"):
-                st.write(f"Deletes these pictures and the {networks} networks trained on them." if networks else "Deletes these pictures.")
+                st.write("Deletes these pictures and every network trained on them." if networks else "Deletes these pictures.")
                 st.button("Delete for good", type="primary", key=f"own-delete-{about.name}", on_click=_delete, args=(about,))
         if st.session_state.pop(f"own-busy-{about.name}", False):
             st.html(figures.error("Not deleted", "A retrain is at work on these pictures; wait for its end or cancel it."))

@@ -23,6 +23,7 @@ QUIET, WARNING = "#7c818e", "#d2573c"
 TEST = "#2a9d8f"
 INK, PAPER = "#1d2436", "#ffffff"
 ROW_HEIGHT = 58
+WIDE = 8  # times: losses over such a range are drawn on a logarithmic axis
 LOSS_TICKS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 100, 1000)
 
 
@@ -262,8 +263,12 @@ def learning_curve(outcomes: Sequence[Outcome], figure: str) -> alt.Chart | None
     low, high = min(value["value"] for value in values), max(value["value"] for value in values)
     margin = max(0.002, (high - low) * 0.08)
     scale = {"domain": [max(0, low - margin), min(1, high + margin)]} if percent else {"type": "log", "domain": [low / 1.1, high * 1.1]}
+    if not percent and high < WIDE * low:  # too little for a logarithmic axis to have ticks
+        scale = {"domain": [0, high * 1.05]}
     last = max(value["epoch"] for value in values)
-    ticks = {"tickCount": 5} if percent else {"values": [tick for tick in LOSS_TICKS if low / 1.1 <= tick <= high * 1.1]}
+    ticks = (
+        {"tickCount": 5} if percent or "type" not in scale else {"values": [tick for tick in LOSS_TICKS if low / 1.1 <= tick <= high * 1.1]}
+    )
     return (
         alt.Chart(alt.Data(values=values), title=alt.Title(title, anchor="start", fontSize=13, fontWeight=500), padding={"right": 12})
         .mark_line(strokeWidth=1.8, point={"size": 22} if last <= 8 else False, clip=True)
