@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from jobs.config import RunConfig
 from models.datasets import DatasetInfo
-from training.layers import ACTIVATIONS, POOLING
+from training.layers import ACTIVATIONS, POOLING, PooledConvolution, WholeMapConvolution
 
 # Table 1 of the paper: the S2 maps that each of the 16 C3 maps sees.
 SEEN_BY_C3 = (
@@ -21,11 +21,11 @@ SIDE = 5
 
 
 class Subsampling(nn.Module):
-    """2x2 pooling, then one trainable coefficient and one trainable bias a map."""
+    """2x2 pooling, unless the layer before has done it, then one trainable coefficient and one trainable bias a map."""
 
-    def __init__(self, maps: int, pooling: str) -> None:
+    def __init__(self, maps: int, pooling: str | None) -> None:
         super().__init__()
-        self.pool = POOLING[pooling](2)
+        self.pool = POOLING[pooling](2) if pooling else nn.Identity()
         self.coefficient = nn.Parameter(torch.ones(maps, 1, 1))
         self.bias = nn.Parameter(torch.zeros(maps, 1, 1))
 
@@ -65,8 +65,8 @@ def lenet5_1998(config: RunConfig, facts: DatasetInfo) -> nn.Sequential:
     """
     act = ACTIVATIONS[config.activation]
     return nn.Sequential(
-        nn.Conv2d(1, 6, SIDE, padding=2), act(), Subsampling(6, config.pooling),
+        PooledConvolution(1, 6, SIDE, 2, config.activation, config.pooling), nn.Identity(), Subsampling(6, None),
         PartialConvolution(), act(), Subsampling(16, config.pooling),
-        nn.Conv2d(16, 120, SIDE), act(), nn.Flatten(),
+        WholeMapConvolution(16, 120, SIDE), act(), nn.Flatten(),
         nn.Linear(120, 84), act(), nn.Linear(84, len(facts.labels)),
     )  # fmt: skip

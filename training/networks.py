@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from jobs.config import RunConfig
 from models import datasets
 from models.datasets import DatasetInfo
-from training.layers import ACTIVATIONS, POOLING
+from training.layers import ACTIVATIONS, FEW, POOLING, PooledConvolution, WholeMapConvolution
 from training.lenet_1998 import lenet5_1998
 
 LARGE = 64  # pixels
@@ -56,23 +56,25 @@ def lenet5(config: RunConfig, facts: DatasetInfo) -> nn.Sequential:
     The first convolution pads 28x28 to the paper's 32x32; the third sees a 5x5 map and leaves one pixel.
     """
 
-    def convolution(inputs: int, outputs: int, padding: int = 0) -> list[nn.Module]:
-        layers: list[nn.Module] = [nn.Conv2d(inputs, outputs, 5, padding=padding)]
-        if config.batch_norm:
-            layers.append(nn.BatchNorm2d(outputs))
-        return [*layers, ACTIVATIONS[config.activation]()]
+    act, pool = ACTIVATIONS[config.activation], POOLING[config.pooling]
+
+    def activated(convolution: nn.Conv2d) -> list[nn.Module]:
+        return [convolution, *([nn.BatchNorm2d(convolution.out_channels)] if config.batch_norm else []), act()]
 
     first, second, third = config.channels
-    pool = POOLING[config.pooling]
+    if first < FEW and not config.batch_norm:
+        # The two that it does the work of keep their places: weights are named by place, in checkpoints and published graphs.
+        opening = [PooledConvolution(1, first, 5, 2, config.activation, config.pooling), nn.Identity(), nn.Identity()]
+    else:
+        opening = [*activated(nn.Conv2d(1, first, 5, padding=2)), pool(2)]
     layers = [
-        *convolution(1, first, padding=2),
+        *opening,
+        *activated(nn.Conv2d(first, second, 5)),
         pool(2),
-        *convolution(first, second),
-        pool(2),
-        *convolution(second, third),
+        *activated(WholeMapConvolution(second, third, 5)),
         nn.Flatten(),
         nn.Linear(third, 84),
-        ACTIVATIONS[config.activation](),
+        act(),
         nn.Dropout(config.dropout),
         nn.Linear(84, len(facts.labels)),
     ]

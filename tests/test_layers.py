@@ -1,0 +1,63 @@
+"""Layers that do the same sums in fewer passes: same answers, same gradients, same names of the weights."""
+
+import pytest
+import torch
+from torch import nn
+
+from tests import tiny
+from training.layers import ACTIVATIONS, POOLING, PooledConvolution, WholeMapConvolution
+
+
+def pictures() -> torch.Tensor:
+    """Bars on a blank ground, where all four places of most windows are equal."""
+    return torch.from_numpy(tiny.pictures(6, 0)[0].astype("float32"))[:, None].clamp(min=60) / 255
+
+
+def three_in_a_row(layer: PooledConvolution) -> nn.Module:
+    """What a pooled convolution stands for, sharing its weights."""
+    convolution = nn.Conv2d(1, 6, 5, padding=layer.padding)
+    convolution.weight, convolution.bias = layer.weight, layer.bias
+    return nn.Sequential(convolution, layer.act, layer.pool)
+
+
+def gradients(layer: nn.Module, features: torch.Tensor) -> list[torch.Tensor]:
+    layer.zero_grad()
+    features = features.clone().requires_grad_()
+    (layer(features) * torch.linspace(-1, 1, layer(features).numel()).view_as(layer(features))).sum().backward()
+    return [features.grad, *(parameter.grad.clone() for parameter in layer.parameters())]
+
+
+@pytest.mark.parametrize("pooling", POOLING)
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("padding", [0, 2])
+def test_a_pooled_convolution_is_convolution_activation_and_pooling(activation, pooling, padding):
+    torch.manual_seed(0)
+    layer = PooledConvolution(1, 6, 5, padding, activation, pooling)
+    features = torch.rand(4, 1, 28, 28)
+    assert [name for name, _ in layer.named_parameters()] == ["weight", "bias"]
+    plain = three_in_a_row(layer)
+    expected, expected_gradients = plain(features), gradients(plain, features)
+    torch.testing.assert_close(layer(features), expected)
+    for ours, wanted in zip(gradients(layer, features), expected_gradients, strict=True):
+        torch.testing.assert_close(ours, wanted, rtol=1e-4, atol=1e-4)
+
+
+def test_windows_of_equal_places_pass_one_gradient_on_and_not_four():
+    torch.manual_seed(0)
+    layer = PooledConvolution(1, 6, 5, 2, "relu", "max")
+    _, *expected = gradients(three_in_a_row(layer), pictures())
+    _, *ours = gradients(layer, pictures())
+    for mine, wanted in zip(ours, expected, strict=True):
+        torch.testing.assert_close(mine, wanted, rtol=1e-3, atol=1e-3)
+
+
+def test_a_convolution_over_the_whole_map_is_a_matrix_product():
+    torch.manual_seed(0)
+    layer, features = WholeMapConvolution(16, 120, 5), torch.rand(3, 16, 5, 5).contiguous(memory_format=torch.channels_last)
+    plain = nn.Conv2d(16, 120, 5)
+    plain.weight, plain.bias = layer.weight, layer.bias
+    expected, expected_gradients = plain(features), gradients(plain, features)
+    assert layer(features).shape == (3, 120, 1, 1)
+    torch.testing.assert_close(layer(features), expected)
+    for ours, wanted in zip(gradients(layer, features), expected_gradients, strict=True):
+        torch.testing.assert_close(ours, wanted, rtol=1e-4, atol=1e-4)
