@@ -43,6 +43,8 @@ class PooledConvolution(nn.Conv2d):
     activation that rises, which leaves that a quarter of the work. Exported, it is the three. EXPERIMENTS.md has the figures.
     """
 
+    is_plain = False  # for training.together, whose batched tensors cannot take the short cut
+
     def __init__(self, inputs: int, outputs: int, side: int, padding: int, activation: str, pooling: str) -> None:
         super().__init__(inputs, outputs, side, padding=padding)
         self.act, self.pool = ACTIVATIONS[activation](), POOLING[pooling](2)
@@ -51,7 +53,7 @@ class PooledConvolution(nn.Conv2d):
 
     def forward(self, features: Tensor) -> Tensor:
         """features: float [N, inputs, H, W]; returns [N, outputs, h, w] with h and w half of what the convolution leaves."""
-        if features.is_cuda or torch.compiler.is_exporting():
+        if self.is_plain or features.is_cuda or torch.compiler.is_exporting():
             return self.pool(self.act(super().forward(features)))
         shifts = [(across, 1 - across, down, 1 - down) for down in (0, 1) for across in (0, 1)]
         kernels = torch.cat([F.pad(_planes(self.weight), shift) for shift in shifts])
@@ -70,8 +72,10 @@ def _planes(tensor: Tensor) -> Tensor:
 class WholeMapConvolution(nn.Conv2d):
     """A convolution whose kernel covers the whole map, which leaves one pixel: on a CPU one matrix product."""
 
+    is_plain = False
+
     def forward(self, features: Tensor) -> Tensor:
         """features: float [N, inputs, side, side]; returns [N, outputs, 1, 1]."""
-        if features.is_cuda or torch.compiler.is_exporting():
+        if self.is_plain or features.is_cuda or torch.compiler.is_exporting():
             return super().forward(features)
         return F.linear(features.flatten(1), self.weight.flatten(1), self.bias)[..., None, None]
