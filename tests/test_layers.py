@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from tests import tiny
-from training.layers import ACTIVATIONS, POOLING, PooledConvolution, WholeMapConvolution
+from training.layers import ACTIVATIONS, POOLING, PooledConvolution, Tanh, WholeMapConvolution
 
 
 def pictures() -> torch.Tensor:
@@ -61,3 +61,11 @@ def test_a_convolution_over_the_whole_map_is_a_matrix_product():
     torch.testing.assert_close(layer(features), expected)
     for ours, wanted in zip(gradients(layer, features), expected_gradients, strict=True):
         torch.testing.assert_close(ours, wanted, rtol=1e-4, atol=1e-4)
+
+
+def test_tanh_by_sigmoid_is_tanh():
+    features = torch.cat([torch.linspace(-120, 120, 2001), torch.tensor([0.0, 1e-6, -1e-6, float("inf"), float("-inf")])])
+    torch.testing.assert_close(Tanh()(features), torch.tanh(features), rtol=0, atol=2.5e-7)
+    for ours, wanted in zip(gradients(Tanh(), features), gradients(nn.Tanh(), features), strict=True):
+        torch.testing.assert_close(ours, wanted, rtol=0, atol=1e-6)
+    assert torch.isnan(Tanh()(torch.tensor([float("nan")]))).all()

@@ -6,7 +6,33 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh, "leaky_relu": nn.LeakyReLU, "silu": nn.SiLU}
+
+class _TanhBySigmoid(torch.autograd.Function):
+    @staticmethod
+    def forward(context: Any, features: Tensor) -> Tensor:
+        answer = torch.sigmoid(features * 2).mul_(2).sub_(1)
+        context.save_for_backward(answer)
+        return answer
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> Tensor:
+        (answer,) = context.saved_tensors
+        return torch.ops.aten.tanh_backward(gradient, answer)
+
+
+class Tanh(nn.Tanh):
+    """tanh(x) as 2 sigmoid(2x) - 1 on a CPU, where torch has a sigmoid six times as fast; the two differ by up to 2e-7."""
+
+    is_plain = False  # for training.together, whose batched tensors cannot take the short cut
+
+    def forward(self, features: Tensor) -> Tensor:
+        """features: float, of any shape."""
+        if self.is_plain or features.is_cuda or torch.compiler.is_exporting():
+            return super().forward(features)
+        return _TanhBySigmoid.apply(features)
+
+
+ACTIVATIONS = {"relu": nn.ReLU, "tanh": Tanh, "leaky_relu": nn.LeakyReLU, "silu": nn.SiLU}
 MONOTONE = ("relu", "tanh", "leaky_relu")
 POOLING = {"max": nn.MaxPool2d, "avg": nn.AvgPool2d}
 FEW = 16  # maps: from here on a convolution fills the processor's vectors by itself
@@ -43,7 +69,7 @@ class PooledConvolution(nn.Conv2d):
     activation that rises, which leaves that a quarter of the work. Exported, it is the three. EXPERIMENTS.md has the figures.
     """
 
-    is_plain = False  # for training.together, whose batched tensors cannot take the short cut
+    is_plain = False
 
     def __init__(self, inputs: int, outputs: int, side: int, padding: int, activation: str, pooling: str) -> None:
         super().__init__(inputs, outputs, side, padding=padding)

@@ -16,7 +16,6 @@ from torch.func import functional_call, grad_and_value, stack_module_state, vmap
 from jobs.config import ConfigError, RunConfig
 from training.augmentation import AUGMENTATIONS
 from training.fit import Tensors, uses_bfloat16
-from training.layers import PooledConvolution, WholeMapConvolution
 from training.networks import build
 from training.optimization import loss_function, lr_at
 from training.replay import Replayed
@@ -63,7 +62,7 @@ class Together:
         self.buffers = {name: buffer.to(device) for name, buffer in buffers.items()}
         self.skeleton = networks[0].to(device)
         for layer in self.skeleton.modules():
-            if isinstance(layer, PooledConvolution | WholeMapConvolution):
+            if hasattr(layer, "is_plain"):
                 layer.is_plain = True
         self.augment = AUGMENTATIONS[self.config.augmentation]
         bfloat16 = uses_bfloat16(self.config, device)
