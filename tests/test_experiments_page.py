@@ -1,6 +1,7 @@
 """The Experiments page and the retrain form that it fills, through Streamlit's AppTest."""
 
 import dataclasses
+import os
 import re
 
 import pytest
@@ -158,6 +159,17 @@ def test_what_runs_is_the_cell_with_every_setting(sweep, row, column, started):
         runs.page_friendly_threads(),
         "ensemble" if config.members > 1 else config.network.split("-")[0],
     )
+
+
+def test_settings_given_while_a_run_is_at_work_are_said_to_wait_for_the_form(monkeypatch):
+    folder, lock = runs.create(RunConfig())
+    monkeypatch.setattr(runs, "active_run", lambda: folder)
+    try:
+        measure("r1a")
+        app = retrain(visit(sweep="r1a", cells="0.2"), "r1a", "0.2")
+        assert "these settings wait for the form" in words_of(app)
+    finally:
+        os.close(lock)
 
 
 def test_a_setting_changed_in_the_form_is_told_and_the_others_are_kept(started):

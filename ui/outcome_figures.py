@@ -87,7 +87,8 @@ def cell(outcome: Outcome, colour: str) -> str:
     """What a chosen cell is, and how it did. colour: of its curves."""
     changed = changes_of_recipe(outcome)
     rest = {name: value for name, value in settings_that_matter(outcome.config).items() if name not in changed}
-    reason = tables.note(outcome.sweep, outcome.row, outcome.column)
+    differs = outcome.verdict == "differs"
+    reason = tables.note(outcome.sweep, outcome.row, outcome.column) if differs or outcome.sweep == "systems" else ""
     ours = {
         "Ours": accuracy(outcome).replace("<small>", " <small>"),
         "Source": "no figure" if outcome.reference is None else figures.percent(outcome.reference, 2),
@@ -96,7 +97,7 @@ def cell(outcome: Outcome, colour: str) -> str:
         ours["Difference"] = f"{outcome.difference * 100:+.2f} points"
     if outcome.seconds is not None:
         ours["Time a run"] = figures.duration(outcome.seconds)
-    note = reason or (NO_REASON if outcome.verdict == "differs" else "")
+    note = reason or (NO_REASON if differs else "")
     error = f'<p class="ink-note warn">{html.escape(outcome.errors[0])}</p>' if outcome.errors else ""
     own = f"<b>{html.escape(in_words(changed))}</b><br>" if changed else ""
     return (

@@ -80,6 +80,8 @@ def show(dataset: str, chosen: shelf.Card | None) -> None:
     st.fragment(_panel, run_every=LIVE if active else IDLE)()
     if not active:
         _form(dataset, chosen)
+    elif settings.given():
+        st.caption(f"{settings.given().title}: these settings wait for the form, which is back when the run has ended.")
 
 
 def _architectures(about: DatasetInfo) -> dict[str, dict]:
