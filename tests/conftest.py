@@ -1,5 +1,7 @@
 """Fixtures for all tests."""
 
+import sys
+
 import pytest
 
 from tests.browser import browser, page_url
@@ -13,3 +15,11 @@ def no_own_datasets(tmp_path_factory: pytest.TempPathFactory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("INKLING_DATASETS", str(tmp_path_factory.mktemp("datasets")))
         yield
+
+
+@pytest.fixture(autouse=True)
+def same_main_module():
+    """Streamlit's AppTest leaves its page behind as the main module, which every process of a pool would then run again."""
+    main = sys.modules["__main__"]
+    yield
+    sys.modules["__main__"] = main

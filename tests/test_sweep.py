@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-import types
 
 import pytest
 
@@ -33,8 +32,6 @@ def places(tmp_path, monkeypatch):
     places = {"INKLING_EXPERIMENTS": tmp_path / "experiments", "INKLING_RUNS": tmp_path / "runs", "INKLING_DATA": "sample"}
     for name, value in places.items():
         monkeypatch.setenv(name, str(value))
-    # Streamlit's AppTest leaves a page of an earlier test behind as the main module, which new processes would run again.
-    monkeypatch.setitem(sys.modules, "__main__", types.ModuleType("__main__"))
     return tmp_path
 
 
