@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from jobs import runs, sweeps
+from jobs import runs, sweeps, tables
 from jobs.sweeps import Column, Row, Sweep
 from training import executors, sweep
 from training.__main__ import main
@@ -175,3 +175,10 @@ def test_an_interrupt_stops_the_workers_and_keeps_what_was_done(places):
     assert process.returncode in (1, 130)
     assert "Traceback" not in errors
     _wait_until_gone(process.pid)
+
+
+def test_the_committed_table_is_shown_without_a_data_set(monkeypatch, capsys):
+    monkeypatch.setenv("INKLING_DATA", "/nowhere")
+    sweeps.append_result("r1d", {"cell": next(tables.find("r1d").cells()).key, "test_accuracy": 0.9855, "seed": 0})
+    assert main(["sweep", "r1d", "--show"]) == 0
+    assert " 98.55 /  98.55 (n=1)" in capsys.readouterr().out

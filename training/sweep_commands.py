@@ -83,8 +83,10 @@ def _sweep(options: argparse.Namespace) -> int:
         raise ConfigError("gpus-per-cell is for a Ray cluster; give its address with --ray, or leave it out")
     from training import sweep
 
-    if not options.show:
-        sweep.run(table, _executor(options), options.seeds, options.data, rows)
+    if options.show:  # looks for no data set: what is committed can be read anywhere
+        print(sweep.table(table, table.name))
+        return 0
+    sweep.run(table, _executor(options), options.seeds, options.data, rows)
     print(sweep.table(table, sweep.file_of(table, options.data)))
     return 0
 
