@@ -107,6 +107,17 @@ class Outcome:
         return tuple(sorted({str(run["device"]) for run in self.runs if run.get("device")}))
 
     @property
+    def told(self) -> tuple[str, str]:
+        """The outcome in words, first the figure and then what it is of: ('98.62 %', '± 0.11, n = 3')."""
+        if not self.runs:
+            return "not measured", ""
+        if self.mean is None:
+            return "diverged", f"n = {len(self.runs)}"
+        spread = [] if self.std is None else [f"± {self.std * 100:.2f}"]
+        lost = [f"{len(self.errors)} diverged"] if self.errors else []
+        return f"{self.mean * 100:.2f} %", ", ".join([*spread, f"n = {self.n}", *lost])
+
+    @property
     def state(self) -> str:
         """measured, diverged (every run did) or missing."""
         return "missing" if not self.runs else "measured" if self.n else "diverged"

@@ -23,3 +23,12 @@ def same_main_module():
     main = sys.modules["__main__"]
     yield
     sys.modules["__main__"] = main
+
+
+@pytest.fixture
+def places(tmp_path, monkeypatch):
+    """Runs and results of a test in a folder of its own, which it returns; data from the bundled sample."""
+    monkeypatch.setenv("INKLING_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setenv("INKLING_EXPERIMENTS", str(tmp_path / "experiments"))
+    monkeypatch.setenv("INKLING_DATA", "sample")
+    return tmp_path

@@ -31,13 +31,7 @@ QUICK = {"health_check_initial_delay_ms": 0, "health_check_period_ms": 500}  # a
 
 
 @pytest.fixture(autouse=True)
-def places(tmp_path, monkeypatch):
-    for name, value in {
-        "INKLING_RUNS": tmp_path / "runs",
-        "INKLING_EXPERIMENTS": tmp_path / "experiments",
-        "INKLING_DATA": "sample",
-    }.items():
-        monkeypatch.setenv(name, str(value))
+def own_places(places, monkeypatch):
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
 
 

@@ -29,15 +29,8 @@ TINY = Search(
 
 
 @pytest.fixture(autouse=True)
-def places(tmp_path, monkeypatch):
-    for name, value in {
-        "INKLING_RUNS": tmp_path / "runs",
-        "INKLING_EXPERIMENTS": tmp_path / "experiments",
-        "INKLING_DATA": "sample",
-    }.items():
-        monkeypatch.setenv(name, str(value))
+def own_places(places, monkeypatch):
     monkeypatch.setitem(searches.SEARCHES, "tiny", TINY)
-    return tmp_path
 
 
 @pytest.fixture

@@ -27,12 +27,7 @@ TINY = Sweep(
 FILE = "tiny-sample"
 
 
-@pytest.fixture(autouse=True)
-def places(tmp_path, monkeypatch):
-    places = {"INKLING_EXPERIMENTS": tmp_path / "experiments", "INKLING_RUNS": tmp_path / "runs", "INKLING_DATA": "sample"}
-    for name, value in places.items():
-        monkeypatch.setenv(name, str(value))
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("places")
 
 
 def here(jobs):
@@ -108,17 +103,17 @@ def test_a_cell_that_diverges_is_a_result():
     (result,) = sweeps.read_results(FILE).values()
     assert result["test_accuracy"] is result["val_accuracy"] is None
     assert "the loss became" in result["error"]
-    assert "diverged (n=1)" in sweep.table(wild, FILE)
+    assert "diverged (n = 1)" in sweep.table(wild, FILE)
 
 
 def test_the_table_shows_source_and_own_figures(monkeypatch):
     sweep.run(TINY, here, seeds=2)
     lines = sweep.table(TINY, FILE).splitlines()
     assert lines[3].startswith("8 wide   lr 0.01")
-    assert " 90.00 / " in lines[3]
+    assert " 90.00 % / " in lines[3]
     assert "± " in lines[3]
-    assert lines[3].endswith("(n=2)")
-    assert "     - / " in lines[4]
+    assert lines[3].endswith("n = 2)")
+    assert "       - / " in lines[4]
 
 
 def test_one_sweep_is_filled_by_one_process_at_a_time(places):
@@ -181,4 +176,4 @@ def test_the_committed_table_is_shown_without_a_data_set(monkeypatch, capsys):
     monkeypatch.setenv("INKLING_DATA", "/nowhere")
     sweeps.append_result("r1d", {"cell": next(tables.find("r1d").cells()).key, "test_accuracy": 0.9855, "seed": 0})
     assert main(["sweep", "r1d", "--show"]) == 0
-    assert " 98.55 /  98.55 (n=1)" in capsys.readouterr().out
+    assert " 98.55 % /  98.55 % (n = 1)" in capsys.readouterr().out

@@ -35,7 +35,7 @@ from training.replay import Replayed
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
 CANCELLED = "The run was cancelled; --resume continues it."
 
-Tensors = tuple[Tensor, Tensor]  # pixels uint8 [N, 1, 28, 28], labels int64 [N]
+Tensors = tuple[Tensor, Tensor]  # pixels uint8 [N, C, H, W], labels int64 [N]
 
 
 class Cancelled(InklingError):
@@ -125,7 +125,7 @@ def fit(
     with stopped_by_signal() as should_stop, Progress(folder, config, len(data.train), board) as progress:
         kind = HandMember if config.network == "softmax" else Member
         return [
-            # made when its turn comes: it seeds
+            # each made when its turn comes: it seeds
             kind(config, number, folder, device, should_stop, progress).train(train, validation, test, after_epoch)
             for number in range(config.members)
         ]

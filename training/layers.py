@@ -7,6 +7,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 
+class ShortCut:
+    """A layer with a quicker way to the same answer on a CPU. The weights' names are those of the layer that it stands for."""
+
+    is_plain = False  # set by training.together, whose batched tensors cannot take the quicker way
+
+    def goes_plainly(self, features: Tensor) -> bool:
+        """Whether to do as the layer is written: also on a GPU, and in an exported graph."""
+        return self.is_plain or features.is_cuda or torch.compiler.is_exporting()
+
+
 class _TanhBySigmoid(torch.autograd.Function):
     @staticmethod
     def forward(context: Any, features: Tensor) -> Tensor:
@@ -20,14 +30,12 @@ class _TanhBySigmoid(torch.autograd.Function):
         return torch.ops.aten.tanh_backward(gradient, answer)
 
 
-class Tanh(nn.Tanh):
+class Tanh(ShortCut, nn.Tanh):
     """tanh(x) as 2 sigmoid(2x) - 1 on a CPU, where torch has a sigmoid six times as fast; the two differ by up to 2e-7."""
-
-    is_plain = False  # for training.together, whose batched tensors cannot take the short cut
 
     def forward(self, features: Tensor) -> Tensor:
         """features: float, of any shape."""
-        if self.is_plain or features.is_cuda or torch.compiler.is_exporting():
+        if self.goes_plainly(features):
             return super().forward(features)
         return _TanhBySigmoid.apply(features)
 
@@ -61,15 +69,13 @@ class LargestOfFour(torch.autograd.Function):
         return torch.cat([*gradients, gradient], 1)
 
 
-class PooledConvolution(nn.Conv2d):
+class PooledConvolution(ShortCut, nn.Conv2d):
     """A convolution of few maps, its activation and 2x2 pooling, with the weights and the answers of the three one after the other.
 
     On a CPU it is one convolution of stride 2 with four times the maps, one for each place in a pooling window: few maps
     use a part of the processor's vectors, and pooling becomes a maximum or mean of whole planes. A maximum goes before an
     activation that rises, which leaves that a quarter of the work. Exported, it is the three. EXPERIMENTS.md has the figures.
     """
-
-    is_plain = False
 
     def __init__(self, inputs: int, outputs: int, side: int, padding: int, activation: str, pooling: str) -> None:
         super().__init__(inputs, outputs, side, padding=padding)
@@ -79,7 +85,7 @@ class PooledConvolution(nn.Conv2d):
 
     def forward(self, features: Tensor) -> Tensor:
         """features: float [N, inputs, H, W]; returns [N, outputs, h, w] with h and w half of what the convolution leaves."""
-        if self.is_plain or features.is_cuda or torch.compiler.is_exporting():
+        if self.goes_plainly(features):
             return self.pool(self.act(super().forward(features)))
         shifts = [(across, 1 - across, down, 1 - down) for down in (0, 1) for across in (0, 1)]
         kernels = torch.cat([F.pad(_planes(self.weight), shift) for shift in shifts])
@@ -95,13 +101,11 @@ def _planes(tensor: Tensor) -> Tensor:
     return tensor.reshape(-1).view(tensor.shape)
 
 
-class WholeMapConvolution(nn.Conv2d):
+class WholeMapConvolution(ShortCut, nn.Conv2d):
     """A convolution whose kernel covers the whole map, which leaves one pixel: on a CPU one matrix product."""
-
-    is_plain = False
 
     def forward(self, features: Tensor) -> Tensor:
         """features: float [N, inputs, side, side]; returns [N, outputs, 1, 1]."""
-        if self.is_plain or features.is_cuda or torch.compiler.is_exporting():
+        if self.goes_plainly(features):
             return super().forward(features)
         return F.linear(features.flatten(1), self.weight.flatten(1), self.bias)[..., None, None]

@@ -5,7 +5,6 @@ A sweep that was killed goes on where it was: cells that are done stay done, the
 
 import contextlib
 import shutil
-import statistics
 import sys
 import threading
 import time
@@ -14,8 +13,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from jobs import runs, sweeps
-from jobs.sweeps import Cell, Result, Sweep
+from jobs import runs, summary, sweeps
+from jobs.sweeps import Result, Sweep
 from training import cell
 from training import data as data_sets
 from training.executors import Executor, Job
@@ -94,33 +93,16 @@ def _line(result: Result) -> str:
 
 
 def table(sweep: Sweep, file: str) -> str:
-    """The sweep with the results of a file as text: the source's figure / ours as mean +- std (n), a line a row, in % of the test images."""
-    by_place: dict[tuple[int, int], list[Result]] = {}
-    results = sweeps.read_results(file)
-    known: dict[str, Cell] = {each.key: each for each in sweep.cells(100)}
-    for key, result in results.items():
-        if key in known:
-            by_place.setdefault((known[key].row, known[key].column), []).append(result)
+    """The sweep with the results of a file as text: the source's figure / ours as `jobs.summary.Outcome.told`, a line a cell."""
     widths = max(len(row.title) for row in sweep.rows)
-    lines = [f"{sweep.title}: {sweep.about}", "the source's test accuracy / ours, mean ± std (n), %"]
-    for row_number, row in enumerate(sweep.rows):
-        lines.append("")
-        for column_number, column in enumerate(sweep.columns):
-            title = row.title if column_number == 0 else ""
-            figures = _figures(sweep.reference(row_number, column_number), by_place.get((row_number, column_number), []))
-            lines.append(f"{title:{widths}}  {column.title:24}  {figures}")
+    lines = [f"{sweep.title}: {sweep.about}", "the source's test accuracy / ours"]
+    for outcome in summary.outcomes(sweep, sweeps.read_results(file)):
+        if outcome.column == 0:
+            lines.append("")
+        title = sweep.rows[outcome.row].title if outcome.column == 0 else ""
+        source = "-" if outcome.reference is None else f"{outcome.reference * 100:.2f} %"
+        figure, rest = outcome.told
+        lines.append(
+            f"{title:{widths}}  {sweep.columns[outcome.column].title:24} {source:>8} / {figure:>8}" + (f" ({rest})" if rest else "")
+        )
     return "\n".join(lines)
-
-
-def _figures(reference: float | None, results: list[Result]) -> str:
-    source = f"{reference * 100:6.2f}" if reference is not None else "     -"
-    accuracies = [each["test_accuracy"] * 100 for each in results if each["test_accuracy"] is not None]
-    diverged = len(results) - len(accuracies)
-    if not results:
-        ours = "not measured"
-    elif not accuracies:
-        ours = f"diverged (n={len(results)})"
-    else:
-        spread = f" ± {statistics.stdev(accuracies):.2f}" if len(accuracies) > 1 else ""
-        ours = f"{statistics.mean(accuracies):6.2f}{spread} (n={len(accuracies)})" + (f", {diverged} diverged" if diverged else "")
-    return f"{source} / {ours}"

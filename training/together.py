@@ -7,7 +7,7 @@ weights, the same order of images for a seed, the same updates; only sums are ro
 
 import dataclasses
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -16,8 +16,9 @@ from torch.func import functional_call, grad_and_value, stack_module_state, vmap
 from jobs.config import ConfigError, RunConfig
 from training.augmentation import AUGMENTATIONS
 from training.fit import Tensors, uses_bfloat16
+from training.layers import ShortCut
 from training.networks import build
-from training.optimization import loss_function, lr_at
+from training.optimization import epoch_plan, loss_function
 from training.replay import Replayed
 
 OWN = ("lr", "momentum", "seed")  # may differ between the networks of a group
@@ -62,7 +63,7 @@ class Together:
         self.buffers = {name: buffer.to(device) for name, buffer in buffers.items()}
         self.skeleton = networks[0].to(device)
         for layer in self.skeleton.modules():
-            if hasattr(layer, "is_plain"):
+            if isinstance(layer, ShortCut):
                 layer.is_plain = True
         self.augment = AUGMENTATIONS[self.config.augmentation]
         bfloat16 = uses_bfloat16(self.config, device)
@@ -76,13 +77,12 @@ class Together:
     def epoch(self, number: int, train: Tensors) -> Tensor:
         """Trains every network over all images once, in an order of its own; number is 0-based. Returns mean losses, float [K]."""
         pixels, labels = train
-        size = min(self.config.batch_size, len(labels))
-        steps = len(labels) // size
+        plans = [epoch_plan(config, number, len(labels)) for config in self.configs]  # which differ in nothing but lr
+        steps, size = len(plans[0]), plans[0][0].batch_size
         self.skeleton.train()
         order = torch.stack([torch.randperm(len(labels), generator=each) for each in self.generators]).to(self.device)  # [K, N]
         # All learning rates of the epoch at once, [steps, K]: nothing is computed twice, nothing crosses to the device in between.
-        lrs = [[lr_at(config, number * steps + step, steps * config.epochs) for config in self.configs] for step in range(steps)]
-        lrs = torch.tensor(lrs, device=self.device)
+        lrs = torch.tensor([[step.lr for step in plan] for plan in plans], device=self.device).T.contiguous()
         total = torch.zeros(len(self.configs), device=self.device)
         if self.batch is None:
             self.batch, self.lr = order[:, :size].clone(), lrs[0].clone()
@@ -128,9 +128,9 @@ class Together:
         square = self.second[index].mul_(second).addcmul_(gradient, gradient, value=1 - second)
         return (mean / (1 - first**self.step)) / ((square / (1 - second**self.step)).sqrt() + epsilon)
 
-    def train(self, train: Tensors, validation: Tensors, tell: Callable[[int], None] = lambda epoch: None) -> list[list[dict[str, float]]]:
-        """Trains to the last epoch. tell: called after each epoch with its number. Returns, a network, one object an epoch
-        as training.fit tells it; seconds are the group's, divided by K."""
+    def train(self, train: Tensors, validation: Tensors) -> list[list[dict[str, float]]]:
+        """Trains to the last epoch. Returns, for each network, one object an epoch as training.fit tells it; seconds are the
+        group's, divided by K."""
         curves: list[list[dict[str, float]]] = [[] for _ in self.configs]
         for epoch in range(self.config.epochs):
             began = time.perf_counter()
@@ -141,7 +141,6 @@ class Together:
             for curve, values in zip(curves, columns, strict=True):
                 told = {name: round(value, 5) for name, value in zip(CURVE, values, strict=True)}
                 curve.append({"member": 0, "epoch": epoch + 1, **told, "seconds": seconds})
-            tell(epoch + 1)
         return curves
 
     @torch.inference_mode()

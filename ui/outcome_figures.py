@@ -50,13 +50,10 @@ def _and_below(texts: Sequence[str]) -> str:
 
 def accuracy(outcome: Outcome) -> str:
     """Mean, spread and n; 'diverged'; or 'not measured'."""
-    if outcome.state == "missing":
-        return '<span class="quiet">not measured</span>'
-    if outcome.mean is None:
-        return f'<b class="warn">diverged</b><small>n = {len(outcome.runs)}</small>'
-    spread = "" if outcome.std is None else f"± {outcome.std * 100:.2f}, "
-    lost = f", {len(outcome.errors)} diverged" if outcome.errors else ""
-    return f"<b>{figures.percent(outcome.mean, 2)}</b><small>{spread}n = {outcome.n}{lost}</small>"
+    figure, rest = outcome.told
+    kind = {"missing": "quiet", "diverged": "warn", "measured": ""}[outcome.state]
+    tag = "span" if outcome.state == "missing" else "b"
+    return f'<{tag} class="{kind}">{figure}</{tag}>' + (f"<small>{rest}</small>" if rest else "")
 
 
 def _verdict(outcome: Outcome) -> str:

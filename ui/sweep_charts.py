@@ -54,7 +54,7 @@ def _facts(outcome: Outcome, chosen: Sequence[str]) -> dict[str, object]:
         "reference": outcome.reference,
         "gap": WARNING if outcome.verdict == "differs" else QUIET,
         "gap_width": 3 if outcome.verdict == "differs" else 1,
-        "ours": ours_in_words(outcome),
+        "ours": _ours(outcome),
         "source": "no figure" if outcome.reference is None else f"{outcome.reference:.2%}",
         "difference": "" if outcome.difference is None else f"{outcome.difference * 100:+.2f} points",
         "ring": SERIES[chosen.index(outcome.place) % len(SERIES)] if outcome.place in chosen else "transparent",
@@ -63,15 +63,9 @@ def _facts(outcome: Outcome, chosen: Sequence[str]) -> dict[str, object]:
     }
 
 
-def ours_in_words(outcome: Outcome) -> str:
-    """'98.62 % ± 0.11 (n = 3)', 'diverged', or 'not measured yet'."""
-    if outcome.state == "missing":
-        return "not measured yet"
-    if outcome.mean is None:
-        return f"diverged (n = {len(outcome.runs)})"
-    spread = "" if outcome.std is None else f" ± {outcome.std * 100:.2f}"
-    lost = f", {len(outcome.errors)} diverged" if outcome.errors else ""
-    return f"{outcome.mean * 100:.2f} %{spread} (n = {outcome.n}{lost})"
+def _ours(outcome: Outcome) -> str:
+    figure, rest = outcome.told
+    return f"{figure} ({rest})" if rest else figure
 
 
 def _tooltip(outcomes: Sequence[Outcome]) -> list[alt.Tooltip]:
@@ -291,7 +285,7 @@ def noise_scales(outcomes: Sequence[tuple[str, Outcome]]) -> alt.LayerChart:
             "network": name,
             "batch": f"batch {each.config.batch_size}",
             "lr": f"{each.config.lr:g}",
-            "ours": ours_in_words(each),
+            "ours": _ours(each),
         }
         for name, each in outcomes
         if each.mean is not None
