@@ -184,10 +184,8 @@ def outcomes(sweep: Sweep, results: dict[str, Result]) -> tuple[Outcome, ...]:
 
 def title_of(sweep: Sweep, row: int, column: int) -> str:
     """What tells a cell from the others of its table: 'average, tanh, lr 0.1, batch 40'."""
-    if sweep.rows[row].recipe:
-        return sweep.rows[row].recipe
     if len(sweep.columns) == 1:
-        return sweep.rows[row].title
+        return sweep.rows[row].recipe or sweep.rows[row].title
     title = sweep.columns[column].title
     name = changed_number(sweep)
     if name:

@@ -70,6 +70,17 @@ SWEEPS = {
             ),
         ),
         Sweep(
+            name="r1-fashion", title="R1 on Fashion-MNIST", recipe="r1-lenet5", columns=R1_COLUMNS,
+            about="R1a and the fully connected network on Fashion-MNIST, which the source calls its data: no row comes near its figures",
+            rows=(
+                *(
+                    Row(title=f"{pooling}, {act}", settings={"pooling": pooling, "activation": act, "dataset": "fashion-mnist"})
+                    for act in ("tanh", "relu") for pooling in ("avg", "max")
+                ),
+                Row(title="784-300-100-10, ReLU", settings={"dataset": "fashion-mnist"}, recipe="r1-fc"),
+            ),
+        ),
+        Sweep(
             name="r1b", title="R1b: optimizers", recipe="r1-lenet5", columns=R1_BY_BATCH,
             about="LeNet-5 of 1998 (average, tanh) on MNIST, 5 epochs: optimizer x learning rate x batch size; the last three rows are named by the source without figures",
             rows=(
