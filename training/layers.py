@@ -43,6 +43,14 @@ class Tanh(ShortCut, nn.Tanh):
 ACTIVATIONS = {"relu": nn.ReLU, "tanh": Tanh, "leaky_relu": nn.LeakyReLU, "silu": nn.SiLU}
 MONOTONE = ("relu", "tanh", "leaky_relu")
 POOLING = {"max": nn.MaxPool2d, "avg": nn.AvgPool2d}
+
+
+def activate_and_pool(activation: str, pooling: str) -> tuple[nn.Module, nn.Module]:
+    """An activation and 2x2 pooling. A maximum goes before an activation that rises, which leaves that a quarter of the work."""
+    act, pool = ACTIVATIONS[activation](), POOLING[pooling](2)
+    return (pool, act) if pooling == "max" and activation in MONOTONE else (act, pool)
+
+
 FEW = 16  # maps: from here on a convolution fills the processor's vectors by itself
 
 
@@ -60,13 +68,14 @@ class LargestOfFour(torch.autograd.Function):
     @staticmethod
     def backward(context: Any, gradient: Tensor) -> Tensor:
         windows, largest = context.saved_tensors
-        *groups, _ = windows.chunk(4, 1)
-        gradients = []
-        for group in groups:
-            is_largest = (group - largest).sign_().add_(1)  # 1 or 0: a comparison and a selection take three times as long
-            gradients.append(is_largest.mul_(gradient))
-            gradient = gradient - gradients[-1]  # what no group so far took
-        return torch.cat([*gradients, gradient], 1)
+        gradients = torch.empty_like(windows)
+        *parts, last = gradients.chunk(4, 1)
+        left = last.copy_(gradient)  # what no group so far took
+        for group, part in zip(windows.chunk(4, 1), parts, strict=False):
+            torch.sub(group, largest, out=part)
+            part.sign_().add_(1).mul_(left)  # by 1 or 0: a comparison and a selection take three times as long
+            left.sub_(part)
+        return gradients
 
 
 class PooledConvolution(ShortCut, nn.Conv2d):
@@ -79,14 +88,15 @@ class PooledConvolution(ShortCut, nn.Conv2d):
 
     def __init__(self, inputs: int, outputs: int, side: int, padding: int, activation: str, pooling: str) -> None:
         super().__init__(inputs, outputs, side, padding=padding)
-        self.act, self.pool = ACTIVATIONS[activation](), POOLING[pooling](2)
+        self.after = nn.Sequential(*activate_and_pool(activation, pooling))
+        self.act = ACTIVATIONS[activation]()
         self.pools_first = pooling == "max" and activation in MONOTONE
         self.takes_maximum = pooling == "max"
 
     def forward(self, features: Tensor) -> Tensor:
         """features: float [N, inputs, H, W]; returns [N, outputs, h, w] with h and w half of what the convolution leaves."""
         if self.goes_plainly(features):
-            return self.pool(self.act(super().forward(features)))
+            return self.after(super().forward(features))
         shifts = [(across, 1 - across, down, 1 - down) for down in (0, 1) for across in (0, 1)]
         kernels = torch.cat([F.pad(_planes(self.weight), shift) for shift in shifts])
         windows = F.conv2d(_planes(features), kernels, self.bias.repeat(len(shifts)), stride=2, padding=self.padding)
@@ -99,6 +109,42 @@ class PooledConvolution(ShortCut, nn.Conv2d):
 def _planes(tensor: Tensor) -> Tensor:
     """The tensor with its planes one after the other, and strides that say so: with one channel there is nothing to move."""
     return tensor.reshape(-1).view(tensor.shape)
+
+
+class _InBothLayouts(torch.autograd.Function):
+    @staticmethod
+    def forward(context: Any, features: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        context.save_for_backward(features, weight)
+        return F.conv2d(features, weight, bias)
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        features, weight = context.saved_tensors
+
+        def gradients(layout: torch.memory_format, *wanted: bool) -> tuple[Tensor, Tensor, Tensor]:
+            tensors = (each.contiguous(memory_format=layout) for each in (gradient, features, weight))
+            return torch.ops.aten.convolution_backward(*tensors, [len(weight)], [1, 1], [0, 0], [1, 1], False, [0, 0], 1, wanted)
+
+        of_features, _, _ = gradients(torch.contiguous_format, True, False, False)
+        _, of_weight, of_bias = gradients(torch.channels_last, False, True, True)
+        return of_features, of_weight, of_bias
+
+
+def convolve_narrowly(features: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """A convolution of few maps, whose gradient by the input is taken plane by plane and that by the weights in channels_last: the
+    quicker layout for either on a CPU (EXPERIMENTS.md). Under autocast, which would mix types, it is the usual one."""
+    convolve = F.conv2d if torch.is_autocast_enabled("cpu") else _InBothLayouts.apply
+    return convolve(features, weight, bias)
+
+
+class NarrowConvolution(ShortCut, nn.Conv2d):
+    """A convolution of few maps, without padding."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        """features: float [N, inputs, H, W]; returns [N, outputs, h, w]."""
+        if self.goes_plainly(features):
+            return super().forward(features)
+        return convolve_narrowly(features, self.weight, self.bias)
 
 
 class WholeMapConvolution(ShortCut, nn.Conv2d):

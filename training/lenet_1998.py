@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from jobs.config import RunConfig
 from models.datasets import DatasetInfo
-from training.layers import ACTIVATIONS, POOLING, PooledConvolution, WholeMapConvolution
+from training.layers import ACTIVATIONS, PooledConvolution, ShortCut, WholeMapConvolution, activate_and_pool, convolve_narrowly
 
 # Table 1 of the paper: the S2 maps that each of the 16 C3 maps sees.
 SEEN_BY_C3 = (
@@ -21,19 +21,18 @@ SIDE = 5
 
 
 class Subsampling(nn.Module):
-    """2x2 pooling, unless the layer before has done it, then one trainable coefficient and one trainable bias a map."""
+    """What follows 2x2 pooling: one trainable coefficient and one trainable bias a map."""
 
-    def __init__(self, maps: int, pooling: str | None) -> None:
+    def __init__(self, maps: int) -> None:
         super().__init__()
-        self.pool = POOLING[pooling](2) if pooling else nn.Identity()
         self.coefficient = nn.Parameter(torch.ones(maps, 1, 1))
         self.bias = nn.Parameter(torch.zeros(maps, 1, 1))
 
     def forward(self, features: Tensor) -> Tensor:
-        return self.pool(features) * self.coefficient + self.bias
+        return features * self.coefficient + self.bias
 
 
-class PartialConvolution(nn.Module):
+class PartialConvolution(ShortCut, nn.Module):
     """The 5x5 convolution from S2 to C3, with the weights of Table 1's 60 connections and no others."""
 
     def __init__(self) -> None:
@@ -54,7 +53,8 @@ class PartialConvolution(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         kernels = F.pad(self.weight, (0, 0, 0, 0, 0, 1))[self.places]
-        return F.conv2d(features, kernels.view(len(SEEN_BY_C3), 6, SIDE, SIDE), self.bias)
+        convolve = F.conv2d if self.goes_plainly(features) else convolve_narrowly
+        return convolve(features, kernels.view(len(SEEN_BY_C3), 6, SIDE, SIDE), self.bias)
 
 
 def lenet5_1998(config: RunConfig, facts: DatasetInfo) -> nn.Sequential:
@@ -65,8 +65,8 @@ def lenet5_1998(config: RunConfig, facts: DatasetInfo) -> nn.Sequential:
     """
     act = ACTIVATIONS[config.activation]
     return nn.Sequential(
-        PooledConvolution(1, 6, SIDE, 2, config.activation, config.pooling), nn.Identity(), Subsampling(6, None),
-        PartialConvolution(), act(), Subsampling(16, config.pooling),
+        PooledConvolution(1, 6, SIDE, 2, config.activation, config.pooling), nn.Identity(), Subsampling(6),
+        PartialConvolution(), nn.Sequential(*activate_and_pool(config.activation, config.pooling)), Subsampling(16),
         WholeMapConvolution(16, 120, SIDE), act(), nn.Flatten(),
         nn.Linear(120, 84), act(), nn.Linear(84, len(facts.labels)),
     )  # fmt: skip

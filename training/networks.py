@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from jobs.config import RunConfig
 from models import datasets
 from models.datasets import DatasetInfo
-from training.layers import ACTIVATIONS, FEW, POOLING, PooledConvolution, WholeMapConvolution
+from training.layers import ACTIVATIONS, FEW, NarrowConvolution, PooledConvolution, WholeMapConvolution, activate_and_pool
 from training.lenet_1998 import lenet5_1998
 
 LARGE = 64  # pixels
@@ -56,22 +56,25 @@ def lenet5(config: RunConfig, facts: DatasetInfo) -> nn.Sequential:
     The first convolution pads 28x28 to the paper's 32x32; the third sees a 5x5 map and leaves one pixel.
     """
 
-    act, pool = ACTIVATIONS[config.activation], POOLING[config.pooling]
+    act = ACTIVATIONS[config.activation]
 
-    def activated(convolution: nn.Conv2d) -> list[nn.Module]:
-        return [convolution, *([nn.BatchNorm2d(convolution.out_channels)] if config.batch_norm else []), act()]
+    def normalised(convolution: nn.Conv2d) -> list[nn.Module]:
+        return [convolution, *([nn.BatchNorm2d(convolution.out_channels)] if config.batch_norm else [])]
+
+    def pooled(convolution: nn.Conv2d) -> list[nn.Module]:
+        return [*normalised(convolution), *activate_and_pool(config.activation, config.pooling)]
 
     first, second, third = config.channels
     if first < FEW and not config.batch_norm:
         # The two that it does the work of keep their places: weights are named by place, in checkpoints and published graphs.
         opening = [PooledConvolution(1, first, 5, 2, config.activation, config.pooling), nn.Identity(), nn.Identity()]
     else:
-        opening = [*activated(nn.Conv2d(1, first, 5, padding=2)), pool(2)]
+        opening = pooled(nn.Conv2d(1, first, 5, padding=2))
     layers = [
         *opening,
-        *activated(nn.Conv2d(first, second, 5)),
-        pool(2),
-        *activated(WholeMapConvolution(second, third, 5)),
+        *pooled((NarrowConvolution if first < FEW else nn.Conv2d)(first, second, 5)),
+        *normalised(WholeMapConvolution(second, third, 5)),
+        act(),
         nn.Flatten(),
         nn.Linear(third, 84),
         act(),
