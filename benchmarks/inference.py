@@ -11,10 +11,10 @@ import numpy as np
 import torch
 
 from benchmarks.common import hardware, parser, show, summary
-from benchmarks.rebuilt import rebuild
 from inference.classify import Classifier
 from models import shelf
 from models.datasets import DATASETS
+from training import published
 from training.data import sample
 
 WARM_UP = 20  # runs that are not counted
@@ -31,7 +31,7 @@ def time_call(function: Callable[[], object]) -> float:
 @torch.inference_mode()
 def compare(card: shelf.Card, pixels: np.ndarray, runs: int) -> dict[str, object]:
     """One row of the table: medians of alternating runs, and the largest difference over all pixels, uint8 [N, 1, 28, 28]."""
-    classifier, network = Classifier(card), rebuild(card)
+    classifier, network = Classifier(card), published.network(card)
     one, tensor = pixels[:1], torch.from_numpy(pixels[:1].copy())
     served, eager = [], []
     for number in range(WARM_UP + runs):

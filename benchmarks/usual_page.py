@@ -12,8 +12,8 @@ from PIL import Image
 from streamlit_drawable_canvas import st_canvas
 from torchvision import transforms
 
-from benchmarks.rebuilt import rebuild
 from models import shelf
+from training import published
 
 MEAN_OF_INK = 0.02  # below it the canvas counts as empty
 
@@ -21,7 +21,7 @@ MEAN_OF_INK = 0.02  # below it the canvas counts as empty
 @st.cache_resource
 def load_model() -> torch.nn.Module:
     """The network in torch, loaded once."""
-    return rebuild(shelf.load_card("mnist", "lenet5"))
+    return published.network(shelf.load_card("mnist", "lenet5"))
 
 
 st.set_page_config(page_title="Digit recogniser")

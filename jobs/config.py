@@ -83,6 +83,8 @@ class RunConfig:
     )
     loss: str = _choice("cross_entropy", "cross_entropy", "mse", "multi_margin", help="loss; mse is taken on the softmax")
     label_smoothing: float = _number(0.0, 0.0, 0.5, "label smoothing (cross entropy only)")
+    teacher: str = _name("published network whose answers are learned in place of the labels (distillation); none when empty")
+    teacher_temperature: float = _number(2.0, 0.1, 100.0, "distillation: what logits are divided by before they are compared")
     optimizer: str = _choice(
         "adam", "sgd", "nag", "adam", "adamw", "rmsprop", "adagrad", "adadelta", help="optimizer; nag is sgd with Nesterov momentum"
     )
@@ -127,6 +129,10 @@ class RunConfig:
         if self.batch_norm and self.batch_size == 1 and self.network != "cnn":
             raise ConfigError(
                 "batch_size is 1 with batch_norm; a batch of one has no variance: use a batch of at least 2, or no batch_norm"
+            )
+        if self.teacher and (self.network == "softmax" or (self.loss, self.label_smoothing) != ("cross_entropy", 0.0)):
+            raise ConfigError(
+                f"teacher is {self.teacher} with network {self.network}, loss {self.loss}, label_smoothing {self.label_smoothing:g}; its answers are learned by any network but softmax, with cross_entropy and without label_smoothing: give these, or no teacher"
             )
         if self.network == "lenet5" and len(self.channels) != 3:
             raise ConfigError(f"channels has {len(self.channels)} values; LeNet-5 has three convolutions: give three, such as 6 16 120")

@@ -29,13 +29,13 @@ from training.data import Dataset, OwnDataset, Split
 from training.networks import build, count_parameters
 from training.optimization import CAPTURABLE, Step, build_optimizer, epoch_plan, loss_function, mean_squared_weights
 from training.progress import Progress
-from training.published import start_weights
+from training.published import soft_labels, start_weights
 from training.replay import Replayed
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
 CANCELLED = "The run was cancelled; --resume continues it."
 
-Tensors = tuple[Tensor, Tensor]  # pixels uint8 [N, C, H, W], labels int64 [N]
+Tensors = tuple[Tensor, Tensor]  # pixels uint8 [N, C, H, W], labels int64 [N] or a teacher's probabilities float [N, classes]
 
 
 class Cancelled(InklingError):
@@ -123,12 +123,22 @@ def fit(
     if (folder / runs.CANCEL).exists():
         raise Cancelled(CANCELLED)
     with stopped_by_signal() as should_stop, Progress(folder, config, len(data.train), board) as progress:
+        if config.teacher:
+            train = train[0], _taught(config, folder, train[0], should_stop)
         kind = HandMember if config.network == "softmax" else Member
         return [
             # each made when its turn comes: it seeds
             kind(config, number, folder, device, should_stop, progress).train(train, validation, test, after_epoch)
             for number in range(config.members)
         ]
+
+
+def _taught(config: RunConfig, folder: Path, pixels: Tensor, should_stop: Callable[[], bool]) -> Tensor:
+    events.append(folder, "teaching")
+    labels = soft_labels(config, pixels, should_stop)
+    if labels is None:
+        raise Cancelled(CANCELLED)
+    return labels
 
 
 class Member:

@@ -56,7 +56,7 @@ def on_ray(jobs: Sequence[Job], address: str = "auto", gpus_per_cell: float | No
         raise ConfigError(f"gpus-per-cell is {gpus_per_cell:g}; it must be a number from 0 to 1")
     ray = _import()
     address = _checked(address)
-    with _code(needs_shelf=any(job.cell.config.start_from for job in jobs)) as code:
+    with _code(needs_shelf=any(job.cell.config.start_from or job.cell.config.teacher for job in jobs)) as code:
         environment = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
         ray.init(
             address,

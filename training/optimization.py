@@ -14,7 +14,14 @@ from jobs.config import RunConfig
 
 
 def loss_function(config: RunConfig, logits: Tensor, labels: Tensor) -> Tensor:
-    """Mean loss of a batch: logits float [N, classes], labels int64 [N]."""
+    """Mean loss of a batch: logits float [N, classes], labels int64 [N], or a teacher's probabilities float [N, classes].
+
+    From a teacher it is the divergence from its probabilities, both at `teacher_temperature`, times the temperature's square,
+    which keeps gradients as large as they are with labels (Hinton, Vinyals & Dean 2015, arXiv:1503.02531, section 2).
+    """
+    if labels.is_floating_point():
+        temperature = config.teacher_temperature
+        return F.kl_div(F.log_softmax(logits / temperature, dim=1), labels, reduction="batchmean") * temperature**2
     if config.loss == "mse":
         return F.mse_loss(torch.softmax(logits, dim=1), F.one_hot(labels, logits.shape[1]).float())
     if config.loss == "multi_margin":

@@ -1,7 +1,10 @@
-"""Reads weights back out of a published graph, so that a run can start from a network on the shelf.
+"""Reads weights back out of a published graph, so that a run can start from a network on the shelf, or learn from its answers.
 
 The ONNX file is the only copy of the weights: its initializers keep torch's parameter names.
 """
+
+import dataclasses
+from collections.abc import Callable
 
 import onnx
 import torch
@@ -10,7 +13,9 @@ from torch import Tensor
 
 from jobs.config import ConfigError, RunConfig
 from models import shelf
-from training.networks import build
+from training.networks import Served, build
+
+CHUNK = 250  # images that a teacher sees at once
 
 
 def start_weights(config: RunConfig, member: int) -> dict[str, Tensor]:
@@ -21,7 +26,9 @@ def start_weights(config: RunConfig, member: int) -> dict[str, Tensor]:
     card = shelf.load_card(config.dataset, config.start_from)
     published = card.facts["config"]
     if len(card.facts.get("architectures", [])) > 1:
-        raise ConfigError(f"{config.start_from} averages different architectures, which no one run can continue; start from scratch")
+        raise ConfigError(
+            f"{config.start_from} averages different architectures, which one run can neither continue nor learn from; choose a network of one"
+        )
     wanted = config.to_dict()
     for name in architecture(config.network):
         before = published.get(name, RunConfig().to_dict()[name])  # a setting younger than the network had its default then
@@ -36,6 +43,36 @@ def start_weights(config: RunConfig, member: int) -> dict[str, Tensor]:
         if each.name.startswith(prefix):
             weights[each.name.removeprefix(prefix)] = torch.from_numpy(numpy_helper.to_array(each).copy())
     return weights
+
+
+def network(card: shelf.Card) -> Served:
+    """A published network as torch modules again, in evaluation mode. Raises ConfigError when it is of several architectures."""
+    config = dataclasses.replace(RunConfig.from_dict(card.facts["config"]), start_from=card.name, publish="")
+    members = []
+    for number in range(card.facts["members"]):
+        members.append(build(config))
+        members[-1].load_state_dict(start_weights(config, number))
+    return Served(members, temperature=card.facts["temperature"], mirrored=config.mirrored).eval()
+
+
+@torch.inference_mode()
+def soft_labels(config: RunConfig, pixels: Tensor, should_stop: Callable[[], bool]) -> Tensor | None:
+    """What `config.teacher` answers to training images uint8 [N, C, H, W]: its probabilities at the configuration's temperature,
+    float32 [N, classes]; None when it was told to stop before the end. Raises ConfigError and ShelfError.
+
+    Images that are augmented later keep the label of the image as it is.
+    """
+    card = shelf.load_card(config.dataset, config.teacher)
+    teacher = network(card).to(device=pixels.device, memory_format=torch.channels_last)
+    precise = card.facts["config"]["precision"] != "bfloat16"
+    parts = []
+    for chunk in pixels.split(CHUNK):
+        if should_stop():
+            return None
+        with torch.autocast(pixels.device.type, torch.bfloat16, enabled=not precise):
+            logits = teacher.average_logits((chunk.float() / 255).contiguous(memory_format=torch.channels_last))
+        parts.append(torch.softmax(logits.float() / config.teacher_temperature, dim=1))
+    return torch.cat(parts)
 
 
 def architecture(network: str) -> tuple[str, ...]:

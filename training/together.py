@@ -38,6 +38,7 @@ def group_of(config: RunConfig) -> RunConfig | None:
         or config.network == "softmax"  # by hand
         or config.members > 1
         or config.start_from
+        or config.teacher
     )
     return None if alone else dataclasses.replace(config, lr=1.0, momentum=0.0, seed=0, publish="", threads=0)
 

@@ -105,4 +105,6 @@ def _training(card: shelf.Card) -> dict[str, str]:
     }
     if config["start_from"]:
         shown["Started from"] = config["start_from"]
+    if config.get("teacher"):  # cards older than the setting do not have it
+        shown["Teacher"] = config["teacher"]
     return shown
