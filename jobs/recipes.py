@@ -175,10 +175,10 @@ RECIPES = {
         ),
     ),
     "r6-fc512-plus": Recipe(
-        about="r6-fc512's layers with batch normalisation and dropout, trained on mirrored garments, averaged over both mirror images",
+        about="r6-fc512's layers with batch normalisation and dropout, trained on the answers of the ensemble on the shelf",
         config=RunConfig(
-            dataset="fashion-mnist", network="fc", mirrored=True, hidden=(512,), init="xavier", batch_norm=True, dropout=0.3,
-            augmentation="flip", optimizer="adamw", lr=0.003, weight_decay=0.05, batch_size=256, epochs=40, label_smoothing=0.1,
+            dataset="fashion-mnist", network="fc", hidden=(512,), init="xavier", batch_norm=True, dropout=0.1, teacher="ensemble",
+            optimizer="adamw", lr=0.003, weight_decay=0.05, batch_size=256, epochs=40,
         ),
     ),
     "r7-lenet5-plus": Recipe(
