@@ -28,7 +28,7 @@ def main() -> None:
         upload = Visitor(browser, f"{url}/upload", height=1000)
         upload.page.get_by_text("Clothing", exact=True).click()
         upload.page.get_by_text("Samples", exact=True).click()
-        expect(upload.page.get_by_test_id("answer")).to_have_count(4)
+        expect(upload.page.get_by_test_id("answer")).to_have_count(8)
         take(upload, "upload-light")
         models = Visitor(browser, f"{url}/models", height=1260, scheme="dark")
         expect(models.page.get_by_text("Download ONNX", exact=True)).to_have_count(3)

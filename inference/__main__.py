@@ -23,7 +23,11 @@ def main(arguments: list[str] | None = None) -> int:
         metavar="NAME",
         help="what the pictures show: mnist, fashion-mnist or an own data set (default: mnist)",
     )
-    parser.add_argument("--model", metavar="NAME", help="network on the shelf (default: ensemble; for an own data set the newest)")
+    parser.add_argument(
+        "--model",
+        metavar="NAME",
+        help="network on the shelf (default: ensemble, for photos of garments photo; for an own data set the newest)",
+    )
     parser.add_argument(
         "--invert", action=argparse.BooleanOptionalAction, default=None, help="dark on light; decided from each picture when left out"
     )
@@ -32,14 +36,16 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.dataset not in DATASETS and (options.invert is not None or not options.crop):
         parser.error(f"--invert and --no-crop are for digits and garments; pictures of {options.dataset} are shown as they were imported")
+    photo_card = shelf.photo_card() if _may_be_photos(options) else None
     try:
         classifier = Classifier(shelf.load_card(options.dataset, _usual_model(options.dataset) if options.model is None else options.model))
+        for_photos = Classifier(photo_card) if photo_card else None
     except shelf.ShelfError as error:
         print(error, file=sys.stderr)
         return 2
     unreadable = False
     for name in options.images:
-        answer = _answer_file(classifier, name, options)
+        answer = _answer_file(classifier, for_photos, name, options)
         unreadable = unreadable or answer.prepared is None
         print(_as_json(name, answer) if options.json else _as_text(name, answer), flush=True)
     return int(unreadable)
@@ -50,7 +56,12 @@ def _usual_model(dataset: str) -> str:
     return next(iter(newest), "ensemble")
 
 
-def _answer_file(classifier: Classifier, name: str, options: argparse.Namespace) -> Answer:
+def _may_be_photos(options: argparse.Namespace) -> bool:
+    """Whether nothing was asked for that only the networks for 28x28 grey pixels can do."""
+    return options.dataset == "fashion-mnist" and options.model is None and options.invert is None and options.crop
+
+
+def _answer_file(classifier: Classifier, for_photos: Classifier | None, name: str, options: argparse.Namespace) -> Answer:
     try:
         if name == "-":
             content = sys.stdin.buffer.read(MAX_BYTES + 1)
@@ -60,7 +71,10 @@ def _answer_file(classifier: Classifier, name: str, options: argparse.Namespace)
     except OSError as error:
         reason = f"The file cannot be read ({error.strerror}); check its name and rights."
         return Answer(label=None, probability=None, probabilities=None, reason=reason)
-    return answer_bytes(classifier, content, options.invert, options.crop)
+    answer = answer_bytes(classifier, content, options.invert, options.crop)
+    if for_photos and answer.prepared and not answer.prepared.is_finished:
+        return answer_bytes(for_photos, content)
+    return answer
 
 
 def _as_json(name: str, answer: Answer) -> str:

@@ -10,7 +10,7 @@ from PIL import Image
 
 from inference.decode import UnreadableImage, decode
 from inference.prepare import Prepared, prepare, prepare_own
-from models.datasets import DATASETS
+from models.datasets import DATASETS, NONE_OF_THEM
 from models.shelf import Card, ShelfError
 
 onnxruntime.set_default_logger_severity(3)
@@ -70,7 +70,9 @@ class Classifier:
         best = int(probabilities.argmax())
         label, probability = self.card.labels[best], float(probabilities[best])
         reason = ""
-        if probability < self.card.decline_below:
+        if label == NONE_OF_THEM:
+            reason = "It shows none of the ten kinds of garment."
+        elif probability < self.card.decline_below:
             second = self.card.labels[int(np.argsort(probabilities)[-2])]
             reason = f"Not sure: {label} or {second}?"
         return Answer(
@@ -79,8 +81,9 @@ class Classifier:
 
 
 def prepare_for(card: Card, image: Image.Image, invert: bool | None = None, crop: bool = True) -> Prepared:
-    """A decoded picture as the card's network sees it. invert, crop: as in `prepare`; of no effect on an own data set."""
-    if card.dataset in DATASETS:
+    """A decoded picture as the card's network sees it. invert, crop: as in `prepare`; of no effect on an own data set and for
+    the photo network, which take the whole picture."""
+    if card.dataset in DATASETS and not card.takes_photos:
         return prepare(image, card.dataset, invert, crop)
     return prepare_own(image, card.shape)
 

@@ -23,13 +23,15 @@ class Prepared:
     """What the network sees, and how it came about.
 
     pixels: uint8 [28, 28], bright on black; of an own data set [H, W] grey or [H, W, 3] in colour. inverted: brightness was negated. box: what was cut out, as
-    left, top, right, bottom fractions of the image, None when all of it was kept. is_blank: nothing to recognise.
+    left, top, right, bottom fractions of the image, None when all of it was kept. is_blank: nothing to recognise. is_finished: it came as the network
+    sees it and nothing was done.
     """
 
     pixels: np.ndarray
     inverted: bool
     box: tuple[float, float, float, float] | None
     is_blank: bool
+    is_finished: bool = False
 
     @property
     def batch(self) -> np.ndarray:
@@ -46,7 +48,7 @@ def prepare(image: Image.Image, dataset: str, invert: bool | None = None, crop: 
     is_finished = image.size == (SIDE, SIDE) and image.mode == "L" and np.median(_border(np.asarray(image))) < 32
     if is_finished and not invert:
         pixels = np.asarray(image)
-        return Prepared(pixels=pixels, inverted=False, box=None, is_blank=bool(np.ptp(pixels) < LEAST_CONTRAST))
+        return Prepared(pixels=pixels, inverted=False, box=None, is_blank=bool(np.ptp(pixels) < LEAST_CONTRAST), is_finished=True)
     return (_prepare_garment if dataset == "fashion-mnist" else _prepare_digit)(image, invert, crop)
 
 

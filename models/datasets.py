@@ -84,6 +84,8 @@ DATASETS = {
         ),
     )
 }
+NONE_OF_THEM = "None of the ten"
+PHOTO_LABELS = (*DATASETS["fashion-mnist"].labels, NONE_OF_THEM)  # of the photo network
 
 
 def datasets_folder() -> Path:

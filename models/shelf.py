@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from models import datasets
-from models.datasets import DATASETS, DatasetError
+from models.datasets import DATASETS, PHOTO_LABELS, DatasetError
 from models.errors import InklingError
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
@@ -25,7 +25,9 @@ TITLES = {
     "resnet": "Small ResNet",
     "cnn": "CNN",
     "ensemble": "Ensemble",
+    "photo": "Photo network",
 }
+PHOTO = "photo"  # Fashion-MNIST's network for colour photos, which sees more than 28x28 grey and may say "none of the ten"
 
 
 class ShelfError(InklingError):
@@ -62,6 +64,11 @@ class Card:
     def is_shipped(self) -> bool:
         """Whether it came with Inkling."""
         return self.name in SHIPPED and self.dataset in DATASETS
+
+    @property
+    def takes_photos(self) -> bool:
+        """Whether it is the photo network."""
+        return self.name == PHOTO and self.dataset == "fashion-mnist"
 
     @property
     def graph_path(self) -> Path:
@@ -123,8 +130,9 @@ def load_card(dataset: str, name: str) -> Card:
             raise ShelfError(
                 f"{name} was trained on pictures of {dataset} with other classes or another size than it has now; retrain it, or delete {path.name}"
             )
+        labels, shape = (PHOTO_LABELS, (3, *card.shape[1:])) if card.takes_photos else (about.labels, about.shape)
         if (
-            (len(card.labels), card.shape) != (len(about.labels), about.shape)
+            (len(card.labels), card.shape) != (len(labels), shape)
             or not 0 <= card.decline_below <= 1
             or not isinstance(facts.get("created", ""), str)
         ):
@@ -137,8 +145,17 @@ def load_card(dataset: str, name: str) -> Card:
         raise ShelfError(f"the card {path.name} is damaged ({error!r}); publish {name} again or delete it") from None
 
 
+def photo_card() -> Card | None:
+    """The photo network, which is not among `list_cards`; None where it is missing or damaged."""
+    try:
+        return load_card("fashion-mnist", PHOTO)
+    except ShelfError:
+        return None
+
+
 def list_cards(dataset: str) -> list[Card]:
-    """Every network of a data set that can be served: the shipped ones first, then the newest. Damaged ones are left out."""
+    """Every network of a data set that can be served on its own kind of pictures: the shipped ones first, then the newest. Damaged ones
+    are left out."""
     return _list(dataset)[0]
 
 
@@ -183,7 +200,8 @@ def _list(dataset: str) -> tuple[list[Card], list[str]]:
                 raise ShelfError(
                     f"the card {path.name} has no {card.graph_path.name} beside it; publish {card.name} again or delete the card"
                 )
-            cards.append(card)
+            if not card.takes_photos:
+                cards.append(card)
         except ShelfError as error:
             problems.append(str(error))
     cards.sort(key=lambda card: card.facts.get("created", ""), reverse=True)

@@ -2,17 +2,19 @@
 
 import io
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import streamlit
 from PIL import Image, ImageDraw
 from streamlit.testing.v1 import AppTest
 
 from jobs.runs import ROOT
 from models import datasets
-from tests import shapes
+from tests import shapes, tiny
 
 
 @pytest.fixture(autouse=True)
@@ -104,6 +106,42 @@ def test_the_samples_are_all_answered():
     app = run_page(upload_page)
     app.button_group(key="upload-source").set_value("samples").run()
     assert html_of(app).count('data-testid="answer"') == 4
+
+
+def test_a_photo_of_clothing_gets_two_verdicts_and_a_finished_picture_one():
+    app = AppTest.from_string("from ui import upload; upload.page()", default_timeout=60)
+    app.session_state["sidebar-dataset"] = "fashion-mnist"
+    app.run().button_group(key="upload-source").set_value("samples").run()
+    page = html_of(app)
+    assert page.count('data-testid="answer"') == 2 * 4
+    assert page.count("says Photo network") + page.count("none of the ten kinds") + page.count("Not sure") >= 4
+    assert "none of the ten classes" in page  # what the page says of itself
+    finished = io.BytesIO()
+    Image.fromarray(tiny.pictures(1, 0)[0][0]).save(finished, "PNG")
+    app.button_group(key="upload-source").set_value("files").run()
+    app.file_uploader(key="upload-files").set_value([("finished.png", finished.getvalue(), "image/png")]).run()
+    assert html_of(app).count('data-testid="answer"') == 1
+
+
+def test_a_damaged_photo_network_leaves_the_chosen_one_to_answer(tmp_path, monkeypatch):
+    shutil.copytree(ROOT / "models", tmp_path / "models", ignore=shutil.ignore_patterns("*.py", "__pycache__"))
+    monkeypatch.setenv("INKLING_MODELS", str(tmp_path / "models"))
+    with (tmp_path / "models" / "fashion-mnist" / "photo.onnx").open("ab") as graph:
+        graph.write(b"more")
+    streamlit.cache_data.clear()
+    streamlit.cache_resource.clear()
+    app = AppTest.from_string("from ui import upload; upload.page()", default_timeout=60)
+    app.session_state["sidebar-dataset"] = "fashion-mnist"
+    app.run().button_group(key="upload-source").set_value("samples").run()
+    assert html_of(app).count('data-testid="answer"') == 4
+
+
+def test_the_models_page_tells_what_the_photo_network_is():
+    app = AppTest.from_string("from ui import models; models.page()", default_timeout=60)
+    app.session_state["sidebar-dataset"] = "fashion-mnist"
+    page = html_of(app.run())
+    assert 'data-testid="photo-network"' in page
+    assert "phone photos held out" in page
 
 
 def test_the_models_page_shows_every_card_of_the_shelf():

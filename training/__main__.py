@@ -1,4 +1,4 @@
-"""python -m training fit|evaluate|export|sweep|search|recipes|data
+"""python -m training fit|evaluate|export|photos|sweep|search|recipes|data
 
 The commands import torch themselves: --help and recipes answer at once.
 """
@@ -37,7 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m training", description="Trains, evaluates and exports Inkling's networks.")
-    commands = parser.add_subparsers(required=True, metavar="fit|evaluate|export|sweep|search|recipes|data")
+    commands = parser.add_subparsers(required=True, metavar="fit|evaluate|export|photos|sweep|search|recipes|data")
 
     fit = commands.add_parser(
         "fit", help="train a network", description="Trains the members of one configuration; settings given override the recipe's."
@@ -71,6 +71,19 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("--name", required=True, help="name on the shelf")
     export.add_argument("--average", action="store_true", help="one ensemble of all networks of the runs")
     export.set_defaults(command=_export)
+
+    photos = commands.add_parser(
+        "photos",
+        help="train the photo network",
+        description="Trains the photo network on FOLDER/train, measures it on FOLDER/validation, and publishes it as fashion-mnist/photo.",
+    )
+    photos.add_argument(
+        "folder", type=Path, metavar="FOLDER", help="a copy of clothing-dataset-small: train and validation, a folder a kind"
+    )
+    photos.add_argument(
+        "--weights", type=Path, metavar="FILE", help="ImageNet weights of EfficientNet-Lite0 (default: of requirements-photos.txt)"
+    )
+    photos.set_defaults(command=_photos)
 
     sweep, search = sweep_commands.add(commands)
 
@@ -232,6 +245,17 @@ def _export(options: argparse.Namespace) -> int:
     return 0
 
 
+def _photos(options: argparse.Namespace) -> int:
+    from training import photos
+
+    card = photos.publish(options.folder, options.weights)
+    print(photos.describe(card))
+    print(
+        f"published {card.dataset}/{card.name}: {card.facts['bytes'] / 1e6:.1f} MB, {card.facts['latency_ms']:.0f} ms a photo on one thread"
+    )
+    return 0
+
+
 def _evaluate(options: argparse.Namespace) -> int:
     from inference.classify import Classifier, accelerated_providers
     from models import shelf
@@ -239,6 +263,8 @@ def _evaluate(options: argparse.Namespace) -> int:
 
     dataset, _, name = options.name.partition("/")
     card = shelf.load_card(dataset, name)
+    if card.takes_photos:
+        raise ConfigError(f"{options.name} is for colour photos; its card says how it did on those held out when it was trained")
     split = getattr(data.find(dataset, options.data), options.part)
     classifier = Classifier(card, threads=0, providers=accelerated_providers())
     probabilities = export.measure(classifier, split)

@@ -10,6 +10,7 @@ import platform
 import statistics
 import time
 import warnings
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,8 @@ def publish(folders: list[Path], name: str, data: Dataset | OwnDataset, average:
     configs = [runs.read_config(folder) for folder in folders]
     dataset = configs[0].dataset
     shelf.check_name(dataset, name)
+    if (dataset, name) == ("fashion-mnist", shelf.PHOTO):
+        raise ExportError(f"the name {name} is kept for the photo network; choose another one")
     if any(config.dataset != dataset for config in configs):
         raise ExportError("the runs were trained on different data sets; export them one data set at a time")
     groups = [[_load(config, folder, member) for member in range(config.members)] for config, folder in zip(configs, folders, strict=True)]
@@ -73,7 +76,7 @@ def publish(folders: list[Path], name: str, data: Dataset | OwnDataset, average:
         card = _card(name, config, served, data, scratch, configs if average else [config])
         card["n_seeds"] = _spread(candidates if len(groups) > 1 else [Served([member]).eval() for member in served.members], data, labels)
         card["run"] = _run_facts(folders if average else [folder])
-        _put_in_place(card, name, scratch, target)
+        put_in_place(card, name, scratch, target)
     finally:
         scratch.unlink(missing_ok=True)
     return shelf.load_card(dataset, name)
@@ -102,14 +105,16 @@ def fit_temperature(logits: Tensor, labels: Tensor) -> float:
     return float(grid[losses.argmin()])
 
 
-def write_graph(served: Served, dataset: str, path: Path) -> None:
-    """Exports to one self-contained file with opset, labels and data set stamped."""
+def write_graph(
+    served: torch.nn.Module, dataset: str, path: Path, shape: tuple[int, ...] | None = None, labels: Sequence[str] | None = None
+) -> None:
+    """Exports to one self-contained file with opset, labels and data set stamped. shape, labels: the data set's own when None."""
     about = datasets.info(dataset)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter's own deprecations
         program = torch.onnx.export(
             served,
-            (torch.zeros(2, *about.shape, dtype=torch.uint8),),
+            (torch.zeros(2, *(shape or about.shape), dtype=torch.uint8),),
             dynamo=True,
             # Unoptimised keeps every parameter under its torch name, so that a run can start from the published file;
             # onnxruntime folds batch normalisation into the convolutions when it loads the graph.
@@ -121,7 +126,7 @@ def write_graph(served: Served, dataset: str, path: Path) -> None:
             verbose=False,
         )
     model = program.model_proto
-    for key, value in {"dataset": dataset, "labels": json.dumps(about.labels), "producer": "inkling"}.items():
+    for key, value in {"dataset": dataset, "labels": json.dumps(labels or about.labels), "producer": "inkling"}.items():
         model.metadata_props.add(key=key, value=value)
     _strip(model)
     onnx.checker.check_model(model, full_check=True)
@@ -152,7 +157,7 @@ def _strip(model: onnx.ModelProto) -> None:
     del model.graph.value_info[:]
 
 
-def check_parity(served: Served, path: Path, pixels: np.ndarray) -> float:
+def check_parity(served: torch.nn.Module, path: Path, pixels: np.ndarray) -> float:
     """Largest difference between torch and onnxruntime over real, blank, full and random pixels, one by one and together.
 
     Raises ExportError when it is more than 1e-4.
@@ -208,7 +213,7 @@ def _card(
         | {"python": platform.python_version()},
         "data": {"origin": _origin(data), "train": len(data.train)},
     }
-    classifier = Classifier(_provisional(card, graph), threads=0)
+    classifier = Classifier(provisional(card, graph), threads=0)
     validation = measure(classifier, data.validation)
     threshold = float(np.quantile(validation.max(1), DECLINED_ON_VALIDATION)) if len(validation) >= FEWEST_TO_CALIBRATE else 0.0
     card["decline_below"] = round(threshold, 4)
@@ -223,11 +228,11 @@ def _card(
         )
         everything = Split(pixels=pixels, labels=labels)
         card["sample"] = _figures(measure(classifier, everything), labels, card["decline_below"])
-    card["latency_ms"] = _latency(Classifier(_provisional(card, graph)), data.validation.pixels[:1])
+    card["latency_ms"] = latency(Classifier(provisional(card, graph)), data.validation.pixels[:1])
     return card
 
 
-def _provisional(card: dict[str, Any], graph: Path) -> shelf.Card:
+def provisional(card: dict[str, Any], graph: Path) -> shelf.Card:
     """The card of a graph that still lies in its scratch file."""
     return shelf.Card(
         dataset=card["dataset"], name=graph.stem, labels=tuple(card["labels"]), parameters=card["parameters"], val_accuracy=0.0,
@@ -263,7 +268,7 @@ def _confusion(predicted: np.ndarray, labels: np.ndarray, classes: int) -> list[
     return np.bincount(labels * classes + predicted, minlength=classes**2).reshape(classes, classes).tolist()
 
 
-def _latency(classifier: Classifier, pixels: np.ndarray, times: int = 60) -> float:
+def latency(classifier: Classifier, pixels: np.ndarray, times: int = 60) -> float:
     """Median milliseconds for one picture on one CPU thread."""
     seconds = []
     for _ in range(times):
@@ -304,7 +309,8 @@ def _run_facts(folders: list[Path]) -> dict[str, Any]:
     return {"seconds": round(seconds, 1), "device": (statuses[0].started or {}).get("device", "")}
 
 
-def _put_in_place(card: dict[str, Any], name: str, scratch: Path, target: Path) -> None:
+def put_in_place(card: dict[str, Any], name: str, scratch: Path, target: Path) -> None:
+    """Puts a pair on the shelf, the card last."""
     path = target / f"{name}.json"
     partial = target / f".{name}.json.partial"
     partial.write_text(json.dumps(card, ensure_ascii=False, indent=1) + "\n")

@@ -23,7 +23,7 @@ def start_weights(config: RunConfig, member: int) -> dict[str, Tensor]:
 
     Raises ConfigError when the published network has another architecture than the configuration.
     """
-    card = shelf.load_card(config.dataset, config.start_from)
+    card = _card(config.dataset, config.start_from)
     published = card.facts["config"]
     if len(card.facts.get("architectures", [])) > 1:
         raise ConfigError(
@@ -62,7 +62,7 @@ def soft_labels(config: RunConfig, pixels: Tensor, should_stop: Callable[[], boo
 
     Images that are augmented later keep the label of the image as it is.
     """
-    card = shelf.load_card(config.dataset, config.teacher)
+    card = _card(config.dataset, config.teacher)
     teacher = network(card).to(device=pixels.device, memory_format=torch.channels_last)
     precise = card.facts["config"]["precision"] != "bfloat16"
     parts = []
@@ -73,6 +73,13 @@ def soft_labels(config: RunConfig, pixels: Tensor, should_stop: Callable[[], boo
             logits = teacher.average_logits((chunk.float() / 255).contiguous(memory_format=torch.channels_last))
         parts.append(torch.softmax(logits.float() / config.teacher_temperature, dim=1))
     return torch.cat(parts)
+
+
+def _card(dataset: str, name: str) -> shelf.Card:
+    card = shelf.load_card(dataset, name)
+    if card.takes_photos:
+        raise ConfigError(f"{name} sees colour photos, which {dataset} has none of; choose another network to start or learn from")
+    return card
 
 
 def architecture(network: str) -> tuple[str, ...]:

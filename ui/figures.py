@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from inference.classify import Answer
-from models.datasets import DatasetInfo
+from models.datasets import NONE_OF_THEM, DatasetInfo
 from models.shelf import Card
 
 MOST_BARS = 12  # of more classes the most probable ones are shown
@@ -95,7 +95,8 @@ def said(card: Card, answer: Answer) -> tuple[str, str]:
     """What to show in large: the label, or its guess with a question mark and the class that greys it."""
     if answer.label is not None:
         return answer.label, ""
-    return card.labels[int(answer.probabilities.argmax())] + "?", " unsure"
+    guess = card.labels[int(answer.probabilities.argmax())]
+    return guess if guess == NONE_OF_THEM else f"{guess}?", " unsure"
 
 
 def comparison(card: Card, rival: Card | None) -> str:

@@ -23,7 +23,30 @@ def page() -> None:
         for place, card in zip(st.columns(3, gap="medium"), cards[start : start + 3], strict=False):
             with place:
                 _show_card(card)
+    if dataset == "fashion-mnist" and (for_photos := shelf.photo_card()):
+        _show_photo_network(for_photos)
     _show_mistakes(cards)
+
+
+def _show_photo_network(card: shelf.Card) -> None:
+    """The network beside the classic ones that answers to colour photos."""
+    test = card.facts["test"]
+    shown = {
+        "Calibration error": figures.percent(test["calibration_error"], 1),
+        "Parameters": f"{card.parameters:,}",
+        "Size": f"{card.facts['bytes'] / 2**20:.1f} MB",
+        "One photo, one core": f"{card.facts['latency_ms']:.2g} ms",
+    }
+    by_group = {html.escape(name[0].upper() + name[1:]): figures.percent(accuracy, 0) for name, accuracy in test["by_group"].items()}
+    with st.container(border=True):
+        first, second, third = st.columns(3, gap="medium")
+        first.html(
+            f'<div class="ink" data-testid="photo-network"><h3 style="padding:0;margin:0">{html.escape(card.title)}</h3>'
+            f'<div class="ink-big">{figures.percent(card.test_accuracy, 1)}</div><p class="ink-lead">of {test["n"]:,} phone photos held out. '
+            "It sees 224x224 pixels in colour and answers on the Upload page, above the chosen network.</p></div>"
+        )
+        second.html(figures.pairs_table(by_group))
+        third.html(figures.pairs_table(shown))
 
 
 def _show_card(card: shelf.Card) -> None:

@@ -11,7 +11,7 @@ import streamlit as st
 
 from inference.classify import Answer, answer_image
 from inference.decode import FORMATS, MAX_BYTES, UnreadableImage, decode
-from models import datasets
+from models import datasets, shelf
 from models.shelf import Card
 from ui import figures, serving, sidebar
 
@@ -42,9 +42,10 @@ def page() -> None:
         st.html(figures.error(f"{len(pictures)} files", f"Only the first {MOST_FILES} are answered; upload the rest afterwards."))
         pictures = pictures[:MOST_FILES]
     table = st.container() if len(pictures) > FEW else None  # many pictures: what came out of them first
-    rows = [_show_picture(index, picture, card) for index, picture in enumerate(pictures)]
+    for_photos = shelf.photo_card() if about.name == "fashion-mnist" else None
+    rows = [_show_picture(index, picture, card, for_photos) for index, picture in enumerate(pictures)]
     with table or st.container():
-        _show_table(rows, card)
+        _show_table(rows)
 
 
 def _heading(about: datasets.DatasetInfo) -> tuple[str, str]:
@@ -52,6 +53,12 @@ def _heading(about: datasets.DatasetInfo) -> tuple[str, str]:
         few = len(about.labels) <= figures.MOST_BARS
         classes = ", ".join(about.labels) if few else f"{', '.join(about.labels[: figures.MOST_BARS])} and so on"
         return about.title, f"Pictures like those of your own data set. The answer is one of its {len(about.labels)} classes: {classes}."
+    if about.name == "fashion-mnist" and shelf.photo_card():
+        return (
+            "Recognise garments in pictures",
+            "Photos of one garment each, worn or not. The photo network sees them in colour and may say that they show none of the ten "
+            "classes; under its answer stands that of the chosen network, which sees 28x28 grey pixels.",
+        )
     return (
         f"Recognise {about.noun}s in pictures",
         f"Photos, scans or drawings of one {about.noun} each. Whatever a picture shows, the answer is one of the ten classes.",
@@ -90,14 +97,15 @@ def _choose_pictures(about: datasets.DatasetInfo) -> list[Picture]:
     return [Picture(name=file.name, content=file.getvalue()) for file in files or []]
 
 
-def _show_picture(index: int, picture: Picture, card: Card) -> dict[str, str]:
+def _show_picture(index: int, picture: Picture, card: Card, for_photos: Card | None) -> dict[str, str]:
     """One picture's row; returns its line of the table. What goes wrong with one file stays with that file."""
     key = f"upload-{index}-{hashlib.sha256(picture.content).hexdigest()[:12]}"
     try:
         image_url, answer = _answer(card.dataset, card.name, card.sha256, picture.content, *_overrides(key))
+        in_colour = _answer_in_colour(for_photos, picture.content) if for_photos and not answer.prepared.is_finished else None
     except UnreadableImage as error:
         st.html(figures.error(picture.name, str(error)))
-        return {"file": picture.name, "answer": "", "probability": "", "note": str(error)}
+        return _line(picture, card, note=str(error))
     with st.container(border=True):
         left, right = st.columns([1, 2], gap="medium")
         with left:
@@ -105,14 +113,21 @@ def _show_picture(index: int, picture: Picture, card: Card) -> dict[str, str]:
             if card.dataset in datasets.DATASETS:  # an own picture is shown to the network as it was imported
                 _show_overrides(key, datasets.DATASETS[card.dataset].noun)
         with right:
+            if in_colour:
+                st.html(figures.verdict(for_photos, in_colour))
             if answer.probabilities is None:
                 st.html(figures.empty("Nothing to recognise", answer.reason))
             else:
-                st.html(figures.verdict(card, answer))
-    if answer.probabilities is None:
-        return {"file": picture.name, "answer": "", "probability": "", "note": answer.reason}
-    shown, _ = figures.said(card, answer)
-    return {"file": picture.name, "answer": shown, "probability": f"{answer.probability:.6f}", "note": answer.reason}
+                st.html(figures.verdict(card, answer, with_bars=not in_colour))
+    return _line(picture, for_photos, in_colour) if in_colour else _line(picture, card, answer, answer.reason)
+
+
+def _line(picture: Picture, card: Card, answer: Answer | None = None, note: str = "") -> dict[str, str]:
+    """A line of the table: the answer that is shown first."""
+    shown, probability = "", ""
+    if answer and answer.probabilities is not None:
+        shown, probability, note = figures.said(card, answer)[0], f"{answer.probability:.6f}", answer.reason
+    return {"file": picture.name, "answer": shown, "probability": probability, "note": note, "data set": card.dataset, "network": card.name}
 
 
 def _show_overrides(key: str, noun: str) -> None:
@@ -130,13 +145,24 @@ def _overrides(key: str) -> tuple[bool | None, bool]:
 @st.cache_data(max_entries=200, ttl="15m", show_spinner=False)
 def _answer(dataset: str, name: str, sha256: str, content: bytes, invert: bool | None, crop: bool) -> tuple[str, Answer]:
     """The picture, small, as a data URL, and the answer to it. Raises UnreadableImage."""
-    from models import shelf
-
     image = decode(content)
     answer = answer_image(serving.classifier(shelf.load_card(dataset, name)), image, invert, crop)
     small = image.copy()
     small.thumbnail((380, 380))
     return figures.data_url(small), answer
+
+
+@st.cache_data(max_entries=200, ttl="15m", show_spinner=False)
+def _cached_answer_in_colour(sha256: str, content: bytes) -> Answer:
+    return answer_image(serving.classifier(shelf.photo_card()), decode(content))
+
+
+def _answer_in_colour(card: Card, content: bytes) -> Answer | None:
+    """The photo network's answer; None where its graph is damaged, which the Models page says. Raises UnreadableImage."""
+    try:
+        return _cached_answer_in_colour(card.sha256, content)
+    except shelf.ShelfError:
+        return None
 
 
 def _original(name: str, url: str, answer: Answer) -> str:
@@ -148,14 +174,13 @@ def _original(name: str, url: str, answer: Answer) -> str:
     return f'<div class="ink"><span class="ink-original"><img src="{url}" alt="{title}">{frame}</span><p class="ink-lead" style="overflow-wrap:anywhere">{title}</p></div>'
 
 
-def _show_table(rows: list[dict[str, str]], card: Card) -> None:
+def _show_table(rows: list[dict[str, str]]) -> None:
     st.subheader("Results", anchor=False)
-    st.dataframe(rows, hide_index=True, width="stretch")
+    st.dataframe(rows, hide_index=True, width="stretch", column_order=("file", "answer", "probability", "note"))
     text = io.StringIO()
     writer = csv.DictWriter(text, fieldnames=["file", "answer", "probability", "note", "data set", "network"])
     writer.writeheader()
-    source = {"data set": card.dataset, "network": card.name}
-    writer.writerows({name: _harmless(value) for name, value in (row | source).items()} for row in rows)
+    writer.writerows({name: _harmless(value) for name, value in row.items()} for row in rows)
     st.download_button(
         "Download as CSV",
         text.getvalue(),

@@ -1,0 +1,198 @@
+"""The photo network: its sums, its training on a handful of pictures, and where it answers."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from inference.__main__ import main as infer
+from inference.classify import Classifier, answer_image
+from jobs.config import ConfigError
+from models import datasets, shelf
+from models.datasets import NONE_OF_THEM, PHOTO_LABELS
+from tests import tiny
+from training import efficientnet, photo_pictures, photos, published
+from training.__main__ import main as train
+from training.efficientnet import EfficientNetLite0, WeightsError, pretrained
+from training.export import ExportError
+
+
+@pytest.fixture(scope="module")
+def network() -> photos.PhotoNetwork:
+    torch.manual_seed(0)
+    return photos.PhotoNetwork(EfficientNetLite0()).eval()
+
+
+def label_of(network: photos.PhotoNetwork, imagenet: dict[int, float], group: str = "") -> str:
+    """What it says when ImageNet is sure of some classes and the linear layer of one group."""
+    features, logits = torch.zeros(1, efficientnet.FEATURES), torch.zeros(1, efficientnet.CLASSES)
+    for number, logit in imagenet.items():
+        logits[0, number] = logit
+    before = network.groups.bias.detach().clone()
+    with torch.no_grad():
+        if group:
+            network.groups.bias[list(photos.GROUPS).index(group)] += 20
+        probabilities, told = network.from_features(features, logits)
+        network.groups.bias.copy_(before)
+    assert probabilities.sum().item() == pytest.approx(1, abs=1e-5)
+    assert torch.equal(probabilities.argmax(1), told.argmax(1))
+    return PHOTO_LABELS[int(probabilities.argmax())]
+
+
+def test_it_is_efficientnet_lite0():
+    network = EfficientNetLite0()
+    assert sum(each.numel() for each in network.parameters()) == 4_652_008  # Google's own count
+    features, imagenet = network.eval()(torch.zeros(2, 3, 224, 224, dtype=torch.uint8))
+    assert features.shape == (2, 1280)
+    assert imagenet.shape == (2, 1000)
+
+
+@pytest.mark.parametrize("group", [name for name in photos.GROUPS if name != "shoes"])
+def test_a_group_is_its_class(network, group):
+    assert label_of(network, {}, group) == group
+
+
+@pytest.mark.parametrize(("imagenet", "label"), [(774, "Sandal"), (770, "Sneaker"), (514, "Ankle boot")])
+def test_imagenet_says_which_shoe_a_shoe_is(network, imagenet, label):
+    assert label_of(network, {imagenet: 9.0}, "shoes") == label
+
+
+def test_what_imagenet_takes_for_a_bag_or_a_dog_is_one_whatever_the_linear_layer_says(network):
+    assert label_of(network, {748: 20.0}, "Dress") == "Bag"
+    assert label_of(network, {207: 20.0}, "Dress") == NONE_OF_THEM
+
+
+@torch.no_grad()
+def test_temperatures_follow_how_often_it_is_right(network):
+    torch.manual_seed(0)
+    features, imagenet = 10 * torch.randn(400, efficientnet.FEATURES), torch.zeros(400, efficientnet.CLASSES)
+    imagenet[:, 600] = 20.0  # neither a bag nor a stranger
+    sure = {}
+    for right in (400, 280):  # photos of which the most probable group is the true one
+        for temperature in (network.temperature, network.imagenet_temperature):
+            temperature.fill_(1.0)
+        groups = photos.by_group(network.from_features(features, imagenet)[0].numpy()).argmax(1)
+        groups[right:] = (groups[right:] + 1) % len(photos.GROUPS)
+        photos.calibrate(network, features, imagenet, groups)
+        sure[right] = photos.by_group(network.from_features(features, imagenet)[0].numpy()).max(1).mean()
+    for temperature in (network.temperature, network.imagenet_temperature):
+        temperature.fill_(1.0)
+    assert sure[400] > sure[280] + 0.1
+
+
+def test_weights_that_are_not_there_or_are_others_are_named(tmp_path, monkeypatch):
+    with pytest.raises(WeightsError, match=r"absent.pth cannot be read"):
+        pretrained(tmp_path / "absent.pth")
+    torch.save({"weight": torch.zeros(3)}, tmp_path / "other.pth")
+    with pytest.raises(WeightsError, match=r"other.pth does not hold the weights of EfficientNet-Lite0"):
+        pretrained(tmp_path / "other.pth")
+    monkeypatch.setattr(efficientnet, "PACKAGE", "no_such_package")
+    with pytest.raises(WeightsError, match=r"requirements-photos\.txt"):
+        pretrained()
+
+
+def test_weights_are_taken_in_the_order_of_the_layers(tmp_path):
+    torch.manual_seed(1)
+    theirs = EfficientNetLite0().eval()
+    torch.save({f"_layer.{number}": each for number, each in enumerate(theirs.state_dict().values())}, tmp_path / "theirs.pth")
+    pixels = torch.randint(0, 256, (1, 3, 224, 224), dtype=torch.uint8)
+    assert torch.equal(pretrained(tmp_path / "theirs.pth")(pixels)[1], theirs(pixels)[1])
+
+
+def test_strangers_are_pictures_of_no_garment():
+    pictures = photo_pictures.strangers(each=3)
+    assert pictures.shape == (15, 3, 224, 224)
+    assert pictures.dtype == np.uint8
+    assert len(np.unique(pictures.reshape(15, -1), axis=0)) == 15
+
+
+def test_garments_of_fashion_mnist_are_laid_over_other_grounds():
+    drawn = photo_pictures.garments(60)
+    assert drawn.pixels.shape == (60, 3, 224, 224)
+    assert len(set(drawn.groups.tolist())) == len(photos.GROUPS) - 1  # all but none of the ten
+    assert len({tuple(picture[:, 0, 0]) for picture in drawn.pixels}) > 50  # hardly two grounds are alike
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """Coloured squares in the place of photos, and a small network in that of EfficientNet-Lite0."""
+    monkeypatch.setenv("INKLING_MODELS", str(tmp_path / "models"))
+    monkeypatch.setattr(efficientnet, "STAGES", ((3, 2, 1, 8, 1), (3, 2, 2, 8, 2)))
+    torch.manual_seed(0)
+    torch.save(EfficientNetLite0().state_dict(), tmp_path / "small.pth")
+    random = np.random.default_rng(0)
+    kinds = [kind for kinds in photos.GROUPS.values() for kind in kinds]
+    for part, count in (("train", 12), ("validation", 3)):
+        for number, kind in enumerate(kinds):
+            (tmp_path / "photos" / part / kind).mkdir(parents=True)
+            for index in range(count):
+                colour = tuple(
+                    int(value)
+                    for value in np.clip(np.array([number * 25, 250 - number * 25, number % 3 * 120]) + random.integers(-9, 9, 3), 0, 255)
+                )
+                Image.new("RGB", (80, 60), colour).save(tmp_path / "photos" / part / kind / f"{index}.png")
+    return tmp_path / "photos"
+
+
+def test_it_is_trained_published_and_answers(tmp_path, folder, monkeypatch, capsys):
+    monkeypatch.setattr(photos, "STRANGERS_EACH", 2)
+    monkeypatch.setattr(photos, "GARMENTS", 20)
+    (folder / "train" / "dress" / "broken.jpg").write_bytes(b"no picture")
+    assert train(["photos", str(folder), "--weights", str(tmp_path / "small.pth")]) == 0
+    card = shelf.photo_card()
+    assert card.labels == PHOTO_LABELS
+    assert card.facts["test"]["n"] == 3 * 10
+    assert card.facts["data"]["train"] + card.facts["validation"]["n"] == 12 * 10
+    assert set(card.facts["test"]["by_group"]) == set(photos.GROUPS) - {"Bag"}
+    assert "photos held out" in capsys.readouterr().out
+    assert shelf.list_cards("fashion-mnist") == []  # it is not among the networks for 28x28 grey
+    answer = answer_image(Classifier(card), Image.new("RGB", (300, 200), "red"))
+    assert answer.probabilities.shape == (11,)
+    assert answer.probabilities.sum() == pytest.approx(1, abs=1e-4)
+
+
+def test_a_folder_without_photos_of_a_kind_is_refused(tmp_path, folder, capsys):
+    for path in (folder / "train" / "dress").iterdir():
+        path.unlink()
+    assert train(["photos", str(folder), "--weights", str(tmp_path / "small.pth")]) == 1
+    assert "has no photos of Dress" in capsys.readouterr().err
+    assert shelf.photo_card() is None
+
+
+def test_the_shipped_one_answers_photos_and_the_classic_ones_what_they_know(tmp_path, capsys):
+    Image.effect_noise((300, 300), 80).convert("RGB").save(tmp_path / "noise.jpg")
+    finished = datasets.DATASETS["fashion-mnist"], tiny.pictures(1, 0)[0][0]
+    Image.fromarray(finished[1]).save(tmp_path / "finished.png")
+    told = []
+    for options in ([], ["--model", "ensemble"]):
+        infer([str(tmp_path / "noise.jpg"), str(tmp_path / "finished.png"), "--dataset", "fashion-mnist", "--json", *options])
+        told.append([json.loads(line) for line in capsys.readouterr().out.splitlines()])
+    assert [len(each["probabilities"]) for each in told[0]] == [11, 10]
+    assert [len(each["probabilities"]) for each in told[1]] == [10, 10]
+    assert told[0][0]["label"] is None
+    assert told[0][0]["reason"] == "It shows none of the ten kinds of garment."
+
+
+def test_it_can_neither_be_continued_nor_taught_from_nor_replaced_by_a_run(tmp_path):
+    for settings in ({"start_from": "photo"}, {"teacher": "photo"}):
+        config = tiny.config(dataset="fashion-mnist", **settings)
+        ask = published.start_weights if "start_from" in settings else published.soft_labels
+        with pytest.raises(ConfigError, match="photo sees colour photos"):
+            ask(config, *((0,) if "start_from" in settings else (torch.zeros(1, 1, 28, 28, dtype=torch.uint8), lambda: False)))
+
+
+def test_the_server_needs_no_torch_for_it():
+    command = "import sys; from inference.classify import Classifier; from models import shelf; Classifier(shelf.photo_card()); sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", command], check=False).returncode == 0
+
+
+def test_its_name_is_kept_for_it(tmp_path, monkeypatch):
+    from training import export
+
+    monkeypatch.setattr(export.runs, "read_config", lambda folder: tiny.config(dataset="fashion-mnist"))
+    with pytest.raises(ExportError, match="kept for the photo network"):
+        export.publish([tmp_path], shelf.PHOTO, None)

@@ -1,0 +1,214 @@
+"""python -m training photos FOLDER: the photo network, which says of a colour photo which of Fashion-MNIST's ten classes it
+shows, or that it shows none of them.
+
+EfficientNet-Lite0 as ImageNet left it, and on its 1,280 features one linear layer, which is all that is trained: a few
+thousand photos are too few for more. What they do not show, ImageNet's own classes do: bags, and which shoe a shoe is.
+"""
+
+import hashlib
+import platform
+import time
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from inference.classify import Classifier
+from models import datasets, shelf
+from training.efficientnet import FEATURES, EfficientNetLite0, pretrained
+from training.export import (
+    OPSET,
+    calibration_error,
+    check_parity,
+    count_parameters,
+    latency,
+    provisional,
+    put_in_place,
+    write_graph,
+)
+from training.fit import keep_memory
+from training.photo_pictures import GROUP_NAMES, GROUPS, SHAPE, SHOES, Photos, garments, read, strangers
+
+LABELS = datasets.PHOTO_LABELS
+# ImageNet's classes, by their numbers there.
+BAGS = (414, 636, 748)  # backpack, mailbag, purse
+KINDS_OF_SHOE = {"Sandal": (774, 502), "Sneaker": (770, 630), "Ankle boot": (514,)}  # sandal, clog; running shoe, loafer; cowboy boot
+STRANGERS = (*range(398), *range(924, 981), *range(984, 999))  # animals; food and landscapes; plants and mushrooms
+VALIDATION = 10  # every tenth training photo is held out to choose on
+STRANGERS_EACH = 40  # pictures of each kind that show no garment
+GARMENTS = 1000  # of Fashion-MNIST, laid over other grounds
+DECLINED = 0.01  # share of validation photos that the threshold is set to turn away
+# Chosen by five-fold cross-validation on the training photos (EXPERIMENTS.md).
+EPOCHS, BATCH_SIZE, LR, WEIGHT_DECAY, DROPOUT, SMOOTHING = 60, 128, 0.001, 0.1, 0.6, 0.1
+TEMPERATURES = tuple(float(each) for each in np.geomspace(0.25, 2.0, 25))
+BALANCE = 0.5  # a group counts by its size to the power of -0.5: neither as often as it was photographed, nor as all others
+SEED = 0
+
+
+class PhotoNetwork(nn.Module):
+    """The published graph. Probabilities of the classes in the order of LABELS, and their logarithms.
+
+    ImageNet's classes take their share first: bags, and strangers, which are none of the ten. What is left goes to the
+    groups of the linear layer; that of shoes is divided as ImageNet divides shoes.
+    """
+
+    def __init__(self, backbone: EfficientNetLite0) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.groups = nn.Linear(FEATURES, len(GROUPS))
+        self.register_buffer("temperature", torch.tensor(1.0))  # of the groups
+        self.register_buffer("imagenet_temperature", torch.tensor(1.0))
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """pixels uint8 [N, 3, 224, 224] -> probabilities float32 [N, 11], logits = log(probabilities)."""
+        return self.from_features(*self.backbone(pixels))
+
+    def from_features(self, features: Tensor, imagenet: Tensor) -> tuple[Tensor, Tensor]:
+        """The same from what the backbone gives: features [N, 1280], ImageNet logits [N, 1000]."""
+        imagenet = imagenet / self.imagenet_temperature
+        known = torch.softmax(imagenet, dim=1)
+        bag, stranger = known[:, list(BAGS)].sum(1), known[:, list(STRANGERS)].sum(1)
+        rest = (1 - bag - stranger).clamp_min(0)
+        shares = dict(zip(GROUPS, (torch.softmax(self.groups(features) / self.temperature, dim=1) * rest[:, None]).unbind(1), strict=True))
+        kinds = torch.softmax(torch.stack([imagenet[:, list(each)].logsumexp(1) for each in KINDS_OF_SHOE.values()], 1), dim=1)
+        shoes = shares.pop("shoes")
+        shares |= {kind: shoes * kinds[:, number] for number, kind in enumerate(KINDS_OF_SHOE)}
+        shares |= {"Bag": shares["Bag"] + bag, datasets.NONE_OF_THEM: shares[datasets.NONE_OF_THEM] + stranger}
+        probabilities = torch.stack([shares[label] for label in LABELS], dim=1)
+        return probabilities, torch.log(probabilities.clamp_min(1e-12))
+
+
+@torch.inference_mode()
+def seen_by(backbone: EfficientNetLite0, pixels: np.ndarray, what: str) -> tuple[Tensor, Tensor]:
+    """Features [N, 1280] and ImageNet logits [N, 1000] of pictures."""
+    chunks = torch.from_numpy(pixels).split(32)
+    parts = [backbone(chunk) for chunk in tqdm(chunks, desc=what, leave=False)]
+    features, imagenet = (torch.cat(each) for each in zip(*parts, strict=True))
+    return features.clone(), imagenet.clone()
+
+
+def train(network: PhotoNetwork, features: Tensor, groups: Tensor) -> None:
+    """Trains the linear layer on standardised features, and folds their mean and spread into it."""
+    torch.manual_seed(SEED)
+    mean, spread = features.mean(0), features.std(0) + 1e-3
+    standard, layer = (features - mean) / spread, nn.Linear(FEATURES, len(GROUPS))
+    sizes = torch.bincount(groups, minlength=len(GROUPS)).clamp_min(1).float()
+    weights = (sizes.mean() / sizes) ** BALANCE
+    optimizer = torch.optim.AdamW(layer.parameters(), lr=LR, weight_decay=WEIGHT_DECAY)
+    for _ in range(EPOCHS):
+        for batch in torch.randperm(len(groups)).split(BATCH_SIZE):
+            logits = layer(nn.functional.dropout(standard[batch], DROPOUT))
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(logits, groups[batch], weights, label_smoothing=SMOOTHING).backward()
+            optimizer.step()
+    with torch.no_grad():
+        network.groups.weight.copy_(layer.weight / spread)
+        network.groups.bias.copy_(layer.bias - layer.weight @ (mean / spread))
+
+
+@torch.no_grad()
+def calibrate(network: PhotoNetwork, features: Tensor, imagenet: Tensor, groups: np.ndarray) -> None:
+    """Sets both temperatures to the pair with the least cross entropy on validation photos.
+
+    ImageNet's own leaves a tenth of the probability to classes that a photo does not show, since it was trained on smoothed labels.
+    """
+    best = (np.inf, 1.0, 1.0)
+    for first in TEMPERATURES:
+        for second in TEMPERATURES:
+            network.temperature.fill_(first)
+            network.imagenet_temperature.fill_(second)
+            told = by_group(network.from_features(features, imagenet)[0].numpy())[np.arange(len(groups)), groups]
+            best = min(best, (float(-np.log(told.clip(1e-12)).mean()), first, second))
+    network.temperature.fill_(best[1])
+    network.imagenet_temperature.fill_(best[2])
+
+
+def by_group(probabilities: np.ndarray) -> np.ndarray:
+    """Probabilities [N, 11] of the classes -> [N, 9] of GROUPS: the three kinds of shoe are added up."""
+    columns = [probabilities[:, [LABELS.index(label) for label in (SHOES if name == "shoes" else [name])]].sum(1) for name in GROUPS]
+    return np.stack(columns, 1)
+
+
+def publish(folder: Path, weights: Path | None = None) -> shelf.Card:
+    """Trains on FOLDER/train, measures FOLDER/validation once, and puts the photo network on the shelf.
+
+    Raises PhotosError, WeightsError, ExportError.
+    """
+    began = time.monotonic()
+    keep_memory()
+    network = PhotoNetwork(pretrained(weights))
+    known, held_out = read(folder / "train"), read(folder / "validation")
+    chosen_on = np.random.default_rng(SEED).permutation(len(known.groups)) % VALIDATION == 0
+    pixels = known.pixels[~chosen_on]
+    groups = torch.from_numpy(known.groups[~chosen_on])
+    drawn, others = garments(GARMENTS), strangers(STRANGERS_EACH)
+    nothing = torch.full((len(others),), GROUP_NAMES.index(datasets.NONE_OF_THEM))
+    mirrored = pixels[..., ::-1].copy()
+    parts = [(pixels, groups), (mirrored, groups), (drawn.pixels, torch.from_numpy(drawn.groups)), (others, nothing)]
+    seen = [seen_by(network.backbone, each, "training pictures")[0] for each, _ in parts]
+    train(network, torch.cat(seen), torch.cat([each for _, each in parts]))
+    network.eval()
+    calibrate(network, *seen_by(network.backbone, known.pixels[chosen_on], "validation photos"), known.groups[chosen_on])
+    target = shelf.shelf_folder() / "fashion-mnist"
+    target.mkdir(parents=True, exist_ok=True)
+    scratch = target / f".{shelf.PHOTO}.{time.monotonic_ns()}.onnx"
+    try:
+        write_graph(network, "fashion-mnist", scratch, SHAPE, LABELS)
+        check_parity(network, scratch, held_out.pixels[:8])
+        card = _card(network, scratch, Photos(pixels=known.pixels[chosen_on], groups=known.groups[chosen_on]), held_out, len(pixels))
+        card["run"] = {"seconds": round(time.monotonic() - began, 1), "device": f"CPU, {torch.get_num_threads()} threads"}
+        put_in_place(card, shelf.PHOTO, scratch, target)
+    finally:
+        scratch.unlink(missing_ok=True)
+    return shelf.photo_card()
+
+
+def _card(network: PhotoNetwork, graph: Path, validation: Photos, test: Photos, trained_on: int) -> dict[str, Any]:
+    content = graph.read_bytes()
+    card = {
+        "id": f"fashion-mnist/{shelf.PHOTO}", "title": shelf.TITLES[shelf.PHOTO], "dataset": "fashion-mnist", "labels": list(LABELS),
+        "shape": list(SHAPE), "architecture": shelf.PHOTO, "members": 1, "averaged": False,
+        "parameters": count_parameters(network), "sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content), "opset": OPSET,
+        "temperature": round(float(network.temperature), 4), "imagenet_temperature": round(float(network.imagenet_temperature), 4), "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "versions": {each: version(each) for each in ("torch", "onnx", "onnxruntime-gpu")} | {"python": platform.python_version()},
+        "data": {"origin": "clothing-dataset-small (CC0), ImageNet's weights", "train": trained_on},
+    }  # fmt: skip
+    classifier = Classifier(provisional(card, graph), threads=0)
+    on_validation, on_test = (_measure(classifier, each.pixels) for each in (validation, test))
+    card["decline_below"] = round(float(np.quantile(on_validation.max(1), DECLINED)), 4)
+    card["validation"], card["test"] = (
+        _figures(probabilities, part.groups, card["decline_below"])
+        for probabilities, part in ((on_validation, validation), (on_test, test))
+    )
+    card["latency_ms"] = latency(Classifier(provisional(card, graph)), test.pixels[:1])
+    return card
+
+
+def _measure(classifier: Classifier, pixels: np.ndarray) -> np.ndarray:
+    return np.concatenate([classifier.probabilities(pixels[at : at + 16]) for at in range(0, len(pixels), 16)])
+
+
+def _figures(probabilities: np.ndarray, groups: np.ndarray, decline_below: float) -> dict[str, Any]:
+    """Accuracy by group: the photos do not tell the kinds of shoe apart."""
+    answers = by_group(probabilities)
+    said = answers.argmax(1)
+    return {
+        "n": len(groups),
+        "accuracy": round(float((said == groups).mean()), 5),
+        "calibration_error": round(calibration_error(answers, groups), 5),
+        "declined": round(float((probabilities.max(1) < decline_below).mean()), 5),
+        "by_group": {
+            name: round(float((said == number)[groups == number].mean()), 4) for number, name in enumerate(GROUPS) if number in groups
+        },
+    }
+
+
+def describe(card: shelf.Card) -> str:
+    """One line a group, and the whole."""
+    facts = card.facts["test"]
+    lines = [f"{name:18} {accuracy:7.1%}" for name, accuracy in facts["by_group"].items()]
+    return "\n".join([*lines, f"{'all':18} {facts['accuracy']:7.1%}  (n = {facts['n']}, photos held out)"])
