@@ -82,6 +82,17 @@ def _as_json(name: str, answer: Answer) -> str:
     if answer.probabilities is not None:
         facts["probability"] = round(answer.probability, 6)
         facts["probabilities"] = [round(float(p), 6) for p in answer.probabilities]
+    if answer.digits:
+        facts["probability"] = round(answer.probability, 6)
+        facts["digits"] = [
+            {
+                "label": each.label,
+                "probability": round(each.probability, 6),
+                "probabilities": [round(float(p), 6) for p in each.probabilities],
+                "box": [round(side, 4) for side in each.prepared.box],
+            }
+            for each in answer.digits
+        ]
     if answer.reason:
         facts["reason"] = answer.reason
     return json.dumps(facts)

@@ -1,5 +1,6 @@
 """Published networks as onnxruntime sessions, and their answers."""
 
+import math
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +10,8 @@ import onnxruntime
 from PIL import Image
 
 from inference.decode import UnreadableImage, decode
-from inference.prepare import Prepared, prepare, prepare_own
+from inference.prepare import SIDE, Prepared, find_ink, prepare, prepare_ink, prepare_own
+from inference.segment import MOST_DIGITS, Division, divide
 from models.datasets import DATASETS, NONE_OF_THEM
 from models.shelf import Card, ShelfError
 
@@ -23,7 +25,8 @@ class Answer:
     """What a network says of one picture.
 
     label, probability: the most probable class, label None where it declines. reason: why it declines, else empty.
-    probabilities: float32 [classes], None where there was nothing to show the network. prepared: what it saw.
+    probabilities: float32 [classes], None where there was nothing to show the network, and of a number. prepared: what it saw.
+    digits: of a number the answers to its digits, left to right; label is then the number, probability their product.
     """
 
     label: str | None
@@ -31,6 +34,7 @@ class Answer:
     probabilities: np.ndarray | None
     reason: str = ""
     prepared: Prepared | None = None
+    digits: tuple["Answer", ...] = ()
 
 
 class Classifier:
@@ -89,8 +93,28 @@ def prepare_for(card: Card, image: Image.Image, invert: bool | None = None, crop
 
 
 def answer_image(classifier: Classifier, image: Image.Image, invert: bool | None = None, crop: bool = True) -> Answer:
-    """The answer to a decoded picture."""
+    """The answer to a decoded picture. Several digits are read as a number, unless the picture is to be taken as a whole (crop)."""
+    if classifier.card.dataset == "mnist" and crop and image.size != (SIDE, SIDE):
+        ink, inverted = find_ink(image, invert)
+        if ink is not None:
+            division = divide(ink, inverted, classifier.probabilities)
+            prepared = prepare_ink(ink, inverted)
+            return _number(classifier, prepared, division) if division else classifier.answer(prepared)
     return classifier.answer(prepare_for(classifier.card, image, invert, crop))
+
+
+def _number(classifier: Classifier, prepared: Prepared, division: Division) -> Answer:
+    digits = tuple(classifier.answer(digit) for digit in division.digits)
+    probability, reason = math.prod(digit.probability for digit in digits), ""
+    if division.count > len(digits):
+        reason = f"There seem to be {division.count} digits; up to {MOST_DIGITS} are read."
+    elif unsure := [(at, digit) for at, digit in enumerate(digits, 1) if digit.label is None]:
+        at, digit = unsure[0]
+        reason = f"Digit {at} of {len(digits)}: {digit.reason[0].lower()}{digit.reason[1:]}"
+    guesses = "".join(classifier.card.labels[int(digit.probabilities.argmax())] for digit in digits)
+    return Answer(
+        label=None if reason else guesses, probability=probability, probabilities=None, reason=reason, prepared=prepared, digits=digits
+    )
 
 
 def answer_bytes(classifier: Classifier, content: bytes, invert: bool | None = None, crop: bool = True) -> Answer:

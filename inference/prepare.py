@@ -75,28 +75,47 @@ def prepare_own(image: Image.Image, shape: tuple[int, int, int]) -> Prepared:
     return Prepared(pixels=np.asarray(plain), inverted=False, box=None, is_blank=False)
 
 
-def _prepare_digit(image: Image.Image, invert: bool | None, crop: bool) -> Prepared:
+@dataclass(frozen=True, kw_only=True)
+class Ink:
+    """What is written in a picture. values: float32 [H, W], 0 to 255, bright on black; solid: bool [H, W], where it is ink for sure."""
+
+    values: np.ndarray
+    solid: np.ndarray
+
+
+def find_ink(image: Image.Image, invert: bool | None = None) -> tuple[Ink | None, bool]:
+    """The ink of a picture as `prepare` takes it, None of a blank one, and whether brightness was negated."""
     grey = np.asarray(_over_contrasting_ground(image)).astype(np.float32)
     inverted = _is_dark_on_light(grey) if invert is None else invert
     ink = 255 - grey if inverted else grey
     # Somebody who overrides the polarity wants to see all that is bright taken as ink, an uneven ground included.
     ink = _without_background(ink) if invert is None else ink - ink.min()
     if ink.max() < LEAST_CONTRAST:
-        return _blank(inverted)
+        return None, inverted
     ink = ink / ink.max() * 255
     level = _otsu(ink)
     solid = _without_specks(ink > level)
     if not solid.any():
-        return _blank(inverted)
+        return None, inverted
     # The rim around the mask keeps soft edges soft.
-    ink = np.where(_spread(solid, 2), np.clip(ink * (255 / max(level * 1.6, 128)), 0, 255), 0)
-    box = _bounds(solid) if crop else (0, 0, ink.shape[1], ink.shape[0])
+    values = np.where(_spread(solid, 2), np.clip(ink * (255 / max(level * 1.6, 128)), 0, 255), 0)
+    return Ink(values=values, solid=solid), inverted
+
+
+def prepare_ink(ink: Ink, inverted: bool, crop: bool = True) -> Prepared:
+    """The ink, or a part of it with the rest blackened, as a network for digits sees it."""
+    box = bounds(ink.solid) if crop else (0, 0, ink.solid.shape[1], ink.solid.shape[0])
     left, top, right, bottom = box
-    cut = Image.fromarray(ink[top:bottom, left:right].astype(np.uint8))
+    cut = Image.fromarray(ink.values[top:bottom, left:right].astype(np.uint8))
     even = _even_strokes(_fit(cut, DIGIT_WORKING_BOX))
     small = np.asarray(_fit(even, DIGIT_BOX))
     pixels = _centre_of_mass_at_centre(small) if crop else _centred(small)
-    return Prepared(pixels=pixels, inverted=inverted, box=_fractions(box, grey.shape) if crop else None, is_blank=False)
+    return Prepared(pixels=pixels, inverted=inverted, box=_fractions(box, ink.solid.shape) if crop else None, is_blank=False)
+
+
+def _prepare_digit(image: Image.Image, invert: bool | None, crop: bool) -> Prepared:
+    ink, inverted = find_ink(image, invert)
+    return _blank(inverted) if ink is None else prepare_ink(ink, inverted, crop)
 
 
 def _prepare_garment(image: Image.Image, invert: bool | None, crop: bool) -> Prepared:
@@ -121,7 +140,7 @@ def _prepare_garment(image: Image.Image, invert: bool | None, crop: bool) -> Pre
     values = 255 - light if inverted else light
     # Cloth that comes out as dark as the ground is lifted: a white shirt is not a hole.
     values = _lifted(values, inside)
-    box = _bounds(inside) if crop else (0, 0, inside.shape[1], inside.shape[0])
+    box = bounds(inside) if crop else (0, 0, inside.shape[1], inside.shape[0])
     left, top, right, bottom = box
     garment = np.where(inside, values, 0)[top:bottom, left:right]
     small = np.asarray(_fit(Image.fromarray(garment.astype(np.uint8)), SIDE))
@@ -211,7 +230,8 @@ def _spread(solid: np.ndarray, reach: int) -> np.ndarray:
     return solid
 
 
-def _bounds(solid: np.ndarray) -> tuple[int, int, int, int]:
+def bounds(solid: np.ndarray) -> tuple[int, int, int, int]:
+    """Left, top, right and bottom of what is set in a mask, in pixels."""
     rows, columns = np.flatnonzero(solid.any(1)), np.flatnonzero(solid.any(0))
     return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 

@@ -24,6 +24,18 @@ def test_a_small_digit_in_a_corner_is_read(browser: Browser, page_url: str):
     expect(visitor.page.get_by_test_id("answer").locator(".ink-glyph")).to_have_text("7")
 
 
+def test_several_digits_are_read_as_a_number(browser: Browser, page_url: str):
+    visitor = Visitor(browser, page_url)
+    visitor.page.get_by_text("Thin", exact=True).click()
+    visitor.draw(DIGITS["4"], scale=0.5, move=(-20, 60))
+    expect(visitor.page.get_by_test_id("answer").locator(".ink-glyph")).to_have_text("4")
+    visitor.draw(DIGITS["7"], scale=0.5, move=(130, 60))
+    expect(visitor.page.get_by_test_id("answer").locator(".ink-glyph")).to_have_text("47")
+    expect(visitor.page.get_by_test_id("digits").locator("img")).to_have_count(2)
+    expect(visitor.page.get_by_test_id("trio").locator(".said")).to_have_text(["47", "47", "47"])
+    assert visitor.complaints == []
+
+
 def test_undo_takes_back_the_last_stroke_and_clear_all_of_them(browser: Browser, page_url: str):
     visitor = Visitor(browser, page_url)
     first, second = DIGITS["4"]

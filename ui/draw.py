@@ -1,14 +1,15 @@
 """The Draw page: a canvas, the answer after every stroke, and all networks side by side."""
 
 import streamlit as st
+from PIL import Image
 
-from inference.classify import Answer, prepare_for
+from inference.classify import Answer, answer_image
 from models import datasets, shelf
 from ui import canvas, figures, serving, sidebar
 
 MOST_OWN = 3  # networks of an own data set that answer side by side
 LEADS = {
-    "mnist": "Write one digit, any size, anywhere. The networks answer after every stroke.",
+    "mnist": "Write a digit, or several in a row, any size, anywhere. The networks answer after every stroke.",
     "fashion-mnist": "Draw one garment and fill it in: these networks learned from photos of whole pieces, not from outlines.",
 }
 
@@ -35,13 +36,12 @@ def _pad_and_answer() -> None:
         if drawing is None:
             _show_blank(about.noun)
             return
-        prepared = prepare_for(chosen, drawing, invert=False)
-        if prepared.is_blank:
+        answer = answer_image(serving.classifier(chosen), drawing, invert=False)
+        if answer.prepared.is_blank:
             _show_blank(about.noun)
             return
-        answer = serving.classifier(chosen).answer(prepared)
         st.html(figures.verdict(chosen, answer))
-    cards, answers = _others(dataset, chosen, answer)
+    cards, answers = _others(dataset, chosen, answer, drawing)
     st.html(figures.trio(cards, answers, chosen.name))
 
 
@@ -56,7 +56,7 @@ def _show_blank(noun: str) -> None:
     st.html(figures.empty(f"Draw a {noun}", "Use the mouse, a pen or a finger. The answer appears here."))
 
 
-def _others(dataset: str, chosen: shelf.Card, answer: Answer) -> tuple[list[shelf.Card], list[Answer]]:
+def _others(dataset: str, chosen: shelf.Card, answer: Answer, drawing: Image.Image) -> tuple[list[shelf.Card], list[Answer]]:
     """The chosen network beside the shipped ones, or the newest of an own data set; a damaged one is named on the Models page."""
     cards, answers = [], []
     listed = shelf.list_cards(dataset)
@@ -67,7 +67,8 @@ def _others(dataset: str, chosen: shelf.Card, answer: Answer) -> tuple[list[shel
             answers.append(answer)
         elif card.is_shipped or card.name in beside:
             try:
-                answers.append(serving.classifier(card).answer(answer.prepared))
+                classifier = serving.classifier(card)
+                answers.append(answer_image(classifier, drawing, invert=False) if answer.digits else classifier.answer(answer.prepared))
                 cards.append(card)
             except shelf.ShelfError:
                 continue

@@ -71,11 +71,24 @@ def verdict(card: Card, answer: Answer, with_bars: bool = True) -> str:
     shown, unsure = said(card, answer)
     word = " word" if len(shown) > 2 else ""
     note = f"<small>{html.escape(answer.reason)}</small>" if answer.reason else f"<small>says {html.escape(card.title)}</small>"
+    parts = bars(card, answer.probabilities) if with_bars and not answer.digits else ""
     return (
         f'<div class="ink"><div class="ink-answer" data-testid="answer"><span class="ink-glyph{word}{unsure}">{html.escape(shown)}</span>'
-        f'<span class="ink-sure">{confidence(answer.probability)}{note}</span>{seen(answer)}</div>'
-        f"{bars(card, answer.probabilities) if with_bars else ''}</div>"
+        f'<span class="ink-sure">{confidence(answer.probability)}{note}</span>{"" if answer.digits else seen(answer)}</div>'
+        f"{_digits(card, answer) if answer.digits else parts}</div>"
     )
+
+
+def _digits(card: Card, answer: Answer) -> str:
+    """The digits of a number: what the network saw of each, and what it said."""
+    cells = []
+    for digit in answer.digits:
+        shown, unsure = said(card, digit)
+        cells.append(
+            f'<div><img class="ink-thumb" src="{data_url(digit.prepared.pixels)}" alt="what the network sees"><b class="{unsure.strip()}">{html.escape(shown)}</b>'
+            f"<span>{confidence(digit.probability)}</span></div>"
+        )
+    return f'<div class="ink-digits" data-testid="digits">{"".join(cells)}</div>'
 
 
 def trio(cards: list[Card], answers: list[Answer], chosen: str) -> str:
@@ -95,6 +108,8 @@ def said(card: Card, answer: Answer) -> tuple[str, str]:
     """What to show in large: the label, or its guess with a question mark and the class that greys it."""
     if answer.label is not None:
         return answer.label, ""
+    if answer.digits:
+        return "".join(said(card, digit)[0] for digit in answer.digits), " unsure"
     guess = card.labels[int(answer.probabilities.argmax())]
     return guess if guess == NONE_OF_THEM else f"{guess}?", " unsure"
 

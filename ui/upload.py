@@ -115,7 +115,7 @@ def _show_picture(index: int, picture: Picture, card: Card, for_photos: Card | N
         with right:
             if in_colour:
                 st.html(figures.verdict(for_photos, in_colour))
-            if answer.probabilities is None:
+            if answer.probabilities is None and not answer.digits:
                 st.html(figures.empty("Nothing to recognise", answer.reason))
             else:
                 st.html(figures.verdict(card, answer, with_bars=not in_colour))
@@ -125,7 +125,7 @@ def _show_picture(index: int, picture: Picture, card: Card, for_photos: Card | N
 def _line(picture: Picture, card: Card, answer: Answer | None = None, note: str = "") -> dict[str, str]:
     """A line of the table: the answer that is shown first."""
     shown, probability = "", ""
-    if answer and answer.probabilities is not None:
+    if answer and (answer.digits or answer.probabilities is not None):
         shown, probability, note = figures.said(card, answer)[0], f"{answer.probability:.6f}", answer.reason
     return {"file": picture.name, "answer": shown, "probability": probability, "note": note, "data set": card.dataset, "network": card.name}
 

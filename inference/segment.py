@@ -1,0 +1,211 @@
+"""Several digits in one picture: where one ends and the next begins.
+
+The ink falls apart into pieces, connected ones and parts of wide ones. Every run of neighbouring pieces that may be a digit is shown
+to the network in one batch, and the division whose digits are together the most probable is taken: over-segmentation
+and dynamic programming (Bengio, LeCun et al. 1995; LeCun et al. 1998, section VI).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from inference.prepare import Ink, Prepared, bounds, prepare_ink
+
+MOST_DIGITS = 12
+MOST_PIECES = 30  # beyond it a picture is no number
+MOST_COMPONENTS = 120  # dust included
+MOST_RUNS = 12_000  # of ink in all rows: beyond it it is noise
+WORKING_SIDE = 320  # pixels: pieces are looked for at this size
+MOST_TOGETHER = 8  # pieces in one digit
+# What is improbable of writing, as probabilities: to divide what is connected, to take two high pieces with a gap between for one
+# digit, that a digit is much lower than another, and that a low piece is no part of any.
+CUT, ACROSS, LOW, STRAY = 0.005, 0.05, 0.1, 0.005
+USUAL, TOO_WIDE = 1.1, 10.0  # a digit wider than USUAL times its height is less probable by exp(-TOO_WIDE) a height more
+WIDEST = 1.6  # of a digit of several pieces, times its height
+WIDEST_GAP = 0.3  # inside a digit, times the tallest piece's height
+HIGH, LOWEST = 0.6, 0.3  # what is usual of a digit, and what is possible, times the tallest piece's height
+DUST = 0.1  # pieces smaller than this, times the tallest, are none
+WIDE = 0.95  # pieces wider than this, times the tallest's height, may be several digits that touch
+CLOSEST_CUTS = 0.22  # times the tallest's height
+MOST_CUTS = 6
+
+Probabilities = Callable[[np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Division:
+    """The digits of a number, left to right. count: how many there are, which may be more than MOST_DIGITS."""
+
+    digits: tuple[Prepared, ...]
+    count: int
+
+
+def divide(ink: Ink, inverted: bool, probabilities: Probabilities) -> Division | None:
+    """The digits that the ink is of; None where it is one digit, or no number.
+
+    probabilities: as Classifier.probabilities, of pixels uint8 [N, 1, 28, 28].
+    """
+    factor = -(-max(ink.solid.shape) // WORKING_SIDE)
+    numbers = label(_reduced(ink.solid, factor))
+    pieces = None if numbers is None else find_pieces(numbers)
+    if pieces is None or not 1 < pieces.max() <= MOST_PIECES:
+        return None
+    boxes = [bounds(pieces == number) for number in range(1, pieces.max() + 1)]
+    tallest = max(bottom - top for _, top, _, bottom in boxes)
+    groups = [(first, last) for first in range(len(boxes)) for last in range(first, min(first + MOST_TOGETHER, len(boxes)))]
+    groups = [group for group in groups if _may_be_one(boxes[group[0] : group[1] + 1], tallest)]
+    large = np.kron(pieces, np.ones((factor, factor), pieces.dtype))[: ink.solid.shape[0], : ink.solid.shape[1]] if factor > 1 else pieces
+    shown = {group: _part(ink, inverted, (large > group[0]) & (large <= group[1] + 1)) for group in groups}
+    shown = {group: prepared for group, prepared in shown.items() if prepared is not None}
+    told = probabilities(np.stack([prepared.pixels for prepared in shown.values()])[:, None]).max(1) if shown else ()
+    of = [set(np.unique(numbers[pieces == at])) for at in range(1, len(boxes) + 1)]  # the components that each piece is of
+    connected = [bool(one & other) for one, other in pairwise(of)]
+    high = [bottom - top >= HIGH * tallest for _, top, _, bottom in boxes]
+    logs = {}
+    for (first, last), probability in zip(shown, told, strict=True):
+        gaps = sum(high[at] and high[at + 1] and not connected[at] for at in range(first, last))
+        cut = first > 0 and connected[first - 1]
+        left, top, right, bottom = _around(boxes[first : last + 1])
+        wide = max(0.0, (right - left) / (bottom - top) - USUAL)
+        low = bottom - top < HIGH * tallest
+        costs = gaps * np.log(ACROSS) + cut * np.log(CUT) + low * np.log(LOW) - TOO_WIDE * wide
+        logs[first, last] = float(np.log(max(probability, 1e-6)) + costs)
+    strays = {at for at in range(len(boxes)) if not high[at]}
+    best = _most_probable(logs, strays, len(boxes))
+    if best is None or len(best) < 2:
+        return None
+    return Division(digits=tuple(shown[group] for group in best[:MOST_DIGITS]), count=len(best))
+
+
+def find_pieces(numbers: np.ndarray) -> np.ndarray | None:
+    """Numbers the pieces of what `label` gives from left to right: int32 [H, W], 0 where there is none; None of what is no writing."""
+    if not 0 < numbers.max() <= MOST_COMPONENTS:
+        return None
+    found = sorted((bounds(numbers == number), number) for number in range(1, numbers.max() + 1))
+    tallest = max(bottom - top for (_, top, _, bottom), _ in found)
+    pieces, kept = np.zeros_like(numbers), []
+    for box, number in found:
+        left, top, right, bottom = box
+        if max(right - left, bottom - top) < DUST * tallest:
+            continue
+        over = next((other for other in kept if _is_part_of(box, other[0], tallest)), None)
+        cuts = _cuts((numbers == number)[:, left:right].sum(0), tallest) if over is None else []
+        if over is not None:
+            over[1].append(number)
+            over[0][:] = [min(over[0][0], left), min(over[0][1], top), max(over[0][2], right), max(over[0][3], bottom)]
+        else:
+            kept.append(([*box], [number], [left + cut for cut in cuts]))
+    at = 0
+    for _, members, cuts in sorted(kept, key=lambda each: each[0][0] + each[0][2]):
+        mask = np.isin(numbers, members)
+        for left, right in zip([0, *cuts], [*cuts, mask.shape[1]], strict=True):
+            part = mask[:, left:right]
+            if part.any():
+                at += 1
+                pieces[:, left:right][part] = at
+    return pieces
+
+
+def label(solid: np.ndarray) -> np.ndarray | None:
+    """Connected components of a mask, diagonals included: int32 [H, W] of 1, 2, ...; 0 outside. None beyond MOST_RUNS runs."""
+    height, width = solid.shape
+    steps = np.diff(np.pad(solid.astype(np.int8), ((0, 0), (1, 1))), axis=1)
+    rows, starts = np.nonzero(steps == 1)
+    _, ends = np.nonzero(steps == -1)
+    if len(rows) > MOST_RUNS:
+        return None
+    parents = list(range(len(rows)))
+
+    def root(run: int) -> int:
+        while parents[run] != run:
+            parents[run] = parents[parents[run]]
+            run = parents[run]
+        return run
+
+    firsts = np.searchsorted(rows, np.arange(height + 1))
+    for row in range(1, height):
+        above, here = firsts[row - 1], firsts[row]
+        while above < firsts[row] and here < firsts[row + 1]:
+            if starts[above] <= ends[here] and starts[here] <= ends[above]:
+                parents[root(here)] = root(above)
+            if ends[above] < ends[here]:
+                above += 1
+            else:
+                here += 1
+    roots = np.array([root(run) for run in range(len(rows))], np.int32)
+    _, numbers = np.unique(roots, return_inverse=True)
+    labels = np.zeros((height, width), np.int32)
+    for row, start, end, number in zip(rows, starts, ends, numbers, strict=True):
+        labels[row, start:end] = number + 1
+    return labels
+
+
+def _reduced(solid: np.ndarray, factor: int) -> np.ndarray:
+    """The mask made smaller; a pixel is set where any of the factor x factor that it stands for is."""
+    if factor == 1:
+        return solid
+    height, width = (-(-side // factor) * factor for side in solid.shape)
+    framed = np.zeros((height, width), bool)
+    framed[: solid.shape[0], : solid.shape[1]] = solid
+    return framed.reshape(height // factor, factor, width // factor, factor).any((1, 3))
+
+
+def _is_part_of(box: tuple[int, int, int, int], other: list[int], tallest: int) -> bool:
+    """Whether a low piece stands over, under or in another, as the upper stroke of a five does."""
+    shared = min(box[2], other[2]) - max(box[0], other[0])
+    lower = min(box[3] - box[1], other[3] - other[1])
+    return shared >= 0.5 * min(box[2] - box[0], other[2] - other[0]) and lower < 0.6 * tallest
+
+
+def _cuts(thickness: np.ndarray, tallest: int) -> list[int]:
+    """Columns at which a wide piece may fall apart: where it is thinnest, thickness being the ink of each column."""
+    reach = max(2, round(CLOSEST_CUTS * tallest))
+    if len(thickness) < WIDE * tallest or len(thickness) < 2 * reach:
+        return []
+    smooth = np.convolve(np.pad(thickness, 1, mode="edge"), np.ones(3) / 3, mode="valid")
+    cuts: list[int] = []
+    for column in np.argsort(smooth[reach:-reach], kind="stable") + reach:
+        if smooth[column] > 0.5 * tallest or len(cuts) == MOST_CUTS:
+            break
+        if all(abs(column - cut) >= reach for cut in cuts):
+            cuts.append(int(column))
+    return sorted(cuts)
+
+
+def _may_be_one(boxes: list[tuple[int, int, int, int]], tallest: int) -> bool:
+    left, top, right, bottom = _around(boxes)
+    height = bottom - top
+    if height < LOWEST * tallest:
+        return False
+    reached, gap = boxes[0][2], 0
+    for box in boxes[1:]:
+        gap, reached = max(gap, box[0] - reached), max(reached, box[2])
+    return len(boxes) == 1 or (right - left <= WIDEST * height and gap <= WIDEST_GAP * tallest)
+
+
+def _around(boxes: list[tuple[int, int, int, int]]) -> tuple[int, int, int, int]:
+    lefts, tops, rights, bottoms = zip(*boxes, strict=True)
+    return min(lefts), min(tops), max(rights), max(bottoms)
+
+
+def _part(ink: Ink, inverted: bool, inside: np.ndarray) -> Prepared | None:
+    solid = ink.solid & inside
+    return prepare_ink(Ink(values=np.where(inside, ink.values, 0), solid=solid), inverted) if solid.any() else None
+
+
+def _most_probable(logs: dict[tuple[int, int], float], strays: set[int], count: int) -> list[tuple[int, int]] | None:
+    """The division of pieces 0 to count - 1 with the highest sum of its groups' logarithms; a stray may be left out at a price."""
+    best: list[tuple[float, list[tuple[int, int]]] | None] = [(0.0, [])] + [None] * count
+    for end in range(1, count + 1):
+        if end - 1 in strays and best[end - 1] is not None:
+            best[end] = best[end - 1][0] + np.log(STRAY), best[end - 1][1]
+        for first in range(max(0, end - MOST_TOGETHER), end):
+            before, group = best[first], (first, end - 1)
+            if before is None or group not in logs:
+                continue
+            score = before[0] + logs[group]
+            if best[end] is None or score > best[end][0]:
+                best[end] = score, [*before[1], group]
+    return best[count][1] if best[count] else None
