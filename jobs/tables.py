@@ -193,6 +193,34 @@ NOTES: dict[tuple[str, ...], str] = {
         "Xavier's for the linear layers, average, tanh, lr 0.01, batch 400 ends at 87.5 % in place of 54.6."
         for row in ("average, tanh", "max, tanh", "average, ReLU", "max, ReLU")
     },
+    **{
+        (
+            "r1b",
+            "SGD, momentum 0.9",
+            column,
+        ): "Where a run ends on the steep part of its curve the first weights decide, and the source does not give them."
+        for column in ("lr 0.01, batch 400", "lr 0.001, batch 400")
+    },
+    (
+        "r1b",
+        "SGD, momentum 0.9",
+        "lr 0.1, batch 40",
+    ): "At the edge of what training bears: ours, too, falls from 96.2 to 90.3 % of the validation images in its fifth epoch.",
+    (
+        "r1b",
+        "Adam",
+        "lr 0.01, batch 40",
+    ): "At the edge of what training bears, where one run breaks down and the next does not: at ten times the rate both guess.",
+    **{
+        ("r7-parts", row): "At this constant learning rate the validation accuracy moves by up to 1.7 points from one epoch to the next, "
+        "and the last epoch is the one that counts here."
+        for row in ("batch normalisation", "all, ReLU, 32-64-256", "all, leaky ReLU, 32-64-256")
+    },
+    (
+        "r7-optimizer",
+        "lr 0.001",
+        "sgd",
+    ): "The source trains on 60,000 images, this on 54,000: a tenth fewer steps, on a curve that still rises when it ends.",
     (
         "systems",
         "r1-fc",
