@@ -89,7 +89,15 @@ def test_no_cell_is_lost_or_doubled_when_a_node_dies_in_mid_sweep(cluster, monke
     assert measured() == on_cluster
 
 
-def test_control_c_ends_the_cells_at_work_and_keeps_their_checkpoints(cluster):
+@pytest.fixture
+def control_c():
+    """^C as at a terminal: a shell's background job, as this suite may be, is started with it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_control_c_ends_the_cells_at_work_and_keeps_their_checkpoints(cluster, control_c):
     (cell,) = dataclasses.replace(SWEEP, columns=SWEEP.columns[:1], rows=(Row(title="long", settings={**SMALL, "epochs": 1000}),)).cells()
     folder = runs.runs_folder() / "sweep-tiny" / cell.key
 
