@@ -79,11 +79,11 @@ def _answer_file(classifier: Classifier, for_photos: Classifier | None, name: st
 
 def _as_json(name: str, answer: Answer) -> str:
     facts = {"file": name, "label": answer.label}
-    if answer.probabilities is not None:
+    if answer.probability is not None:
         facts["probability"] = round(answer.probability, 6)
+    if answer.probabilities is not None:
         facts["probabilities"] = [round(float(p), 6) for p in answer.probabilities]
     if answer.digits:
-        facts["probability"] = round(answer.probability, 6)
         facts["digits"] = [
             {
                 "label": each.label,

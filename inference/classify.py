@@ -96,10 +96,9 @@ def answer_image(classifier: Classifier, image: Image.Image, invert: bool | None
     """The answer to a decoded picture. Several digits are read as a number, unless the picture is to be taken as a whole (crop)."""
     if classifier.card.dataset == "mnist" and crop and image.size != (SIDE, SIDE):
         ink, inverted = find_ink(image, invert)
-        if ink is not None:
-            division = divide(ink, inverted, classifier.probabilities)
-            prepared = prepare_ink(ink, inverted)
-            return _number(classifier, prepared, division) if division else classifier.answer(prepared)
+        division = divide(ink, inverted, classifier.probabilities) if ink else None
+        prepared = prepare_ink(ink, inverted)
+        return _number(classifier, prepared, division) if division else classifier.answer(prepared)
     return classifier.answer(prepare_for(classifier.card, image, invert, crop))
 
 

@@ -102,8 +102,10 @@ def find_ink(image: Image.Image, invert: bool | None = None) -> tuple[Ink | None
     return Ink(values=values, solid=solid), inverted
 
 
-def prepare_ink(ink: Ink, inverted: bool, crop: bool = True) -> Prepared:
-    """The ink, or a part of it with the rest blackened, as a network for digits sees it."""
+def prepare_ink(ink: Ink | None, inverted: bool, crop: bool = True) -> Prepared:
+    """The ink, or a part of it with the rest blackened, as a network for digits sees it; none is a blank picture."""
+    if ink is None:
+        return _blank(inverted)
     box = bounds(ink.solid) if crop else (0, 0, ink.solid.shape[1], ink.solid.shape[0])
     left, top, right, bottom = box
     cut = Image.fromarray(ink.values[top:bottom, left:right].astype(np.uint8))
@@ -114,8 +116,7 @@ def prepare_ink(ink: Ink, inverted: bool, crop: bool = True) -> Prepared:
 
 
 def _prepare_digit(image: Image.Image, invert: bool | None, crop: bool) -> Prepared:
-    ink, inverted = find_ink(image, invert)
-    return _blank(inverted) if ink is None else prepare_ink(ink, inverted, crop)
+    return prepare_ink(*find_ink(image, invert), crop)
 
 
 def _prepare_garment(image: Image.Image, invert: bool | None, crop: bool) -> Prepared:

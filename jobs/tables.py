@@ -71,7 +71,7 @@ SWEEPS = {
         ),
         Sweep(
             name="r1-fashion", title="R1 on Fashion-MNIST", recipe="r1-lenet5", columns=R1_COLUMNS,
-            about="R1a and the fully connected network on Fashion-MNIST, which the source calls its data: no row comes near its figures",
+            about="R1a and the fully connected network on Fashion-MNIST, which the source calls its data",
             rows=(
                 *(
                     Row(title=f"{pooling}, {act}", settings={"pooling": pooling, "activation": act, "dataset": "fashion-mnist"})

@@ -56,7 +56,7 @@ def at_work() -> set[int]:
     return {event["pid"] for path in folders for event in events.read(path.parent) if event["kind"] == "started"}
 
 
-def wait_for(condition, seconds: float = 240) -> None:  # a worker of Ray imports torch, which takes long on a busy machine
+def wait_for(condition, seconds: float = 60) -> None:
     give_up = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < give_up

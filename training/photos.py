@@ -82,13 +82,13 @@ class PhotoNetwork(nn.Module):
         return probabilities, torch.log(probabilities.clamp_min(1e-12))
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def seen_by(backbone: EfficientNetLite0, pixels: np.ndarray, what: str) -> tuple[Tensor, Tensor]:
     """Features [N, 1280] and ImageNet logits [N, 1000] of pictures."""
     chunks = torch.from_numpy(pixels).split(32)
     parts = [backbone(chunk) for chunk in tqdm(chunks, desc=what, leave=False)]
     features, imagenet = (torch.cat(each) for each in zip(*parts, strict=True))
-    return features.clone(), imagenet.clone()
+    return features, imagenet
 
 
 def train(network: PhotoNetwork, features: Tensor, groups: Tensor) -> None:

@@ -47,6 +47,10 @@ def _show_photo_network(card: shelf.Card) -> None:
         )
         second.html(figures.pairs_table(by_group))
         third.html(figures.pairs_table(shown))
+        try:
+            card.read_graph()
+        except shelf.ShelfError as error:
+            st.html(figures.error("The graph cannot be served", str(error)))
 
 
 def _show_card(card: shelf.Card) -> None:

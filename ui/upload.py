@@ -17,6 +17,7 @@ from ui import figures, serving, sidebar
 
 SAMPLES = Path(__file__).parent / "samples"
 MOST_FILES, FEW = 40, 3
+LEADS_ON = {"mnist": ", or of several in a row"}
 INVERT = {"auto": None, "yes": True, "no": False}
 
 
@@ -61,7 +62,7 @@ def _heading(about: datasets.DatasetInfo) -> tuple[str, str]:
         )
     return (
         f"Recognise {about.noun}s in pictures",
-        f"Photos, scans or drawings of one {about.noun} each. Whatever a picture shows, the answer is one of the ten classes.",
+        f"Photos, scans or drawings of one {about.noun} each{LEADS_ON.get(about.name, '')}. Whatever a picture shows, the answer is one of the ten classes.",
     )
 
 
