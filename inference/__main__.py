@@ -71,10 +71,7 @@ def _answer_file(classifier: Classifier, for_photos: Classifier | None, name: st
     except OSError as error:
         reason = f"The file cannot be read ({error.strerror}); check its name and rights."
         return Answer(label=None, probability=None, probabilities=None, reason=reason)
-    answer = answer_bytes(classifier, content, options.invert, options.crop)
-    if for_photos and answer.prepared and not answer.prepared.is_finished:
-        return answer_bytes(for_photos, content)
-    return answer
+    return answer_bytes(classifier, content, options.invert, options.crop, for_photos)
 
 
 def _as_json(name: str, answer: Answer) -> str:

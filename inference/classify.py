@@ -10,7 +10,7 @@ import onnxruntime
 from PIL import Image
 
 from inference.decode import UnreadableImage, decode
-from inference.prepare import SIDE, Prepared, find_ink, prepare, prepare_ink, prepare_own
+from inference.prepare import Prepared, find_ink, is_finished, prepare, prepare_ink, prepare_own
 from inference.segment import MOST_DIGITS, Division, divide
 from models.datasets import DATASETS, NONE_OF_THEM
 from models.shelf import Card, ShelfError
@@ -94,7 +94,7 @@ def prepare_for(card: Card, image: Image.Image, invert: bool | None = None, crop
 
 def answer_image(classifier: Classifier, image: Image.Image, invert: bool | None = None, crop: bool = True) -> Answer:
     """The answer to a decoded picture. Several digits are read as a number, unless the picture is to be taken as a whole (crop)."""
-    if classifier.card.dataset == "mnist" and crop and image.size != (SIDE, SIDE):
+    if classifier.card.dataset == "mnist" and crop and not is_finished(image):
         ink, inverted = find_ink(image, invert)
         division = divide(ink, inverted, classifier.probabilities) if ink else None
         prepared = prepare_ink(ink, inverted)
@@ -116,13 +116,16 @@ def _number(classifier: Classifier, prepared: Prepared, division: Division) -> A
     )
 
 
-def answer_bytes(classifier: Classifier, content: bytes, invert: bool | None = None, crop: bool = True) -> Answer:
-    """The answer to a file's bytes; unreadable ones are declined with the reason."""
+def answer_bytes(
+    classifier: Classifier, content: bytes, invert: bool | None = None, crop: bool = True, for_photos: Classifier | None = None
+) -> Answer:
+    """The answer to a file's bytes; unreadable ones are declined with the reason. for_photos: answers in the other's place to what
+    is no finished picture."""
     try:
         image = decode(content)
     except UnreadableImage as error:
         return Answer(label=None, probability=None, probabilities=None, reason=str(error))
-    return answer_image(classifier, image, invert, crop)
+    return answer_image(for_photos if for_photos and not is_finished(image) else classifier, image, invert, crop)
 
 
 def accelerated_providers() -> list[str]:

@@ -23,15 +23,13 @@ class Prepared:
     """What the network sees, and how it came about.
 
     pixels: uint8 [28, 28], bright on black; of an own data set [H, W] grey or [H, W, 3] in colour. inverted: brightness was negated. box: what was cut out, as
-    left, top, right, bottom fractions of the image, None when all of it was kept. is_blank: nothing to recognise. is_finished: it came as the network
-    sees it and nothing was done.
+    left, top, right, bottom fractions of the image, None when all of it was kept. is_blank: nothing to recognise.
     """
 
     pixels: np.ndarray
     inverted: bool
     box: tuple[float, float, float, float] | None
     is_blank: bool
-    is_finished: bool = False
 
     @property
     def batch(self) -> np.ndarray:
@@ -45,11 +43,15 @@ def prepare(image: Image.Image, dataset: str, invert: bool | None = None, crop: 
 
     A picture that is 28x28 and mostly dark at its border already is what a network sees, and is passed on as it is.
     """
-    is_finished = image.size == (SIDE, SIDE) and image.mode == "L" and np.median(_border(np.asarray(image))) < 32
-    if is_finished and not invert:
+    if is_finished(image) and not invert:
         pixels = np.asarray(image)
-        return Prepared(pixels=pixels, inverted=False, box=None, is_blank=bool(np.ptp(pixels) < LEAST_CONTRAST), is_finished=True)
+        return Prepared(pixels=pixels, inverted=False, box=None, is_blank=bool(np.ptp(pixels) < LEAST_CONTRAST))
     return (_prepare_garment if dataset == "fashion-mnist" else _prepare_digit)(image, invert, crop)
+
+
+def is_finished(image: Image.Image) -> bool:
+    """Whether a picture is what a network for 28x28 grey sees already: of that size, and mostly dark at its border."""
+    return image.size == (SIDE, SIDE) and image.mode == "L" and bool(np.median(_border(np.asarray(image))) < 32)
 
 
 def prepare_own(image: Image.Image, shape: tuple[int, int, int]) -> Prepared:

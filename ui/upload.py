@@ -1,5 +1,6 @@
 """The Upload page: several pictures at once, the camera, or the samples; each with what the network sees."""
 
+import contextlib
 import csv
 import hashlib
 import html
@@ -11,6 +12,7 @@ import streamlit as st
 
 from inference.classify import Answer, answer_image
 from inference.decode import FORMATS, MAX_BYTES, UnreadableImage, decode
+from inference.prepare import is_finished
 from models import datasets, shelf
 from models.shelf import Card
 from ui import figures, serving, sidebar
@@ -102,8 +104,8 @@ def _show_picture(index: int, picture: Picture, card: Card, for_photos: Card | N
     """One picture's row; returns its line of the table. What goes wrong with one file stays with that file."""
     key = f"upload-{index}-{hashlib.sha256(picture.content).hexdigest()[:12]}"
     try:
-        image_url, answer = _answer(card.dataset, card.name, card.sha256, picture.content, *_overrides(key))
-        in_colour = _answer_in_colour(for_photos, picture.content) if for_photos and not answer.prepared.is_finished else None
+        photo_sha256 = for_photos.sha256 if for_photos else ""
+        image_url, answer, in_colour = _answer(card.dataset, card.name, card.sha256, photo_sha256, picture.content, *_overrides(key))
     except UnreadableImage as error:
         st.html(figures.error(picture.name, str(error)))
         return _line(picture, card, note=str(error))
@@ -144,26 +146,20 @@ def _overrides(key: str) -> tuple[bool | None, bool]:
 
 
 @st.cache_data(max_entries=200, ttl="15m", show_spinner=False)
-def _answer(dataset: str, name: str, sha256: str, content: bytes, invert: bool | None, crop: bool) -> tuple[str, Answer]:
-    """The picture, small, as a data URL, and the answer to it. Raises UnreadableImage."""
+def _answer(
+    dataset: str, name: str, sha256: str, photo_sha256: str, content: bytes, invert: bool | None, crop: bool
+) -> tuple[str, Answer, Answer | None]:
+    """The picture, small, as a data URL, the answer to it, and the photo network's: None for a finished picture, and where its
+    graph is damaged, which the Models page says. Raises UnreadableImage."""
     image = decode(content)
     answer = answer_image(serving.classifier(shelf.load_card(dataset, name)), image, invert, crop)
     small = image.copy()
     small.thumbnail((380, 380))
-    return figures.data_url(small), answer
-
-
-@st.cache_data(max_entries=200, ttl="15m", show_spinner=False)
-def _cached_answer_in_colour(sha256: str, content: bytes) -> Answer:
-    return answer_image(serving.classifier(shelf.photo_card()), decode(content))
-
-
-def _answer_in_colour(card: Card, content: bytes) -> Answer | None:
-    """The photo network's answer; None where its graph is damaged, which the Models page says. Raises UnreadableImage."""
-    try:
-        return _cached_answer_in_colour(card.sha256, content)
-    except shelf.ShelfError:
-        return None
+    in_colour = None
+    if photo_sha256 and not is_finished(image):
+        with contextlib.suppress(shelf.ShelfError):
+            in_colour = answer_image(serving.classifier(shelf.photo_card()), image)
+    return figures.data_url(small), answer, in_colour
 
 
 def _original(name: str, url: str, answer: Answer) -> str:
