@@ -10,7 +10,8 @@ import onnxruntime
 from PIL import Image
 
 from inference.decode import UnreadableImage, decode
-from inference.prepare import Prepared, find_ink, is_finished, prepare, prepare_ink, prepare_own
+from inference.ink import find_ink
+from inference.prepare import Prepared, is_finished, prepare, prepare_ink, prepare_own
 from inference.segment import MOST_DIGITS, Division, divide
 from models.datasets import DATASETS, NONE_OF_THEM
 from models.shelf import Card, ShelfError

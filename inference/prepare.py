@@ -11,11 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageFilter
 
+from inference.ink import LEAST_CONTRAST, Ink, border, find_ink, otsu, without_specks
+
 SIDE = 28
 DIGIT_BOX = 20
 DIGIT_WORKING_BOX = 160  # strokes are measured and evened out at this size, eight times the final one
 STROKE = (11.0, 26.0)  # thinnest and thickest stroke left alone at the working size: MNIST's own range
-LEAST_CONTRAST = 24  # of 255: below it there is nothing on the paper
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +52,7 @@ def prepare(image: Image.Image, dataset: str, invert: bool | None = None, crop: 
 
 def is_finished(image: Image.Image) -> bool:
     """Whether a picture is what a network for 28x28 grey sees already: of that size, and mostly dark at its border."""
-    return image.size == (SIDE, SIDE) and image.mode == "L" and bool(np.median(_border(np.asarray(image))) < 32)
+    return image.size == (SIDE, SIDE) and image.mode == "L" and bool(np.median(border(np.asarray(image))) < 32)
 
 
 def prepare_own(image: Image.Image, shape: tuple[int, int, int]) -> Prepared:
@@ -71,37 +72,10 @@ def prepare_own(image: Image.Image, shape: tuple[int, int, int]) -> Prepared:
         scale = min(width / plain.width, height / plain.height)
         size = (max(1, round(plain.width * scale)), max(1, round(plain.height * scale)))
         small = plain.resize(size, Image.Resampling.BOX if scale < 0.5 else Image.Resampling.BICUBIC)
-        ground = np.median(_border(np.asarray(small)), axis=0).round().astype(int)
+        ground = np.median(border(np.asarray(small)), axis=0).round().astype(int)
         plain = Image.new(mode, (width, height), int(ground) if channels == 1 else tuple(ground.tolist()))
         plain.paste(small, ((width - size[0]) // 2, (height - size[1]) // 2))
     return Prepared(pixels=np.asarray(plain), inverted=False, box=None, is_blank=False)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Ink:
-    """What is written in a picture. values: float32 [H, W], 0 to 255, bright on black; solid: bool [H, W], where it is ink for sure."""
-
-    values: np.ndarray
-    solid: np.ndarray
-
-
-def find_ink(image: Image.Image, invert: bool | None = None) -> tuple[Ink | None, bool]:
-    """The ink of a picture as `prepare` takes it, None of a blank one, and whether brightness was negated."""
-    grey = np.asarray(_over_contrasting_ground(image)).astype(np.float32)
-    inverted = _is_dark_on_light(grey) if invert is None else invert
-    ink = 255 - grey if inverted else grey
-    # Somebody who overrides the polarity wants to see all that is bright taken as ink, an uneven ground included.
-    ink = _without_background(ink) if invert is None else ink - ink.min()
-    if ink.max() < LEAST_CONTRAST:
-        return None, inverted
-    ink = ink / ink.max() * 255
-    level = _otsu(ink)
-    solid = _without_specks(ink > level)
-    if not solid.any():
-        return None, inverted
-    # The rim around the mask keeps soft edges soft.
-    values = np.where(_spread(solid, 2), np.clip(ink * (255 / max(level * 1.6, 128)), 0, 255), 0)
-    return Ink(values=values, solid=solid), inverted
 
 
 def prepare_ink(ink: Ink | None, inverted: bool, crop: bool = True) -> Prepared:
@@ -128,17 +102,17 @@ def _prepare_garment(image: Image.Image, invert: bool | None, crop: bool) -> Pre
     if alpha is not None:
         inside = alpha > 127
     else:
-        ground = np.median(_border(colours), axis=0)
+        ground = np.median(border(colours), axis=0)
         distance = np.abs(colours - ground).max(axis=2)
         if distance.max() < LEAST_CONTRAST:
             return _blank(False)
         # Soft shadows and paper grain stay near the ground's colour; a fixed share of the way to Otsu's level keeps pale cloth.
-        inside = distance > max(12.0, 0.6 * _otsu(distance))
-    inside = _without_specks(inside)
+        inside = distance > max(12.0, 0.6 * otsu(distance))
+    inside = without_specks(inside)
     if not inside.any():
         return _blank(False)
     light = colours @ np.array([0.299, 0.587, 0.114], np.float32)
-    ground_is_light = alpha is not None or float(np.median(_border(light))) > 96
+    ground_is_light = alpha is not None or float(np.median(border(light))) > 96
     inverted = ground_is_light if invert is None else invert
     values = 255 - light if inverted else light
     # Cloth that comes out as dark as the ground is lifted: a white shirt is not a hole.
@@ -154,83 +128,11 @@ def _blank(inverted: bool) -> Prepared:
     return Prepared(pixels=np.zeros((SIDE, SIDE), np.uint8), inverted=inverted, box=None, is_blank=True)
 
 
-def _over_contrasting_ground(image: Image.Image) -> Image.Image:
-    """To grey; ink on nothing is laid over white or black, whichever it stands out from, and cut-out paper over its own shade."""
-    if image.mode != "RGBA":
-        return image.convert("L")
-    grey, alpha = image.convert("L"), image.getchannel("A")
-    visible = np.asarray(grey)[np.asarray(alpha) > 127]
-    shade = 0 if visible.size and visible.mean() > 127 else 255
-    if visible.size > 0.6 * grey.width * grey.height and np.ptp(visible) >= 2 * LEAST_CONTRAST:
-        shade = int(np.median(visible))  # what is seen is paper and ink: a screenshot with round corners
-    ground = Image.new("L", image.size, shade)
-    return Image.composite(grey, ground, alpha)
-
-
 def _colours_and_alpha(image: Image.Image) -> tuple[np.ndarray, np.ndarray | None]:
     """float32 [H, W, 3], and the alpha channel [H, W] where it hides anything."""
     colours = np.asarray(image.convert("RGB")).astype(np.float32)
     alpha = np.asarray(image.getchannel("A")) if image.mode == "RGBA" else None
     return colours, alpha if alpha is not None and alpha.min() < 128 else None
-
-
-def _border(values: np.ndarray) -> np.ndarray:
-    """The outermost pixels, a fiftieth of the side deep, in a row [M] or [M, channels]."""
-    depth = max(1, min(values.shape[:2]) // 50)
-    sides = (values[:depth], values[-depth:], values[:, :depth], values[:, -depth:])
-    return np.concatenate([side.reshape(-1, *values.shape[2:]) for side in sides])
-
-
-def _is_dark_on_light(grey: np.ndarray) -> bool:
-    """Whether most of the border is on the bright side of the picture's own threshold."""
-    return bool((_border(grey) > _otsu(grey)).mean() > 0.5)
-
-
-def _without_background(ink: np.ndarray) -> np.ndarray:
-    """Takes off the paper's own brightness, which uneven light makes different from place to place."""
-    height, width = ink.shape
-    if min(height, width) < 3:
-        return ink - np.median(_border(ink))
-    paper = Image.fromarray(ink.astype(np.uint8))
-    # The paper under the ink: the low side of each cell of a coarse grid, smoothed and stretched back.
-    cell = max(1, max(height, width) // 12)
-    small = paper.reduce(cell) if cell > 1 else paper
-    small = small.filter(ImageFilter.MinFilter(5)).filter(ImageFilter.BoxBlur(1))
-    ground = np.asarray(small.resize((width, height), Image.Resampling.BILINEAR)).astype(np.float32)
-    return np.clip(ink - np.maximum(ground, np.percentile(ink, 20)), 0, 255)
-
-
-def _otsu(values: np.ndarray) -> float:
-    """The threshold that best splits values of 0..255 in two (Otsu 1979)."""
-    counts = np.bincount(values.astype(np.uint8).ravel(), minlength=256).astype(np.float64)
-    below = np.cumsum(counts)
-    above = below[-1] - below
-    total = np.cumsum(counts * np.arange(256))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        between = below * above * (total / below - (total[-1] - total) / above) ** 2
-    between = np.nan_to_num(between)
-    best = np.flatnonzero(between >= between.max() * (1 - 1e-9))
-    return float(best.mean()) + 0.5  # the middle of the gap where it is empty
-
-
-def _without_specks(solid: np.ndarray) -> np.ndarray:
-    """Drops what is narrower than two pixels in a picture large enough for that to be dirt."""
-    if min(solid.shape) < 64:
-        return solid
-    kept = solid & _spread(~_spread(~solid, 1), 2)
-    return kept if kept.any() else solid
-
-
-def _spread(solid: np.ndarray, reach: int) -> np.ndarray:
-    """The mask grown by `reach` pixels all round: what Pillow's MaxFilter does, eight times as fast on a mask."""
-    for axis in (0, 1):
-        grown = solid.copy()
-        target, source = (grown, solid) if axis == 0 else (grown.T, solid.T)
-        for step in range(1, reach + 1):
-            target[step:] |= source[:-step]
-            target[:-step] |= source[step:]
-        solid = grown
-    return solid
 
 
 def bounds(solid: np.ndarray) -> tuple[int, int, int, int]:

@@ -11,12 +11,13 @@ from itertools import pairwise
 
 import numpy as np
 
-from inference.prepare import Ink, Prepared, bounds, prepare_ink
+from inference.components import label, reduced
+from inference.ink import Ink
+from inference.prepare import Prepared, bounds, prepare_ink
 
 MOST_DIGITS = 12
 MOST_PIECES = 30  # beyond it a picture is no number
 MOST_COMPONENTS = 120  # dust included
-MOST_RUNS = 12_000  # of ink in all rows: beyond it it is noise
 WORKING_SIDE = 320  # pixels: pieces are looked for at this size
 MOST_TOGETHER = 8  # pieces in one digit
 # What is improbable of writing, as probabilities: to divide what is connected, to take two high pieces with a gap between for one
@@ -48,7 +49,7 @@ def divide(ink: Ink, inverted: bool, probabilities: Probabilities) -> Division |
     probabilities: as Classifier.probabilities, of pixels uint8 [N, 1, 28, 28].
     """
     factor = -(-max(ink.solid.shape) // WORKING_SIDE)
-    numbers = label(_reduced(ink.solid, factor))
+    numbers = label(reduced(ink.solid, factor))
     pieces = None if numbers is None else find_pieces(numbers)
     if pieces is None or not 1 < pieces.max() <= MOST_PIECES:
         return None
@@ -106,50 +107,6 @@ def find_pieces(numbers: np.ndarray) -> np.ndarray | None:
                 at += 1
                 pieces[:, left:right][part] = at
     return pieces
-
-
-def label(solid: np.ndarray) -> np.ndarray | None:
-    """Connected components of a mask, diagonals included: int32 [H, W] of 1, 2, ...; 0 outside. None beyond MOST_RUNS runs."""
-    height, width = solid.shape
-    steps = np.diff(np.pad(solid.astype(np.int8), ((0, 0), (1, 1))), axis=1)
-    rows, starts = np.nonzero(steps == 1)
-    _, ends = np.nonzero(steps == -1)
-    if len(rows) > MOST_RUNS:
-        return None
-    parents = list(range(len(rows)))
-
-    def root(run: int) -> int:
-        while parents[run] != run:
-            parents[run] = parents[parents[run]]
-            run = parents[run]
-        return run
-
-    firsts = np.searchsorted(rows, np.arange(height + 1))
-    for row in range(1, height):
-        above, here = firsts[row - 1], firsts[row]
-        while above < firsts[row] and here < firsts[row + 1]:
-            if starts[above] <= ends[here] and starts[here] <= ends[above]:
-                parents[root(here)] = root(above)
-            if ends[above] < ends[here]:
-                above += 1
-            else:
-                here += 1
-    roots = np.array([root(run) for run in range(len(rows))], np.int32)
-    _, numbers = np.unique(roots, return_inverse=True)
-    labels = np.zeros((height, width), np.int32)
-    for row, start, end, number in zip(rows, starts, ends, numbers, strict=True):
-        labels[row, start:end] = number + 1
-    return labels
-
-
-def _reduced(solid: np.ndarray, factor: int) -> np.ndarray:
-    """The mask made smaller; a pixel is set where any of the factor x factor that it stands for is."""
-    if factor == 1:
-        return solid
-    height, width = (-(-side // factor) * factor for side in solid.shape)
-    framed = np.zeros((height, width), bool)
-    framed[: solid.shape[0], : solid.shape[1]] = solid
-    return framed.reshape(height // factor, factor, width // factor, factor).any((1, 3))
 
 
 def _is_part_of(box: tuple[int, int, int, int], other: list[int], tallest: int) -> bool:

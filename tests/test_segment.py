@@ -12,7 +12,8 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from inference.__main__ import main
 from inference.classify import Answer, Classifier, answer_image
-from inference.segment import MOST_DIGITS, label
+from inference.components import label
+from inference.segment import MOST_DIGITS
 from models import shelf
 from tests.test_prepare import chalk, sample_pictures
 
