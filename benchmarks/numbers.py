@@ -10,7 +10,7 @@ import argparse
 import numpy as np
 from PIL import Image
 
-from inference.classify import Classifier, answer_image
+from inference.classify import answer_image, load_classifier
 from models import shelf
 from training import data
 
@@ -41,7 +41,7 @@ def main() -> None:
     """Prints n and shares."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--network", default="lenet5")
-    classifier, random = Classifier(shelf.load_card("mnist", parser.parse_args().network)), np.random.default_rng(0)
+    classifier, random = load_classifier(shelf.load_card("mnist", parser.parse_args().network)), np.random.default_rng(0)
     known = data.find("mnist").validation
     pictures, labels = known.pixels[:, 0], known.labels
     several = 0

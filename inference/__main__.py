@@ -5,7 +5,7 @@ import json
 import sys
 from pathlib import Path
 
-from inference.classify import Answer, Classifier, answer_bytes
+from inference.classify import Answer, Classifier, answer_bytes, load_classifier
 from inference.decode import MAX_BYTES
 from models import shelf
 from models.datasets import DATASETS
@@ -26,7 +26,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--model",
         metavar="NAME",
-        help="network on the shelf (default: ensemble, for photos of garments photo; for an own data set the newest)",
+        help="network on the shelf (default: ensemble, for other pictures than 28x28 on black lenet5, or photo for garments; for an own data set the newest)",
     )
     parser.add_argument(
         "--invert", action=argparse.BooleanOptionalAction, default=None, help="dark on light; decided from each picture when left out"
@@ -36,16 +36,17 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.dataset not in DATASETS and (options.invert is not None or not options.crop):
         parser.error(f"--invert and --no-crop are for digits and garments; pictures of {options.dataset} are shown as they were imported")
-    photo_card = shelf.photo_card() if _may_be_photos(options) else None
+    other_card = _for_what_people_send(options)
     try:
-        classifier = Classifier(shelf.load_card(options.dataset, _usual_model(options.dataset) if options.model is None else options.model))
-        for_photos = Classifier(photo_card) if photo_card else None
+        model = _usual_model(options.dataset) if options.model is None else options.model
+        classifier = load_classifier(shelf.load_card(options.dataset, model))
+        for_others = load_classifier(other_card) if other_card else None
     except shelf.ShelfError as error:
         print(error, file=sys.stderr)
         return 2
     unreadable = False
     for name in options.images:
-        answer = _answer_file(classifier, for_photos, name, options)
+        answer = _answer_file(classifier, for_others, name, options)
         unreadable = unreadable or answer.prepared is None
         print(_as_json(name, answer) if options.json else _as_text(name, answer), flush=True)
     return int(unreadable)
@@ -56,12 +57,17 @@ def _usual_model(dataset: str) -> str:
     return next(iter(newest), "ensemble")
 
 
-def _may_be_photos(options: argparse.Namespace) -> bool:
-    """Whether nothing was asked for that only the networks for 28x28 grey pixels can do."""
-    return options.dataset == "fashion-mnist" and options.model is None and options.invert is None and options.crop
+def _for_what_people_send(options: argparse.Namespace) -> shelf.Card | None:
+    """The network for pictures that are not 28x28 as the data set's own: photos of garments have one, and of the networks for digits
+    LeNet-5 reads other hands best (README). None where a network was named, or what only those for 28x28 grey pixels can do."""
+    if options.model is not None or (options.dataset == "fashion-mnist" and (options.invert is not None or not options.crop)):
+        return None
+    if options.dataset == "mnist":
+        return next((card for card in shelf.list_cards("mnist") if card.name == shelf.USUAL["mnist"]), None)
+    return shelf.photo_card() if options.dataset == "fashion-mnist" else None
 
 
-def _answer_file(classifier: Classifier, for_photos: Classifier | None, name: str, options: argparse.Namespace) -> Answer:
+def _answer_file(classifier: Classifier, for_others: Classifier | None, name: str, options: argparse.Namespace) -> Answer:
     try:
         if name == "-":
             content = sys.stdin.buffer.read(MAX_BYTES + 1)
@@ -71,7 +77,7 @@ def _answer_file(classifier: Classifier, for_photos: Classifier | None, name: st
     except OSError as error:
         reason = f"The file cannot be read ({error.strerror}); check its name and rights."
         return Answer(label=None, probability=None, probabilities=None, reason=reason)
-    return answer_bytes(classifier, content, options.invert, options.crop, for_photos)
+    return answer_bytes(classifier, content, options.invert, options.crop, for_others)
 
 
 def _as_json(name: str, answer: Answer) -> str:

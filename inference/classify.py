@@ -13,6 +13,7 @@ from inference.decode import UnreadableImage, decode
 from inference.ink import find_ink
 from inference.prepare import Prepared, is_finished, prepare, prepare_ink, prepare_own
 from inference.segment import MOST_DIGITS, Division, divide
+from models import shelf
 from models.datasets import DATASETS, NONE_OF_THEM
 from models.shelf import Card, ShelfError
 
@@ -28,6 +29,7 @@ class Answer:
     label, probability: the most probable class, label None where it declines. reason: why it declines, else empty.
     probabilities: float32 [classes], None where there was nothing to show the network, and of a number. prepared: what it saw.
     digits: of a number the answers to its digits, left to right; label is then the number, probability their product.
+    stranger: what the gate takes the picture for when it declines it, such as "letter"; else empty.
     """
 
     label: str | None
@@ -36,13 +38,18 @@ class Answer:
     reason: str = ""
     prepared: Prepared | None = None
     digits: tuple["Answer", ...] = ()
+    stranger: str = ""
 
 
 class Classifier:
-    """One published network, ready to answer. Sessions are safe to share between threads."""
+    """One published network, ready to answer. Sessions are safe to share between threads.
 
-    def __init__(self, card: Card, *, threads: int = 1, providers: Sequence[str] | None = None) -> None:
+    gate: the data set's gate, which is asked first and may decline in its place.
+    """
+
+    def __init__(self, card: Card, *, threads: int = 1, providers: Sequence[str] | None = None, gate: "Classifier | None" = None) -> None:
         """Raises ShelfError when the graph does not match its card or cannot be run."""
+        self.gate = gate
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads  # one picture is 0.05 to 5 ms of work: more threads only get in each other's way
         options.inter_op_num_threads = 1
@@ -65,24 +72,51 @@ class Classifier:
         """pixels uint8 [N, C, H, W] of the card's shape -> probabilities float32 [N, classes]."""
         return self.session.run(["probabilities"], {"pixels": pixels})[0]
 
+    def probabilities_of_digits(self, pixels: np.ndarray) -> np.ndarray:
+        """`probabilities`, times how likely the gate finds it that each picture is one for the network: parts of digits are not."""
+        probabilities = self.probabilities(pixels)
+        return probabilities * self.gate.probabilities(pixels)[:, :1] if self.gate else probabilities
+
     def answer(self, prepared: Prepared) -> Answer:
-        """The answer to one prepared picture; declines a blank one, and one it is less sure of than its card's threshold."""
+        """The answer to one prepared picture; declines a blank one, one that its gate does not know, and one it is less sure of than its
+        card's threshold."""
         if prepared.is_blank:
             return Answer(label=None, probability=None, probabilities=None, reason=BLANK[self.card.dataset], prepared=prepared)
-        return self._answer(prepared, self.probabilities(prepared.batch)[0])
-
-    def _answer(self, prepared: Prepared, probabilities: np.ndarray) -> Answer:
+        probabilities = self.probabilities(prepared.batch)[0]
         best = int(probabilities.argmax())
-        label, probability = self.card.labels[best], float(probabilities[best])
-        reason = ""
-        if label == NONE_OF_THEM:
-            reason = "It shows none of the ten kinds of garment."
-        elif probability < self.card.decline_below:
-            second = self.card.labels[int(np.argsort(probabilities)[-2])]
-            reason = f"Not sure: {label} or {second}?"
+        stranger = self._stranger(prepared)
+        reason = self._refusal(stranger) if stranger else self._doubts(probabilities)
         return Answer(
-            label=None if reason else label, probability=probability, probabilities=probabilities, reason=reason, prepared=prepared
+            label=None if reason else self.card.labels[best],
+            probability=float(probabilities[best]),
+            probabilities=probabilities,
+            reason=reason,
+            prepared=prepared,
+            stranger=stranger,
         )
+
+    def _stranger(self, prepared: Prepared) -> str:
+        """What the picture is instead of what the network is made for; empty where the gate lets it in."""
+        if self.gate is None:
+            return ""
+        probabilities = self.gate.probabilities(prepared.batch)[0]
+        is_known = float(probabilities[0]) >= self.gate.card.decline_below
+        return "" if is_known else self.gate.card.labels[1 + int(probabilities[1:].argmax())]
+
+    def _refusal(self, stranger: str) -> str:
+        return f"This looks like {stranger if stranger == 'noise' else f'a {stranger}'}, not a {self.gate.card.labels[0]}."
+
+    def _doubts(self, probabilities: np.ndarray) -> str:
+        first, second = (self.card.labels[at] for at in np.argsort(-probabilities)[:2])
+        if first == NONE_OF_THEM:
+            return "It shows none of the ten kinds of garment."
+        return f"Not sure: {first} or {second}?" if float(probabilities.max()) < self.card.decline_below else ""
+
+
+def load_classifier(card: Card) -> Classifier:
+    """A published network with the gate of its data set before it, where there is one. Raises ShelfError."""
+    gate_card = None if card.takes_photos else shelf.gate_card(card.dataset)
+    return Classifier(card, gate=Classifier(gate_card) if gate_card else None)
 
 
 def prepare_for(card: Card, image: Image.Image, invert: bool | None = None, crop: bool = True) -> Prepared:
@@ -97,7 +131,7 @@ def answer_image(classifier: Classifier, image: Image.Image, invert: bool | None
     """The answer to a decoded picture. Several digits are read as a number, unless the picture is to be taken as a whole (crop)."""
     if classifier.card.dataset == "mnist" and crop and not is_finished(image):
         ink, inverted = find_ink(image, invert)
-        division = divide(ink, inverted, classifier.probabilities) if ink else None
+        division = divide(ink, inverted, classifier.probabilities_of_digits) if ink else None
         prepared = prepare_ink(ink, inverted)
         return _number(classifier, prepared, division) if division else classifier.answer(prepared)
     return classifier.answer(prepare_for(classifier.card, image, invert, crop))
@@ -118,15 +152,15 @@ def _number(classifier: Classifier, prepared: Prepared, division: Division) -> A
 
 
 def answer_bytes(
-    classifier: Classifier, content: bytes, invert: bool | None = None, crop: bool = True, for_photos: Classifier | None = None
+    classifier: Classifier, content: bytes, invert: bool | None = None, crop: bool = True, for_others: Classifier | None = None
 ) -> Answer:
-    """The answer to a file's bytes; unreadable ones are declined with the reason. for_photos: answers in the other's place to what
+    """The answer to a file's bytes; unreadable ones are declined with the reason. for_others: answers in its place to what
     is no finished picture."""
     try:
         image = decode(content)
     except UnreadableImage as error:
         return Answer(label=None, probability=None, probabilities=None, reason=str(error))
-    return answer_image(for_photos if for_photos and not is_finished(image) else classifier, image, invert, crop)
+    return answer_image(for_others if for_others and not is_finished(image) else classifier, image, invert, crop)
 
 
 def accelerated_providers() -> list[str]:

@@ -24,9 +24,10 @@ MOST_TOGETHER = 8  # pieces in one digit
 # digit, that a digit is much lower than another, and that a low piece is no part of any.
 CUT, ACROSS, LOW, STRAY = 0.005, 0.05, 0.1, 0.005
 USUAL, TOO_WIDE = 1.1, 10.0  # a digit wider than USUAL times its height is less probable by exp(-TOO_WIDE) a height more
-WIDEST = 1.6  # of a digit of several pieces, times its height
+WIDEST = 2.0  # of a digit of several pieces, times its height
 WIDEST_GAP = 0.3  # inside a digit, times the tallest piece's height
 HIGH, LOWEST = 0.6, 0.3  # what is usual of a digit, and what is possible, times the tallest piece's height
+NEAR = 0.05  # a piece too low for a digit is part of one that is no farther away, times the tallest piece's height
 DUST = 0.1  # pieces smaller than this, times the tallest, are none
 WIDE = 0.95  # pieces wider than this, times the tallest's height, may be several digits that touch
 CLOSEST_CUTS = 0.22  # times the tallest's height
@@ -110,9 +111,12 @@ def find_pieces(numbers: np.ndarray) -> np.ndarray | None:
 
 
 def _is_part_of(box: tuple[int, int, int, int], other: list[int], tallest: int) -> bool:
-    """Whether a low piece stands over, under or in another, as the upper stroke of a five does."""
+    """Whether a low piece stands over, under or in another, as the upper stroke of a five does, or is too low for a digit and near one."""
     shared = min(box[2], other[2]) - max(box[0], other[0])
+    apart = max(-shared, max(box[1], other[1]) - min(box[3], other[3]))
     lower = min(box[3] - box[1], other[3] - other[1])
+    if lower < LOWEST * tallest and apart < NEAR * tallest:
+        return True
     return shared >= 0.5 * min(box[2] - box[0], other[2] - other[0]) and lower < 0.6 * tallest
 
 

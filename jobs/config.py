@@ -116,6 +116,9 @@ class RunConfig:
         "mirror_erase",
         help="random changes made to each batch of training images",
     )
+    redrawn: bool = field(
+        default=False, metadata={"help": "MNIST: also learn from digits of other hands and pens, which are drawn first (minutes, once)"}
+    )
     start_from: str = _name("published network to start from; from scratch when empty")
     seed: int = _number(0, 0, 2**31 - 1, "seed of weights, order and augmentation")
     device: str = _choice("auto", "auto", "cpu", "cuda", help="auto takes CUDA where there is one")
@@ -142,6 +145,8 @@ class RunConfig:
             )
         if self.network == "lenet" and len(self.channels) != 2:
             raise ConfigError(f"channels has {len(self.channels)} values; lenet has two convolutions: give two, such as 6 16")
+        if self.redrawn and self.dataset != "mnist":
+            raise ConfigError(f"redrawn is true for {self.dataset}; only digits are drawn anew: use it with mnist, or leave it out")
         facts = datasets.info(self.dataset)
         if reason := misfit(self.network, facts):
             raise ConfigError(reason)

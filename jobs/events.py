@@ -1,6 +1,6 @@
 """events.jsonl: what a run says of itself, one JSON object a line, only ever appended to.
 
-Kinds: started, teaching (a teacher is asked for its answers), step, epoch, exported, then exactly one of done, failed, cancelled.
+Kinds: started, redrawing (digits are drawn anew), teaching (a teacher is asked for its answers), step, epoch, exported, then exactly one of done, failed, cancelled.
 """
 
 import json

@@ -252,6 +252,8 @@ def _stage(lines: list[dict[str, Any]]) -> str:
     last = lines[-1]
     if last["kind"] == "started":
         return "reading the data"
+    if last["kind"] == "redrawing":
+        return "drawing digits anew"
     if last["kind"] == "teaching":
         return "asking the teacher"
     if last.get("progress", 0.0) >= 1 or last["kind"] == "exported":

@@ -86,6 +86,10 @@ DATASETS = {
 }
 NONE_OF_THEM = "None of the ten"
 PHOTO_LABELS = (*DATASETS["fashion-mnist"].labels, NONE_OF_THEM)  # of the photo network
+GATE_LABELS = {  # of a data set's gate: what its networks are made for, then what they may be shown all the same
+    "mnist": ("digit", "letter", "scribble", "garment", "noise"),
+    "fashion-mnist": ("garment", "digit", "letter", "scribble", "noise"),
+}
 
 
 def datasets_folder() -> Path:

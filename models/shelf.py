@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from models import datasets
-from models.datasets import DATASETS, PHOTO_LABELS, DatasetError
+from models.datasets import DATASETS, GATE_LABELS, PHOTO_LABELS, DatasetError
 from models.errors import InklingError
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 SHIPPED = ("fc", "lenet5", "ensemble")
+USUAL = {"mnist": "lenet5", "fashion-mnist": "ensemble"}  # for what people draw and send: LeNet-5 reads other hands best (README)
 TITLES = {
     "fc": "Fully connected",
     "lenet5": "LeNet-5",
@@ -26,8 +27,11 @@ TITLES = {
     "cnn": "CNN",
     "ensemble": "Ensemble",
     "photo": "Photo network",
+    "gate": "Gate",
 }
 PHOTO = "photo"  # Fashion-MNIST's network for colour photos, which sees more than 28x28 grey and may say "none of the ten"
+GATE = "gate"  # a built-in data set's network that tells what its other networks are made for from anything else
+KEPT = {("fashion-mnist", PHOTO), *((dataset, GATE) for dataset in DATASETS)}  # names that a run cannot be published under
 
 
 class ShelfError(InklingError):
@@ -69,6 +73,11 @@ class Card:
     def takes_photos(self) -> bool:
         """Whether it is the photo network."""
         return self.name == PHOTO and self.dataset == "fashion-mnist"
+
+    @property
+    def is_gate(self) -> bool:
+        """Whether it tells what the data set's networks are made for from anything else: its first label, and the others."""
+        return self.name == GATE and self.dataset in DATASETS
 
     @property
     def graph_path(self) -> Path:
@@ -130,7 +139,11 @@ def load_card(dataset: str, name: str) -> Card:
             raise ShelfError(
                 f"{name} was trained on pictures of {dataset} with other classes or another size than it has now; retrain it, or delete {path.name}"
             )
-        labels, shape = (PHOTO_LABELS, (3, *card.shape[1:])) if card.takes_photos else (about.labels, about.shape)
+        labels, shape = about.labels, about.shape
+        if card.takes_photos:
+            labels, shape = PHOTO_LABELS, (3, *card.shape[1:])
+        elif card.is_gate:
+            labels = GATE_LABELS[dataset]
         if (
             (len(card.labels), card.shape) != (len(labels), shape)
             or not 0 <= card.decline_below <= 1
@@ -147,8 +160,17 @@ def load_card(dataset: str, name: str) -> Card:
 
 def photo_card() -> Card | None:
     """The photo network, which is not among `list_cards`; None where it is missing or damaged."""
+    return _card_or_none("fashion-mnist", PHOTO)
+
+
+def gate_card(dataset: str) -> Card | None:
+    """A data set's gate, which is not among `list_cards`; None where it is missing or damaged, and for an own data set."""
+    return _card_or_none(dataset, GATE) if dataset in DATASETS else None
+
+
+def _card_or_none(dataset: str, name: str) -> Card | None:
     try:
-        return load_card("fashion-mnist", PHOTO)
+        return load_card(dataset, name)
     except ShelfError:
         return None
 
@@ -200,7 +222,7 @@ def _list(dataset: str) -> tuple[list[Card], list[str]]:
                 raise ShelfError(
                     f"the card {path.name} has no {card.graph_path.name} beside it; publish {card.name} again or delete the card"
                 )
-            if not card.takes_photos:
+            if (dataset, card.name) not in KEPT:
                 cards.append(card)
         except ShelfError as error:
             problems.append(str(error))

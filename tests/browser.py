@@ -17,6 +17,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_play
 
 from benchmarks.common import CHROMIUM_FLAGS as FLAGS
 from jobs.runs import ROOT
+from ui.pens import PENS
 
 CHROMIUM = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
 PATIENCE = 30_000  # milliseconds: far beyond what anything takes, for slow machines
@@ -113,6 +114,10 @@ class Visitor:
             for point in points[1:]:
                 self.page.mouse.move(*point, steps=6)
             self.page.mouse.up()
+
+    def pick_pen(self, pen: str) -> None:
+        """Takes one of the canvas's pens, from the finest to the thickest."""
+        self.page.locator(".st-key-draw-pen button").nth(list(PENS).index(pen)).click()
 
     def glyph(self) -> str:
         """The large answer of the Draw page."""

@@ -144,6 +144,17 @@ def test_the_models_page_tells_what_the_photo_network_is():
     assert "phone photos held out" in page
 
 
+@pytest.mark.parametrize("dataset", ["mnist", "fashion-mnist"])
+def test_the_models_page_tells_what_the_gate_declines_and_how_honest_the_networks_are(dataset):
+    app = AppTest.from_string("from ui import models; models.page()", default_timeout=60)
+    app.session_state["sidebar-dataset"] = dataset
+    page = html_of(app.run())
+    assert 'data-testid="gate"' in page
+    for kind in ("letter", "scribble", "noise"):
+        assert f"AUROC, {kind}" in page
+    assert "How honest they are" in [title.value for title in app.subheader]
+
+
 def test_the_models_page_shows_every_card_of_the_shelf():
     page = html_of(run_page(models_page))
     for title in ("Fully connected", "LeNet-5", "Ensemble"):

@@ -26,13 +26,43 @@ def test_a_small_digit_in_a_corner_is_read(browser: Browser, page_url: str):
 
 def test_several_digits_are_read_as_a_number(browser: Browser, page_url: str):
     visitor = Visitor(browser, page_url)
-    visitor.page.get_by_text("Thin", exact=True).click()
+    visitor.pick_pen("thin")
     visitor.draw(DIGITS["4"], scale=0.5, move=(-20, 60))
     expect(visitor.page.get_by_test_id("answer").locator(".ink-glyph")).to_have_text("4")
     visitor.draw(DIGITS["7"], scale=0.5, move=(130, 60))
     expect(visitor.page.get_by_test_id("answer").locator(".ink-glyph")).to_have_text("47")
     expect(visitor.page.get_by_test_id("digits").locator("img")).to_have_count(2)
     expect(visitor.page.get_by_test_id("trio").locator(".said")).to_have_text(["47", "47", "47"])
+    assert visitor.complaints == []
+
+
+def test_a_scribble_is_declined_and_told_what_it_looks_like(browser: Browser, page_url: str):
+    visitor = Visitor(browser, page_url)
+    visitor.pick_pen("fine")
+    visitor.draw(
+        [
+            [(60 + 20 * (at % 11), 60 + 18 * at if at % 2 else 240 - 9 * at) for at in range(11)],
+            [(70, 200), (260, 90), (80, 100), (250, 230)],
+        ]
+    )
+    answer = visitor.page.get_by_test_id("answer")
+    expect(answer).to_contain_text("This looks like a scribble, not a digit.")
+    expect(answer.locator(".ink-glyph")).to_have_text("?")
+    expect(visitor.page.get_by_text("Without a gate before it, LeNet-5 would have said")).to_be_visible()
+    expect(visitor.page.get_by_test_id("trio").locator(".said")).to_have_text(["?", "?", "?"])
+    assert visitor.complaints == []
+
+
+def test_why_shows_what_speaks_for_the_answer_what_is_alike_and_every_layer(browser: Browser, page_url: str):
+    visitor = Visitor(browser, page_url)
+    visitor.draw(DIGITS["4"])
+    expect(visitor.page.get_by_test_id("answer").locator(".ink-glyph")).to_have_text("4")
+    expect(visitor.page.get_by_test_id("why")).to_have_count(0)
+    visitor.page.get_by_text("Show why", exact=True).click()
+    expect(visitor.page.get_by_test_id("why").locator("img")).to_be_visible()
+    expect(visitor.page.get_by_test_id("alike").locator("img")).to_have_count(6)
+    expect(visitor.page.get_by_test_id("alike").locator("span").first).to_have_text("4")
+    expect(visitor.page.get_by_test_id("layers").locator("img")).to_have_count(3)
     assert visitor.complaints == []
 
 

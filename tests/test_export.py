@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import torch
 
 from jobs import runs
 from jobs.config import ConfigError
+from jobs.runs import ROOT
 from models import shelf
 from tests import tiny
 from training import export, fit
@@ -191,3 +193,26 @@ def test_calibration_error_of_known_cases():
     assert export.calibration_error(sure, np.zeros(100, int)) == pytest.approx(0.2, abs=1e-6)
     certain = np.tile([1.0, 0.0], (10, 1))
     assert export.calibration_error(certain, np.ones(10, int)) == pytest.approx(1.0)
+
+
+def test_the_reliability_of_known_cases():
+    probabilities = np.array([[0.8, 0.2]] * 10 + [[0.55, 0.45]] * 4)
+    bins = export.reliability(probabilities, np.array([0] * 8 + [1] * 2 + [0, 0, 0, 1]))
+    assert bins == [[0.55, 0.75, 4], [0.8, 0.8, 10]]
+    mean_distance = sum(abs(sure - right) * images for sure, right, images in bins) / 14
+    assert mean_distance == pytest.approx(export.calibration_error(probabilities, np.array([0] * 8 + [1] * 2 + [0, 0, 0, 1])))
+
+
+def test_figures_measured_anew_change_nothing_else_on_a_card(tmp_path, monkeypatch):
+    (tmp_path / "mnist").mkdir()
+    for ending in ("onnx", "json"):
+        shutil.copy(ROOT / "models" / "mnist" / f"fc.{ending}", tmp_path / "mnist")
+    monkeypatch.setenv("INKLING_MODELS", str(tmp_path))
+    before = shelf.load_card("mnist", "fc")
+    probabilities = np.eye(10, dtype=np.float32)[np.arange(20) % 10]
+    export.write_test_figures(before, probabilities, np.arange(20) % 10)
+    after = shelf.load_card("mnist", "fc")
+    assert after.test_accuracy == 1
+    assert after.facts["test"]["reliability"] == [[1.0, 1.0, 20]]
+    assert after.facts | {"test": None} == before.facts | {"test": None}
+    assert sorted(path.name for path in (tmp_path / "mnist").iterdir()) == ["fc.json", "fc.onnx"]

@@ -91,7 +91,7 @@ def test_weights_that_are_not_there_or_are_others_are_named(tmp_path, monkeypatc
     with pytest.raises(WeightsError, match=r"other.pth does not hold the weights of EfficientNet-Lite0"):
         pretrained(tmp_path / "other.pth")
     monkeypatch.setattr(efficientnet, "PACKAGE", "no_such_package")
-    with pytest.raises(WeightsError, match=r"requirements-photos\.txt"):
+    with pytest.raises(WeightsError, match=r"requirements-shelf\.txt"):
         pretrained()
 
 
@@ -140,6 +140,7 @@ def folder(tmp_path, monkeypatch):
 
 def test_it_is_trained_published_and_answers(tmp_path, folder, monkeypatch, capsys):
     monkeypatch.setattr(photos, "STRANGERS_EACH", 2)
+    monkeypatch.setattr(photos, "DRAWN_EACH", 2)
     monkeypatch.setattr(photos, "GARMENTS", 20)
     (folder / "train" / "dress" / "broken.jpg").write_bytes(b"no picture")
     assert train(["photos", str(folder), "--weights", str(tmp_path / "small.pth")]) == 0
@@ -181,7 +182,7 @@ def test_it_can_neither_be_continued_nor_taught_from_nor_replaced_by_a_run(tmp_p
     for settings in ({"start_from": "photo"}, {"teacher": "photo"}):
         config = tiny.config(dataset="fashion-mnist", **settings)
         ask = published.start_weights if "start_from" in settings else published.soft_labels
-        with pytest.raises(ConfigError, match="photo sees colour photos"):
+        with pytest.raises(ConfigError, match="photo has other classes"):
             ask(config, *((0,) if "start_from" in settings else (torch.zeros(1, 1, 28, 28, dtype=torch.uint8), lambda: False)))
 
 
@@ -194,5 +195,5 @@ def test_its_name_is_kept_for_it(tmp_path, monkeypatch):
     from training import export
 
     monkeypatch.setattr(export.runs, "read_config", lambda folder: tiny.config(dataset="fashion-mnist"))
-    with pytest.raises(ExportError, match="kept for the photo network"):
+    with pytest.raises(ExportError, match="kept for a network that came with Inkling"):
         export.publish([tmp_path], shelf.PHOTO, None)

@@ -23,7 +23,7 @@ def places(tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("command", [[], ["fit"], ["evaluate"], ["export"], ["sweep"], ["search"], ["recipes"], ["data"]])
+@pytest.mark.parametrize("command", [[], ["fit"], ["evaluate"], ["export"], ["gate"], ["sweep"], ["search"], ["recipes"], ["data"]])
 def test_help_tells_what_a_command_does(command, capsys):
     with pytest.raises(SystemExit) as ended:
         main([*command, "--help"])
@@ -59,6 +59,8 @@ def test_a_network_is_trained_published_evaluated_and_exported_again(places, cap
     facts = json.loads(capsys.readouterr().out)
     assert facts["n"] == 500
     assert facts["accuracy"] > 0.7
+    assert main(["evaluate", "mnist/mine", "--write"]) == 1
+    assert "--write is for all test images, not for the test images of the bundled sample" in capsys.readouterr().err
     assert main(["export", str(run), "--name", "again"]) == 0
     assert (places / "models" / "mnist" / "again.json").is_file()
     assert main(["fit", "--resume", str(run)]) == 0

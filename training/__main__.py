@@ -1,4 +1,4 @@
-"""python -m training fit|evaluate|export|photos|sweep|search|recipes|data
+"""python -m training fit|evaluate|export|photos|gate|sweep|search|recipes|data
 
 The commands import torch themselves: --help and recipes answer at once.
 """
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from jobs import events, runs
 from jobs.config import LAYERS, ConfigError, RunConfig
-from models.datasets import PARTS, read_facts
+from models.datasets import DATASETS, PARTS, read_facts
 from models.errors import InklingError
 from training import sweep_commands
 
@@ -37,7 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m training", description="Trains, evaluates and exports Inkling's networks.")
-    commands = parser.add_subparsers(required=True, metavar="fit|evaluate|export|photos|sweep|search|recipes|data")
+    commands = parser.add_subparsers(required=True, metavar="fit|evaluate|export|photos|gate|sweep|search|recipes|data")
 
     fit = commands.add_parser(
         "fit", help="train a network", description="Trains the members of one configuration; settings given override the recipe's."
@@ -58,6 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("name", metavar="DATASET/NAME", help="for example mnist/lenet5")
     evaluate.add_argument("--part", choices=["validation", "test"], default="test", help="images to measure on (default: test)")
     evaluate.add_argument("--json", action="store_true", help="one JSON object")
+    evaluate.add_argument("--write", action="store_true", help="put the figures on its card; of all test images only")
     evaluate.set_defaults(command=_evaluate)
 
     export = commands.add_parser(
@@ -81,9 +82,17 @@ def _parser() -> argparse.ArgumentParser:
         "folder", type=Path, metavar="FOLDER", help="a copy of clothing-dataset-small: train and validation, a folder a kind"
     )
     photos.add_argument(
-        "--weights", type=Path, metavar="FILE", help="ImageNet weights of EfficientNet-Lite0 (default: of requirements-photos.txt)"
+        "--weights", type=Path, metavar="FILE", help="ImageNet weights of EfficientNet-Lite0 (default: of requirements-shelf.txt)"
     )
     photos.set_defaults(command=_photos)
+
+    gate = commands.add_parser(
+        "gate",
+        help="train the gate of a built-in data set",
+        description="Trains the network that declines what a built-in data set's networks are not made for, and publishes it as DATASET/gate.",
+    )
+    gate.add_argument("dataset", choices=list(DATASETS), metavar="DATASET", help="mnist or fashion-mnist")
+    gate.set_defaults(command=_gate)
 
     sweep, search = sweep_commands.add(commands)
 
@@ -102,7 +111,7 @@ def _parser() -> argparse.ArgumentParser:
     data.add_argument("--grey", action="store_true", help="import without colours")
     data.set_defaults(command=_data)
 
-    for command in (fit, evaluate, export, sweep, search, data):
+    for command in (fit, evaluate, export, gate, sweep, search, data):
         command.add_argument(
             "--data",
             type=Path,
@@ -256,6 +265,20 @@ def _photos(options: argparse.Namespace) -> int:
     return 0
 
 
+def _gate(options: argparse.Namespace) -> int:
+    from training import data, gate
+
+    other = next(name for name in DATASETS if name != options.dataset)
+    card = gate.publish(options.dataset, data.find(options.dataset, options.data), data.find(other, options.data))
+    for kind, facts in card.facts["validation"]["by_kind"].items():
+        print(f"{kind:10} declined {facts['declined']:.1%}, AUROC {facts['auroc']:.4f} (n = {facts['n']}, held out)")
+    print(f"{options.dataset}: declined {card.facts['test']['declined']:.2%} of {card.facts['test']['n']:,} test images")
+    print(
+        f"published {card.dataset}/{card.name}: {card.facts['bytes'] / 1e6:.2f} MB, {card.facts['latency_ms']:.2f} ms a picture on one thread"
+    )
+    return 0
+
+
 def _evaluate(options: argparse.Namespace) -> int:
     from inference.classify import Classifier, accelerated_providers
     from models import shelf
@@ -263,9 +286,14 @@ def _evaluate(options: argparse.Namespace) -> int:
 
     dataset, _, name = options.name.partition("/")
     card = shelf.load_card(dataset, name)
-    if card.takes_photos:
-        raise ConfigError(f"{options.name} is for colour photos; its card says how it did on those held out when it was trained")
-    split = getattr(data.find(dataset, options.data), options.part)
+    if (dataset, name) in shelf.KEPT:
+        raise ConfigError(
+            f"{options.name} has other classes than {dataset}; its card says how it did on what was held out when it was trained"
+        )
+    source = data.find(dataset, options.data)
+    if options.write and (options.part != "test" or source.is_sample):
+        raise ConfigError(f"--write is for all test images, not for the {options.part} images of the {source.origin}; leave it out")
+    split = getattr(source, options.part)
     classifier = Classifier(card, threads=0, providers=accelerated_providers())
     probabilities = export.measure(classifier, split)
     accuracy = float((probabilities.argmax(1) == split.labels).mean())
@@ -278,6 +306,8 @@ def _evaluate(options: argparse.Namespace) -> int:
         "calibration_error": error,
         "providers": classifier.providers,
     }
+    if options.write:
+        export.write_test_figures(card, probabilities, split.labels)
     if options.json:
         print(json.dumps(facts))
     else:

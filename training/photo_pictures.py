@@ -13,7 +13,8 @@ from inference.decode import UnreadableImage, decode
 from inference.prepare import prepare_own
 from models.datasets import DATASETS, NONE_OF_THEM
 from models.errors import InklingError
-from training import data
+from training import data, hands, outliers
+from training import pictures as drawings
 from training.efficientnet import SIDE
 
 SHAPE = (3, SIDE, SIDE)
@@ -74,6 +75,18 @@ def strangers(each: int, seed: int = 0) -> np.ndarray:
             _plain(random),
         ]
     return _stacked(pictures)
+
+
+def drawn(each: int, seed: int = 0) -> np.ndarray:
+    """4 * each pictures of what else people send: letters, digits and scribbles on a canvas or on paper, and noise."""
+    random = np.random.default_rng(seed)
+    letters, digits = (hands.glyphs("train", characters) for characters in (outliers.LETTERS, "0123456789"))
+    shown = []
+    for _ in range(each):
+        glyphs = [known[random.integers(len(known))][1] for known in (letters, digits)]
+        shown += [drawings.picture(glyph, random) for glyph in (*glyphs, outliers.scribble(random))]
+        shown.append(outliers.noise(random))
+    return np.stack([prepare_own(image.convert("RGB"), SHAPE).batch[0] for image in shown])
 
 
 def garments(count: int, seed: int = 0) -> Photos:

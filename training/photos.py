@@ -31,7 +31,7 @@ from training.export import (
     write_graph,
 )
 from training.fit import keep_memory
-from training.photo_pictures import GROUP_NAMES, GROUPS, SHAPE, SHOES, Photos, garments, read, strangers
+from training.photo_pictures import GROUP_NAMES, GROUPS, SHAPE, SHOES, Photos, drawn, garments, read, strangers
 
 LABELS = datasets.PHOTO_LABELS
 # ImageNet's classes, by their numbers there.
@@ -40,6 +40,7 @@ KINDS_OF_SHOE = {"Sandal": (774, 502), "Sneaker": (770, 630), "Ankle boot": (514
 STRANGERS = (*range(398), *range(924, 981), *range(984, 999))  # animals; food and landscapes; plants and mushrooms
 VALIDATION = 10  # every tenth training photo is held out to choose on
 STRANGERS_EACH = 40  # pictures of each kind that show no garment
+DRAWN_EACH = 150  # letters, digits, scribbles and noise
 GARMENTS = 1000  # of Fashion-MNIST, laid over other grounds
 DECLINED = 0.01  # share of validation photos that the threshold is set to turn away
 # Chosen by five-fold cross-validation on the training photos (EXPERIMENTS.md).
@@ -145,10 +146,10 @@ def publish(folder: Path, weights: Path | None = None) -> shelf.Card:
     chosen_on = np.random.default_rng(SEED).permutation(len(known.groups)) % VALIDATION == 0
     pixels = known.pixels[~chosen_on]
     groups = torch.from_numpy(known.groups[~chosen_on])
-    drawn, others = garments(GARMENTS), strangers(STRANGERS_EACH)
+    composed, others = garments(GARMENTS), np.concatenate([strangers(STRANGERS_EACH), drawn(DRAWN_EACH)])
     nothing = torch.full((len(others),), GROUP_NAMES.index(datasets.NONE_OF_THEM))
     mirrored = pixels[..., ::-1].copy()
-    parts = [(pixels, groups), (mirrored, groups), (drawn.pixels, torch.from_numpy(drawn.groups)), (others, nothing)]
+    parts = [(pixels, groups), (mirrored, groups), (composed.pixels, torch.from_numpy(composed.groups)), (others, nothing)]
     seen = [seen_by(network.backbone, each, "training pictures")[0] for each, _ in parts]
     train(network, torch.cat(seen), torch.cat([each for _, each in parts]))
     network.eval()

@@ -77,8 +77,8 @@ def soft_labels(config: RunConfig, pixels: Tensor, should_stop: Callable[[], boo
 
 def _card(dataset: str, name: str) -> shelf.Card:
     card = shelf.load_card(dataset, name)
-    if card.takes_photos:
-        raise ConfigError(f"{name} sees colour photos, which {dataset} has none of; choose another network to start or learn from")
+    if (dataset, name) in shelf.KEPT:
+        raise ConfigError(f"{name} has other classes than {dataset}; choose another network to start or learn from")
     return card
 
 

@@ -12,9 +12,10 @@ import streamlit as st
 from PIL import Image
 from streamlit_drawable_canvas import st_canvas
 
-SIDE = 320  # pixels: fits a 390 pixel wide phone with the page's margins
+from ui.pens import PENS, SIDE
+
 MOST_SNAPSHOTS = 60
-PEN = {"thin": 12, "medium": 20, "thick": 30}
+ICONS = {pen: f":material/pen_size_{size}:" for pen, size in zip(PENS, (1, 2, 3, 5), strict=True)}
 
 
 def draw(dataset: str, on_paper: bool = False) -> Image.Image | None:
@@ -26,7 +27,7 @@ def draw(dataset: str, on_paper: bool = False) -> Image.Image | None:
     pad = _Pad(dataset)
     kept = st.session_state.get("draw-pen-kept", "medium")  # Streamlit forgets a widget that another page does not show
     result = st_canvas(
-        stroke_width=PEN[st.session_state.get("draw-pen", kept)],
+        stroke_width=PENS[st.session_state.get("draw-pen", kept)],
         stroke_color="#000000" if on_paper else "#ffffff",
         background_color="#ffffff" if on_paper else "#000000",
         width=SIDE,
@@ -41,7 +42,7 @@ def draw(dataset: str, on_paper: bool = False) -> Image.Image | None:
         pad.remember(_Snapshot(strokes=json.dumps(strokes) if strokes else "", png=result.image_bytes))
     with st.container(horizontal=True, gap="small", width=SIDE, vertical_alignment="center", horizontal_alignment="distribute"):
         st.session_state["draw-pen-kept"] = st.segmented_control(
-            "Pen", list(PEN), default=kept, key="draw-pen", label_visibility="collapsed", required=True, format_func=str.capitalize
+            "Pen", list(PENS), default=kept, key="draw-pen", label_visibility="collapsed", required=True, format_func=ICONS.get
         )
         with st.container(horizontal=True, gap="xsmall", width="content"):
             st.button("", icon=":material/undo:", key="draw-undo", help="Undo", disabled=not pad.history, on_click=pad.undo)

@@ -84,3 +84,36 @@ def confusion_matrix(labels: tuple[str, ...], counts: list[list[int]]) -> alt.La
         color=alt.condition("!datum.right && datum.share > 0.45", alt.value("#ffffff"), alt.value("#7c818e")),
     )
     return cells + numbers
+
+
+def reliability_diagram(bins: list[list[float]]) -> alt.LayerChart:
+    """How often the network is right (y) where it is so sure (x), a dot a bin, larger for more images; on the diagonal it is honest.
+
+    bins: top probability, accuracy and number of images of each, as a card has them.
+    """
+    values = [{"sure": sure, "right": right, "images": images} for sure, right, images in bins]
+    axis = alt.Axis(format=".0%", tickCount=5)
+    scale = alt.Scale(domain=[0, 1])
+    diagonal = alt.Chart(alt.Data(values=[{"sure": 0, "right": 0}, {"sure": 1, "right": 1}])).mark_line(strokeDash=[4, 4], color="#7c818e")
+    line = diagonal.encode(
+        x=alt.X("sure:Q", title="how sure", scale=scale, axis=axis), y=alt.Y("right:Q", title="how often right", scale=scale, axis=axis)
+    )
+    dots = (
+        alt.Chart(alt.Data(values=values))
+        .mark_circle(color=ACCENT, opacity=0.85)
+        .encode(
+            x="sure:Q",
+            y="right:Q",
+            size=alt.Size(
+                "images:Q",
+                scale=alt.Scale(type="log", domain=[1, max(10, *(each["images"] for each in values))], range=[25, 420]),
+                legend=None,
+            ),
+            tooltip=[
+                alt.Tooltip("sure:Q", title="sure", format=".1%"),
+                alt.Tooltip("right:Q", title="right", format=".1%"),
+                alt.Tooltip("images:Q", format=","),
+            ],
+        )
+    )
+    return line + dots

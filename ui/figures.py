@@ -71,12 +71,21 @@ def verdict(card: Card, answer: Answer, with_bars: bool = True) -> str:
     shown, unsure = said(card, answer)
     word = " word" if len(shown) > 2 else ""
     note = f"<small>{html.escape(answer.reason)}</small>" if answer.reason else f"<small>says {html.escape(card.title)}</small>"
+    sure = f"declined{note}" if answer.stranger else f"{confidence(answer.probability)}{note}"
     parts = bars(card, answer.probabilities) if with_bars and not answer.digits else ""
     return (
         f'<div class="ink"><div class="ink-answer" data-testid="answer"><span class="ink-glyph{word}{unsure}">{html.escape(shown)}</span>'
-        f'<span class="ink-sure">{confidence(answer.probability)}{note}</span>{"" if answer.digits else seen(answer)}</div>'
-        f"{_digits(card, answer) if answer.digits else parts}</div>"
+        f'<span class="ink-sure">{sure}</span>{"" if answer.digits else seen(answer)}</div>'
+        f"{_digits(card, answer) if answer.digits else parts}{_otherwise(card, answer) if parts else ''}</div>"
     )
+
+
+def _otherwise(card: Card, answer: Answer) -> str:
+    """What the network itself would have said of a picture that its gate declined: softmax has no way to say none of them."""
+    if not answer.stranger:
+        return ""
+    guess = html.escape(card.labels[int(answer.probabilities.argmax())])
+    return f'<p class="ink-note">Without a gate before it, {html.escape(card.title)} would have said {guess}, {confidence(answer.probability)}.</p>'
 
 
 def _digits(card: Card, answer: Answer) -> str:
@@ -86,7 +95,7 @@ def _digits(card: Card, answer: Answer) -> str:
         shown, unsure = said(card, digit)
         cells.append(
             f'<div><img class="ink-thumb" src="{data_url(digit.prepared.pixels)}" alt="what the network sees"><b class="{unsure.strip()}">{html.escape(shown)}</b>'
-            f"<span>{confidence(digit.probability)}</span></div>"
+            f"<span>{'declined' if digit.stranger else confidence(digit.probability)}</span></div>"
         )
     return f'<div class="ink-digits" data-testid="digits">{"".join(cells)}</div>'
 
@@ -99,7 +108,7 @@ def trio(cards: list[Card], answers: list[Answer], chosen: str) -> str:
         word = " word" if len(shown) > 2 else ""
         cells.append(
             f'<div class="ink-card{" chosen" if card.name == chosen else ""}" data-network="{card.name}"><h4>{html.escape(card.title)}</h4>'
-            f'<div class="said{word}{unsure}">{html.escape(shown)}</div><div class="how">{confidence(answer.probability)}</div></div>'
+            f'<div class="said{word}{unsure}">{html.escape(shown)}</div><div class="how">{"declined" if answer.stranger else confidence(answer.probability)}</div></div>'
         )
     return f'<div class="ink"><div class="ink-trio" data-testid="trio">{"".join(cells)}</div></div>'
 
@@ -108,6 +117,8 @@ def said(card: Card, answer: Answer) -> tuple[str, str]:
     """What to show in large: the label, or its guess with a question mark and the class that greys it."""
     if answer.label is not None:
         return answer.label, ""
+    if answer.stranger:
+        return "?", " unsure"
     if answer.digits:
         return "".join(said(card, digit)[0] for digit in answer.digits), " unsure"
     guess = card.labels[int(answer.probabilities.argmax())]

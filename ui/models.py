@@ -23,9 +23,31 @@ def page() -> None:
         for place, card in zip(st.columns(3, gap="medium"), cards[start : start + 3], strict=False):
             with place:
                 _show_card(card)
+    if gate := shelf.gate_card(dataset):
+        _show_gate(gate)
     if dataset == "fashion-mnist" and (for_photos := shelf.photo_card()):
         _show_photo_network(for_photos)
     _show_mistakes(cards)
+
+
+def _show_gate(card: shelf.Card) -> None:
+    """The network that is asked before the others whether the picture is one for them."""
+    own, *_ = card.labels
+    kinds = card.facts["validation"]["by_kind"]
+    declined = {
+        f"{kind.capitalize()}{'' if kind == 'noise' else 's'} declined": figures.percent(facts["declined"]) for kind, facts in kinds.items()
+    }
+    told_apart = {f"AUROC, {kind}": f"{facts['auroc']:.4f}" for kind, facts in kinds.items()}
+    with st.container(border=True):
+        first, second, third = st.columns(3, gap="medium")
+        first.html(
+            f'<div class="ink" data-testid="gate"><h3 style="padding:0;margin:0">{html.escape(card.title)}</h3>'
+            f'<div class="ink-big">{figures.percent(card.facts["test"]["declined"], 2)}</div><p class="ink-lead">of {card.facts["test"]["n"]:,} test images declined. '
+            f"It stands before the other networks, which know nothing but {own}s, and tells what is none. Figures of what was held out; "
+            f"{card.parameters:,} parameters, {card.facts['latency_ms']:.2g} ms.</p></div>"
+        )
+        second.html(figures.pairs_table(declined))
+        third.html(figures.pairs_table(told_apart))
 
 
 def _show_photo_network(card: shelf.Card) -> None:
@@ -93,13 +115,22 @@ def _show_mistakes(cards: list[shelf.Card]) -> None:
         width=320,
     )
     card = by_name[name]
+    test = card.facts["test"]
     with st.container(width=720):
         st.altair_chart(
-            charts.confusion_matrix(card.labels, card.facts["test"]["confusion"]),
+            charts.confusion_matrix(card.labels, test["confusion"]),
             key=f"models-confusion-{name}",
             height=max(460, 18 * len(card.labels)),
         )
-    st.caption(f"{card.facts['test']['n']:,} test images: true class by row, answer by column. Red: where a class's mistakes go.")
+    st.caption(f"{test['n']:,} test images: true class by row, answer by column. Red: where a class's mistakes go.")
+    if "reliability" in test:  # cards older than it do not have it
+        st.subheader("How honest they are", anchor=False)
+        with st.container(width=460):
+            st.altair_chart(charts.reliability_diagram(test["reliability"]), key=f"models-reliability-{name}", height=380)
+        st.caption(
+            f"A dot for each range of certainty: on the line, {card.title} is right as often as it says. "
+            f"The mean distance from it is the calibration error, {figures.percent(test['calibration_error'], 2)}."
+        )
 
 
 def _figures(card: shelf.Card) -> dict[str, str]:
@@ -132,6 +163,8 @@ def _training(card: shelf.Card) -> dict[str, str]:
     }
     if config["start_from"]:
         shown["Started from"] = config["start_from"]
-    if config.get("teacher"):  # cards older than the setting do not have it
+    if config.get("redrawn"):  # cards older than these settings do not have them
+        shown["Data"] += ", and digits of other hands and pens"
+    if config.get("teacher"):
         shown["Teacher"] = config["teacher"]
     return shown

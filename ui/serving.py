@@ -6,7 +6,7 @@ import time
 
 import streamlit as st
 
-from inference.classify import Classifier
+from inference.classify import Classifier, load_classifier
 from models import shelf
 
 MOST_CLASSIFIERS = 24
@@ -15,7 +15,7 @@ FIRST_PAGE = 1.0  # seconds: the browser is still fetching the canvas, and loadi
 
 @st.cache_resource(max_entries=MOST_CLASSIFIERS, show_spinner=False)
 def _classifier(dataset: str, name: str, sha256: str) -> Classifier:
-    return Classifier(shelf.load_card(dataset, name))
+    return load_classifier(shelf.load_card(dataset, name))
 
 
 def classifier(card: shelf.Card) -> Classifier:

@@ -66,7 +66,7 @@ def chosen_card() -> shelf.Card | None:
     if not cards:
         return None
     name = st.session_state.get("sidebar-chosen", {}).get(dataset)
-    return cards.get(name) or cards.get("ensemble") or next(iter(cards.values()))
+    return cards.get(name) or cards.get(shelf.USUAL.get(dataset, "ensemble")) or next(iter(cards.values()))
 
 
 def choose(dataset: str, name: str) -> None:

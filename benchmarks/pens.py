@@ -1,0 +1,117 @@
+"""python -m benchmarks.pens [--write docs/pens.md]
+
+How handwriting is read on the canvas: digits of hands that no network has learned from (training/hands.py, the validation part, and traced
+validation images of MNIST), drawn with the mouse in headless Chromium with every pen, in three sizes and five places. Prints, as
+a table, how many of each are read right by each network on the page. The test images are not read.
+"""
+
+import argparse
+import itertools
+import platform
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+from playwright.sync_api import Page
+
+from benchmarks.common import INKLING, Server, chromium, hardware, open_page
+from models import shelf
+from training import data, hands, pictures
+from training.strokes import Glyph
+from ui.pens import PENS, SIDE
+
+SIZES = {"small": 70, "medium": 140, "large": 250}  # pixels of the longest side
+PLACES = {"middle": (0.5, 0.5), "top left": (0, 0), "top right": (1, 0), "bottom left": (0, 1), "bottom right": (1, 1)}
+EDGE = 18  # pixels kept free
+SETTLED = 500  # ms after the last stroke: the canvas reports 200 ms after it, the answer takes 60
+NETWORKS = len(shelf.SHIPPED)
+
+
+def glyphs(count: int) -> list[tuple[str, str, Glyph]]:
+    """Digits, where they come from, and their strokes: half of them of each source, every digit as often as the others."""
+    known = data.find("mnist").validation
+    random = np.random.default_rng(1)
+    by_hand = hands.glyphs("validation", "0123456789")
+    chosen = []
+    for number in range(count):
+        digit = number % 10
+        if number // 10 % 2:
+            image = random.choice(np.flatnonzero(known.labels == digit))
+            chosen.append((str(digit), "traced MNIST", pictures.traced(known.pixels[image, 0])))
+        else:
+            of_it = [glyph for character, glyph in by_hand if character == str(digit)]
+            chosen.append((str(digit), "hands", of_it[random.integers(len(of_it))]))
+    return chosen
+
+
+def draw(page: Page, glyph: Glyph, size: int, place: tuple[float, float]) -> None:
+    """Draws a glyph with the mouse, point by point."""
+    box = page.locator("canvas.upper-canvas").bounding_box()
+    extent = np.concatenate(glyph).max(0) * size
+    left, top = EDGE + (SIDE - 2 * EDGE - extent) * place + (box["x"], box["y"])
+    for stroke in glyph:
+        points = (stroke * size + (left, top)).tolist()
+        page.mouse.move(*points[0])
+        page.mouse.down()
+        for point in points[1:] or points:
+            page.mouse.move(*point)
+        page.mouse.up()
+
+
+def read(page: Page) -> list[str]:
+    """What each network says, fully connected first."""
+    page.wait_for_timeout(SETTLED)
+    page.get_by_test_id("trio").wait_for()
+    return page.get_by_test_id("trio").locator(".said").all_inner_texts()
+
+
+def main() -> None:
+    """Draws all of them and prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--write", type=Path, metavar="FILE", help="write the table there too")
+    parser.add_argument("--each", type=int, default=5, help="digits for each pen, size and place (default: 5)")
+    options = parser.parse_args()
+    kinds = list(itertools.product(PENS, SIZES, PLACES))
+    digits = glyphs(len(kinds) * options.each)
+    right: dict[str, list[list[bool]]] = defaultdict(list)
+    with Server(INKLING) as server, chromium() as browser:
+        page = browser.new_page(viewport={"width": 1280, "height": 1000})
+        open_page(page, server)
+        for pen in PENS:
+            page.locator(".st-key-draw-pen button").nth(list(PENS).index(pen)).click()
+            page.wait_for_timeout(SETTLED)
+            for number, (of_pen, size, place) in enumerate(kinds):
+                if of_pen != pen:
+                    continue
+                for label, source, glyph in digits[number * options.each : (number + 1) * options.each]:
+                    draw(page, glyph, SIZES[size], PLACES[place])
+                    said = [answer == label for answer in read(page)]
+                    for group in ("all", f"pen {pen}, {PENS[pen]} px", f"{size}, {SIZES[size]} px", place, source):
+                        right[group].append(said)
+                    page.get_by_role("button", name="delete icon").click()
+                    page.get_by_test_id("empty").wait_for()
+    report = table(right)
+    print(report)
+    if options.write:
+        options.write.write_text(report + "\n")
+
+
+def table(right: dict[str, list[list[bool]]]) -> str:
+    """Markdown: a row a group, a column a network."""
+    names = [shelf.TITLES[name] for name in shelf.SHIPPED]
+    lines = [
+        "# Pens on the canvas",
+        "",
+        "Digits drawn with the mouse in headless Chromium by `python -m benchmarks.pens`, which says where they come from; read right:",
+        "",
+        f"| | n | {' | '.join(names)} |",
+        f"|---|---|{'---|' * NETWORKS}",
+    ]
+    for group, said in right.items():
+        shares = np.mean(said, axis=0)
+        lines.append(f"| {group} | {len(said)} | {' | '.join(f'{share:.1%}' for share in shares)} |")
+    return "\n".join([*lines, "", f"{hardware()}, Python {platform.python_version()}"])
+
+
+if __name__ == "__main__":
+    main()

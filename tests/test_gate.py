@@ -1,0 +1,139 @@
+"""The gate: what it learns from, how it is published, and what it keeps from the networks behind it."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from inference.__main__ import main as infer
+from inference.classify import Classifier, answer_image, load_classifier
+from jobs.config import ConfigError
+from jobs.runs import ROOT
+from models import shelf
+from models.datasets import DATASETS, GATE_LABELS
+from tests import tiny
+from tests.test_prepare import DIGITS, sample_pictures
+from training import gate, outliers, published, redrawn
+from training.__main__ import main as train
+from training.export import ExportError, publish
+
+SHIPPED = ROOT / "models"
+IMAGES = {"mnist": sample_pictures("MNIST"), "fashion-mnist": sample_pictures("FashionMNIST")}
+
+
+def other(dataset: str) -> str:
+    return next(name for name in DATASETS if name != dataset)
+
+
+@pytest.mark.parametrize("dataset", DATASETS)
+@pytest.mark.parametrize("kind", ["letter", "scribble", "noise", "digit", "garment"])
+def test_outliers_come_as_the_networks_see_them(tmp_path: Path, dataset: str, kind: str):
+    made = outliers.make(kind, "validation", dataset, 12, tiny.dataset(tmp_path, other(dataset)))
+    assert made.dtype == np.uint8
+    assert made.shape[1:] == (28, 28)
+    assert 6 <= len(made) <= 12
+    assert made.any((1, 2)).all()
+    assert len(np.unique(made.reshape(len(made), -1), axis=0)) > 1
+
+
+@pytest.mark.parametrize("make", outliers.SCRIBBLES)
+def test_every_scribble_fits_the_unit_square(make):
+    for seed in range(20):
+        random = np.random.default_rng(seed)
+        points = np.concatenate(outliers.fitted(make(random)))
+        assert np.isfinite(points).all()
+        assert points.min() == 0
+        assert points.max() == pytest.approx(1)
+
+
+def test_no_letter_is_taught_that_is_written_like_a_digit():
+    assert not set("OoIl0123456789") & set(outliers.LETTERS)
+    assert len(outliers.LETTERS) == 48
+
+
+@given(st.lists(st.integers(0, 6), min_size=1, max_size=12), st.lists(st.integers(0, 6), min_size=1, max_size=12))
+def test_the_area_under_the_curve_is_how_often_the_own_kind_scores_higher(inside: list[int], outside: list[int]):
+    wins = [(one > two) + 0.5 * (one == two) for one in inside for two in outside]
+    assert gate.area_under_curve(np.array(inside, float), np.array(outside, float)) == pytest.approx(np.mean(wins))
+
+
+@pytest.mark.parametrize("dataset", DATASETS)
+def test_it_is_trained_published_and_stands_before_the_networks(tmp_path: Path, monkeypatch, capsys, dataset: str):
+    monkeypatch.setattr(gate, "COUNTS", dict.fromkeys(gate.COUNTS, 40))
+    monkeypatch.setattr(gate, "OF_ITS_OWN", 40)
+    monkeypatch.setattr(gate, "EPOCHS", 1)
+    monkeypatch.setattr(redrawn, "COUNTS", {"train": (20, 20), "validation": (10, 10)})
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("INKLING_MODELS", str(tmp_path / "models"))
+    assert train(["gate", dataset, "--data", "sample"]) == 0
+    assert f"published {dataset}/gate" in capsys.readouterr().out
+    card = shelf.gate_card(dataset)
+    assert card.labels == GATE_LABELS[dataset]
+    assert set(card.facts["validation"]["by_kind"]) == set(GATE_LABELS[dataset][1:])
+    assert shelf.list_cards(dataset) == []
+    assert shelf.list_problems(dataset) == []
+    assert Classifier(card).probabilities(IMAGES[dataset][:3, None]).shape == (3, 5)
+
+
+def test_its_name_is_kept_and_it_is_neither_a_start_nor_a_teacher(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr("training.export.runs.read_config", lambda folder: tiny.config())
+    with pytest.raises(ExportError, match="the name gate is kept"):
+        publish([tmp_path], shelf.GATE, None)
+    with pytest.raises(ConfigError, match="gate has other classes than mnist"):
+        published.start_weights(tiny.config(start_from="gate"), 0)
+
+
+def test_a_shelf_without_a_gate_declines_nothing_for_it(tmp_path: Path, monkeypatch):
+    (tmp_path / "mnist").mkdir()
+    for ending in ("onnx", "json"):
+        shutil.copy(SHIPPED / "mnist" / f"lenet5.{ending}", tmp_path / "mnist")
+    monkeypatch.setenv("INKLING_MODELS", str(tmp_path))
+    classifier = load_classifier(shelf.load_card("mnist", "lenet5"))
+    assert classifier.gate is None
+    assert answer_image(classifier, Image.fromarray(DIGITS[3])).label == "1"
+
+
+# The gates that are shipped
+
+
+@pytest.mark.parametrize("dataset", DATASETS)
+def test_the_shipped_gate_lets_its_own_images_in_and_keeps_the_others_out(monkeypatch, dataset: str):
+    monkeypatch.setenv("INKLING_MODELS", str(SHIPPED))
+    card = shelf.gate_card(dataset)
+    classifier = Classifier(card)
+    own = classifier.probabilities(np.stack([gate.prepare_image(each, dataset) for each in IMAGES[dataset]])[:, None])[:, 0]
+    strange = outliers.sent(IMAGES[other(dataset)], dataset, np.random.default_rng(0))
+    kept_out = classifier.probabilities(strange[:, None])[:, 0] < card.decline_below
+    assert (own < card.decline_below).mean() <= 0.02
+    assert kept_out.mean() >= 0.95
+    facts = card.facts
+    assert facts["test"]["declined"] <= 0.01
+    assert facts["data"]["origin"] == "full data set"
+    for kind, told in facts["validation"]["by_kind"].items():
+        assert told["declined"] >= (0.85 if (dataset, kind) == ("mnist", "letter") else 0.95)  # some letters are written like digits
+
+
+@pytest.mark.parametrize(("dataset", "kind", "reason"), [
+    ("mnist", "letter", "This looks like a letter, not a digit."),
+    ("mnist", "scribble", "This looks like a scribble, not a digit."),
+    ("mnist", "garment", "This looks like a garment, not a digit."),
+    ("fashion-mnist", "digit", "This looks like a digit, not a garment."),
+])  # fmt: skip
+def test_what_is_declined_is_told_with_what_it_looks_like(tmp_path: Path, monkeypatch, capsys, dataset: str, kind: str, reason: str):
+    monkeypatch.setenv("INKLING_MODELS", str(SHIPPED))
+    source = tiny.dataset(tmp_path / "data", other(dataset))
+    made = IMAGES[other(dataset)][:20] if kind in ("digit", "garment") else outliers.make(kind, "validation", dataset, 20, source)
+    files = [str(tmp_path / f"{number}.png") for number in range(len(made))]
+    for path, pixels in zip(files, made, strict=True):
+        Image.fromarray(pixels).save(path)
+    assert infer([*files, "--dataset", dataset, "--model", "lenet5", "--json"]) == 0
+    answers = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    declined = [answer for answer in answers if answer["label"] is None]
+    assert len(declined) >= 0.8 * len(answers)
+    assert sum(answer["reason"] == reason for answer in declined) >= 0.6 * len(declined)
+    assert all(len(answer["probabilities"]) == 10 for answer in declined if not answer.get("digits"))

@@ -1,0 +1,58 @@
+"""Digits drawn anew: made once, kept, and learned from beside the data set's own."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from jobs import events
+from jobs.config import ConfigError
+from tests import tiny
+from training import redrawn
+from training.fit import fit
+
+
+@pytest.fixture
+def few(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Few digits, kept in a folder of their own."""
+    monkeypatch.setattr(redrawn, "COUNTS", {"train": (20, 30), "validation": (10, 10)})
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "inkling"
+
+
+def test_digits_are_made_once_and_kept(few: Path, tmp_path: Path, monkeypatch):
+    source = tiny.dataset(tmp_path / "data")
+    made = redrawn.redrawn("train", source)
+    assert made.pixels.shape[1:] == (1, 28, 28)
+    assert 40 <= len(made) <= 50
+    assert (made.pixels.dtype, made.labels.dtype) == (np.uint8, np.int64)
+    assert set(made.labels.tolist()) <= set(range(10))
+    monkeypatch.setattr(redrawn, "_make", None)
+    again = redrawn.redrawn("train", source)
+    assert np.array_equal(again.pixels, made.pixels)
+    assert [path.suffix for path in few.iterdir()] == [".npz"]
+
+
+def test_other_code_or_other_digits_are_not_taken_for_these(few: Path, tmp_path: Path, monkeypatch):
+    source = tiny.dataset(tmp_path / "data")
+    before = {redrawn._fingerprint(part, source) for part in ("train", "validation")}
+    assert len(before) == 2
+    changed = tmp_path / "strokes.py"
+    changed.write_text("# other code")
+    monkeypatch.setattr(redrawn.strokes, "__file__", str(changed))
+    assert redrawn._fingerprint("train", source) not in before
+
+
+def test_a_run_learns_from_both(few: Path, tmp_path: Path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    source = tiny.dataset(tmp_path / "data")
+    fit(tiny.config(redrawn=True, epochs=1), folder, source)
+    told = events.read(folder)
+    assert [event["kind"] for event in told][:2] == ["started", "redrawing"]
+    assert told[-1]["progress"] == 1
+
+
+def test_only_digits_are_drawn_anew():
+    with pytest.raises(ConfigError, match="redrawn is true for fashion-mnist; only digits are drawn anew"):
+        tiny.config(dataset="fashion-mnist", redrawn=True)

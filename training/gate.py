@@ -1,0 +1,177 @@
+"""The gate of a data set: a small CNN that tells what its networks are made for from letters, scribbles, noise and the other set's pictures.
+
+It learns with examples of what is to be declined (outlier exposure: Hendrycks et al. 2019, arXiv:1812.04606), all of them prepared as
+what people send is, and with its own kind drawn by many hands and pens, so that it does not decline handwriting for being unlike MNIST's.
+"""
+
+import hashlib
+import platform
+import time
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from inference.classify import Classifier
+from inference.prepare import prepare
+from jobs.config import RunConfig
+from models import shelf
+from models.datasets import DATASETS, GATE_LABELS
+from training import outliers, pictures
+from training.augmentation import AUGMENTATIONS
+from training.data import Dataset
+from training.export import OPSET, PARITY, calibration_error, check_parity, fit_temperature, latency, provisional, put_in_place, write_graph
+from training.fit import keep_memory
+from training.networks import Normalise, Served, count_parameters, plain_cnn
+from training.redrawn import redrawn
+
+CHANNELS = (24, 48, 96)
+EPOCHS, BATCH_SIZE, LR, WEIGHT_DECAY = 10, 256, 0.003, 0.02
+AUGMENTATION = {"mnist": "elastic", "fashion-mnist": "mirror"}
+COUNTS = {"letter": 16_000, "scribble": 12_000, "noise": 6_000, "garment": 12_000, "digit": 12_000}  # for training; a tenth for validation
+OF_ITS_OWN = 16_000  # garments in other sizes, and on light ground
+# Shares of the own kind that may be declined: of the data set's validation images, and of what other hands and pens made of them.
+DECLINED, DECLINED_REDRAWN = 0.004, 0.015
+LIKELIER = 0.5  # and what is more likely of the own kind than of all others together is never declined
+
+
+class Kinds:
+    """What a gate learns from or is measured on, by kind. pixels: uint8 [N, 28, 28]."""
+
+    def __init__(self, dataset: str, part: str, own: Dataset, other: Dataset) -> None:
+        share = 1 if part == "train" else 10
+        _, *others = GATE_LABELS[dataset]
+        images = getattr(own, part).pixels[:, 0]
+        self.images = np.stack([prepare_image(each, dataset) for each in images])
+        self.redrawn = redrawn(part, own).pixels[:, 0] if dataset == "mnist" else _enlarged(images, OF_ITS_OWN // share)
+        self.others = {kind: outliers.make(kind, part, dataset, COUNTS[kind] // share, other) for kind in others}
+        if "digit" in others:  # drawn ones too
+            drawn, _ = pictures.written(part, "0123456789", COUNTS["digit"] // share // 3, dataset)
+            self.others["digit"] = np.concatenate([self.others["digit"], drawn])
+
+    def together(self) -> tuple[Tensor, Tensor]:
+        """All pixels uint8 [N, 1, 28, 28], and the number of each one's kind in GATE_LABELS, int64 [N]."""
+        parts = [np.concatenate([self.images, self.redrawn]), *self.others.values()]
+        kinds = np.concatenate([np.full(len(part), number) for number, part in enumerate(parts)])
+        return torch.from_numpy(np.concatenate(parts)[:, None]), torch.from_numpy(kinds)
+
+
+def prepare_image(pixels: np.ndarray, dataset: str) -> np.ndarray:
+    """An image of a data set as a file of it would be seen: uint8 [28, 28]."""
+    return prepare(Image.fromarray(pixels), dataset).pixels
+
+
+def _enlarged(garments: np.ndarray, count: int) -> np.ndarray:
+    """Garments as other people send them, a fifth of them coloured in with one pen: uint8 [N, 28, 28]."""
+    chosen = garments[np.random.default_rng(len(garments)).permutation(len(garments))[:count]]
+    flat = np.where(chosen[: count // 4] > 40, 230, 0).astype(np.uint8)
+    both = pictures.in_parts(partial(outliers.sent, dataset="fashion-mnist"), np.concatenate([chosen, flat]))
+    return both[both.any((1, 2))]
+
+
+def publish(dataset: str, own: Dataset, other: Dataset) -> shelf.Card:
+    """Trains the gate of a data set, measures it, and puts it on the shelf. own, other: the two built-in data sets. Raises ExportError."""
+    began = time.monotonic()
+    keep_memory()
+    torch.manual_seed(0)
+    known, held_out = Kinds(dataset, "train", own, other), Kinds(dataset, "validation", own, other)
+    network = train(dataset, *known.together())
+    served = Served([network]).eval()
+    pixels, kinds = held_out.together()
+    with torch.inference_mode():
+        logits = torch.cat([served.average_logits(chunk.float() / 255) for chunk in pixels.split(250)])
+    served.temperature.fill_(fit_temperature(logits, kinds))
+    target = shelf.shelf_folder() / dataset
+    target.mkdir(parents=True, exist_ok=True)
+    scratch = target / f".{shelf.GATE}.{time.monotonic_ns()}.onnx"
+    try:
+        write_graph(served, dataset, scratch, labels=GATE_LABELS[dataset])
+        check_parity(served, scratch, held_out.images[:64, None])
+        card = _card(dataset, served, scratch, held_out, own)
+        card["data"]["train"] = len(known.together()[1])
+        card["run"] = {"seconds": round(time.monotonic() - began, 1), "device": f"CPU, {torch.get_num_threads()} threads"}
+        put_in_place(card, shelf.GATE, scratch, target)
+    finally:
+        scratch.unlink(missing_ok=True)
+    return shelf.gate_card(dataset)
+
+
+def train(dataset: str, pixels: Tensor, kinds: Tensor) -> nn.Module:
+    """The gate's network, on pixels uint8 [N, 1, 28, 28] of which kinds int64 [N] tells the numbers; in evaluation mode."""
+    about = DATASETS[dataset]
+    config = RunConfig(dataset=dataset, network="cnn", channels=CHANNELS)
+    body = plain_cnn(config, about)
+    body[-1] = nn.Linear(CHANNELS[-1], len(GATE_LABELS[dataset]))
+    network = nn.Sequential(Normalise(about.mean, about.std), body).to(memory_format=torch.channels_last)
+    augment = AUGMENTATIONS[AUGMENTATION[dataset]]
+    optimizer = torch.optim.AdamW(network.parameters(), lr=LR, weight_decay=WEIGHT_DECAY)
+    steps = EPOCHS * -(-len(kinds) // BATCH_SIZE)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LR, steps)
+    for _ in range(EPOCHS):
+        for batch in torch.randperm(len(kinds)).split(BATCH_SIZE):
+            images = pixels[batch].float() / 255
+            half = len(batch) // 2
+            images[:half] = augment(images[:half])
+            with torch.autocast("cpu", torch.bfloat16):
+                logits = network(images.contiguous(memory_format=torch.channels_last))
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(logits.float(), kinds[batch]).backward()
+            optimizer.step()
+            schedule.step()
+    return network.eval().to(memory_format=torch.contiguous_format)
+
+
+def area_under_curve(inside: np.ndarray, outside: np.ndarray) -> float:
+    """Area under the ROC curve: how often a picture of the own kind scores above one of another, ties counting half (Mann & Whitney 1947)."""
+    scores = np.concatenate([inside, outside])
+    _, places, counts = np.unique(scores, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(counts) - (counts - 1) / 2)[places]
+    return float((ranks[: len(inside)].sum() - len(inside) * (len(inside) + 1) / 2) / (len(inside) * len(outside)))
+
+
+def _card(dataset: str, served: Served, graph: Path, held_out: Kinds, own: Dataset) -> dict[str, Any]:
+    content = graph.read_bytes()
+    card = {
+        "id": f"{dataset}/{shelf.GATE}", "title": shelf.TITLES[shelf.GATE], "dataset": dataset, "labels": list(GATE_LABELS[dataset]),
+        "shape": [1, 28, 28], "architecture": "cnn", "members": 1, "averaged": False, "parameters": count_parameters(served),
+        "sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content), "opset": OPSET,
+        "temperature": round(float(served.temperature), 4), "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "versions": {each: version(each) for each in ("torch", "onnx", "onnxruntime-gpu")} | {"python": platform.python_version()},
+        "data": {"origin": "bundled sample" if own.is_sample else "full data set"}, "parity": PARITY,
+    }  # fmt: skip
+    classifier = Classifier(provisional(card, graph), threads=0)
+
+    def told(pixels: np.ndarray) -> np.ndarray:
+        return np.concatenate([classifier.probabilities(pixels[at : at + 250, None]) for at in range(0, len(pixels), 250)])
+
+    inside, redrawn = told(held_out.images)[:, 0], told(held_out.redrawn)[:, 0]
+    threshold = float(min(np.quantile(inside, DECLINED), np.quantile(redrawn, DECLINED_REDRAWN), LIKELIER))
+    card["decline_below"] = round(threshold, 6)
+    pixels, kinds = held_out.together()
+    everything = told(pixels[:, 0].numpy())
+    card["validation"] = {
+        "n": len(kinds),
+        "accuracy": round(float((everything.argmax(1) == kinds.numpy()).mean()), 5),
+        "calibration_error": round(calibration_error(everything, kinds.numpy()), 5),
+        "declined": round(float((inside < threshold).mean()), 5),
+        "declined_redrawn": round(float((redrawn < threshold).mean()), 5),
+        "by_kind": {},
+    }
+    for kind, shown in held_out.others.items():
+        outside = told(shown)[:, 0]
+        card["validation"]["by_kind"][kind] = {
+            "n": len(shown), "declined": round(float((outside < threshold).mean()), 4), "auroc": round(area_under_curve(inside, outside), 5),
+        }  # fmt: skip
+    test = told(np.stack([prepare_image(each, dataset) for each in own.test.pixels[:, 0]]))[:, 0]  # the one reading of the test set
+    card["test"] = {
+        "n": len(test),
+        "accuracy": round(float((test >= threshold).mean()), 5),
+        "declined": round(float((test < threshold).mean()), 5),
+    }
+    card["latency_ms"] = latency(Classifier(provisional(card, graph)), held_out.images[:1, None])
+    return card

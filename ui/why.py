@@ -1,0 +1,101 @@
+"""Why a network says what it says: what speaks for the answer, what it takes the picture for alike, and what each layer makes of it."""
+
+import html
+
+import numpy as np
+import streamlit as st
+from PIL import Image
+
+from inference.classify import Answer
+from inference.features import Features, Known
+from inference.occlusion import occlusion
+from models.datasets import DATASETS
+from models.shelf import Card, ShelfError, load_card
+from ui import figures, serving
+
+MOST_MAPS = 32  # of a layer
+CELL = 30  # pixels a map is shown at
+FOR, AGAINST = np.array([79, 110, 230]), np.array([210, 135, 60])  # as in style.css
+
+
+def show(card: Card, answer: Answer, key: str) -> None:
+    """A switch, and below it, once it is on, all three. Not for numbers of several digits, which are several pictures."""
+    if answer.digits or not st.toggle("Show why", key=f"{key}-why"):
+        return
+    prepared = answer.prepared
+    with st.spinner("Covering parts of it…"):
+        told = occlusion(serving.classifier(card), prepared.pixels)
+    st.html(speaking(prepared.pixels, told))
+    if card.dataset not in DATASETS or card.takes_photos:
+        return
+    try:
+        inside = _features(card.dataset, card.name, card.sha256)
+    except ShelfError as error:
+        st.html(figures.note(str(error)))
+        return
+    with st.spinner("Looking at what it learned from…"):
+        known = _known(card.dataset, card.name, card.sha256)
+    st.html(alike(card, known.nearest(prepared.batch)))
+    if maps := inside.maps(prepared.batch):
+        st.html(layers(maps, card.facts["members"] > 1))
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _features(dataset: str, name: str, sha256: str) -> Features:
+    return Features(load_card(dataset, name))
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _known(dataset: str, name: str, sha256: str) -> Known:
+    return Known(_features(dataset, name, sha256), dataset)
+
+
+def speaking(pixels: np.ndarray, told: np.ndarray) -> str:
+    """What speaks for an answer, as colour over what the network sees. told: float32 [H, W], of inference.occlusion."""
+    height, width = pixels.shape[:2]
+    grey = Image.fromarray(pixels).convert("L").resize((width * 8, height * 8), Image.Resampling.NEAREST)
+    strength = Image.fromarray(told / max(float(np.abs(told).max()), 1e-6)).resize(grey.size, Image.Resampling.BICUBIC)
+    share = np.clip(np.asarray(strength), -1, 1)[..., None]
+    mixed = np.asarray(grey)[..., None] * (1 - 0.75 * np.abs(share)) + np.where(share > 0, FOR, AGAINST) * 0.75 * np.abs(share)
+    return (
+        f'<div class="ink ink-why" data-testid="why"><img src="{figures.data_url(mixed.round().astype(np.uint8))}" alt="what speaks for and against the answer">'
+        '<p class="ink-note"><b class="for">Blue</b> speaks for the answer: covered, it would be less sure. <b class="against">Orange</b> speaks against it.</p></div>'
+    )
+
+
+def alike(card: Card, found: list[tuple[np.ndarray, int, float]]) -> str:
+    """The training images that the last layer tells from this one least."""
+    cells = [
+        f'<div><img class="ink-thumb" src="{figures.data_url(pixels)}" alt="training image"><span>{html.escape(card.labels[label])}</span></div>'
+        for pixels, label, _ in found
+    ]
+    return (
+        '<div class="ink" data-testid="alike"><p class="ink-note">Most alike to it, of the bundled training images, as its last layer sees them:</p>'
+        f'<div class="ink-digits">{"".join(cells)}</div></div>'
+    )
+
+
+def layers(maps: list[np.ndarray], is_ensemble: bool) -> str:
+    """Each convolution's maps, bright where they are high."""
+    rows = []
+    for number, layer in enumerate(maps, 1):
+        count, height, width = layer.shape
+        shown = f"{count} maps" if count <= MOST_MAPS else f"{MOST_MAPS} of {count} maps"
+        rows.append(
+            f'<figure class="ink-maps"><img src="{figures.data_url(_grid(layer[:MOST_MAPS]))}" alt="maps of convolution {number}">'
+            f"<figcaption>Convolution {number}: {shown} of {height}x{width}</figcaption></figure>"
+        )
+    note = '<p class="ink-note">Of its first member:</p>' if is_ensemble else ""
+    return f'<div class="ink" data-testid="layers">{note}{"".join(rows)}</div>'
+
+
+def _grid(maps: np.ndarray, across: int = 16) -> np.ndarray:
+    """Maps [N, H, W] side by side, each from its lowest value to its highest, single values from the lowest of all: uint8."""
+    axes = (1, 2) if maps.shape[1] > 1 else (0, 1, 2)
+    low, high = maps.min(axes, keepdims=True), maps.max(axes, keepdims=True)
+    levels = ((maps - low) / np.maximum(high - low, 1e-9) * 255).astype(np.uint8)
+    cells = [np.asarray(Image.fromarray(each).resize((CELL, CELL), Image.Resampling.NEAREST)) for each in levels]
+    cells += [np.zeros_like(cells[0])] * (-len(cells) % min(across, len(cells)))
+    framed = np.pad(np.stack(cells), ((0, 0), (1, 1), (1, 1)))
+    side, columns = CELL + 2, min(across, len(framed))
+    return framed.reshape(-1, columns, side, side).transpose(0, 2, 1, 3).reshape(-1, columns * side)
