@@ -50,7 +50,7 @@ def test_a_retrain_runs_to_its_end_and_its_network_answers(browser: Browser, tmp
         page.get_by_role("button", name="Delete it").click()
         expect(titles).to_have_count(3)
         expect(page.get_by_test_id("comparison")).to_have_count(0)
-        expect(picker).to_have_value(re.compile("^Ensemble"))
+        expect(picker).to_have_value(re.compile("^LeNet-5"))
         assert list((tmp_path / "models" / "mnist").glob("lenet5-*")) == []
         assert visitor.complaints == []
         assert other.complaints == []

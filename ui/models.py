@@ -164,7 +164,7 @@ def _training(card: shelf.Card) -> dict[str, str]:
     if config["start_from"]:
         shown["Started from"] = config["start_from"]
     if config.get("redrawn"):  # cards older than these settings do not have them
-        shown["Data"] += ", and digits of other hands and pens"
+        shown["Redrawn too"] = "other hands and pens"
     if config.get("teacher"):
         shown["Teacher"] = config["teacher"]
     return shown
