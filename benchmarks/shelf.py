@@ -1,7 +1,7 @@
 """python -m benchmarks.shelf [--write]
 
-The README's table of published networks, from their cards; --write puts it in place between the README's marks.
-Each card's figures were measured on its ONNX file when it was published; `python -m training evaluate` measures one again.
+The README's tables of published networks and of what the gates decline, from their cards; --write puts them in place between the README's
+marks. Each card's figures were measured on its ONNX file when it was published; `python -m training evaluate` measures one again.
 """
 
 import argparse
@@ -10,11 +10,16 @@ from benchmarks.common import ROOT
 from models import shelf
 from models.datasets import DATASETS
 
-START, END = "<!-- shelf: python -m benchmarks.shelf -->", "<!-- /shelf -->"
+MARKS = {name: (f"<!-- {name}: python -m benchmarks.shelf -->\n", f"<!-- /{name} -->") for name in ("shelf", "gates")}
 HEAD = (
     "| network | data set | test accuracy | n networks: mean ± std | calibration error | parameters | size | one picture, one core | trained in |\n"
     "|---|---|---|---|---|---|---|---|---|\n"
 )
+DRAWN = ("letter", "scribble", "noise")
+GATES_HEAD = (
+    "| gate | test images | letters | scribbles | noise | the other set's pictures | AUROC, in this order |\n"
+    "|---|---|---|---|---|---|---|\n"
+)  # fmt: skip
 
 
 def row(card: shelf.Card) -> str:
@@ -28,18 +33,32 @@ def row(card: shelf.Card) -> str:
     )
 
 
+def gate_row(card: shelf.Card) -> str:
+    """One line of the gates' table: the share of each kind that is declined."""
+    own, *kinds = card.labels
+    (other,) = set(kinds) - set(DRAWN)
+    facts = [card.facts["validation"]["by_kind"][kind] for kind in (*DRAWN, other)]
+    declined = [f"{card.facts['test']['declined']:.2%}", *(f"{each['declined']:.1%}" for each in facts)]
+    curves = ", ".join(f"{each['auroc']:.4f}" for each in facts)
+    return f"| {own}s | {' | '.join(declined)} ({other}s) | {curves} |"
+
+
 def main() -> None:
-    """Prints the table."""
+    """Prints the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--write", action="store_true", help="put it into README.md")
     write = parser.parse_args().write
     cards = [card for dataset in DATASETS for card in shelf.list_cards(dataset) if card.is_shipped]
-    table = HEAD + "\n".join(map(row, cards)) + "\n"
-    print(table)
+    gates = [shelf.gate_card(dataset) for dataset in DATASETS]
+    tables = {"shelf": HEAD + "\n".join(map(row, cards)) + "\n", "gates": GATES_HEAD + "\n".join(map(gate_row, gates)) + "\n"}
+    print(*tables.values(), sep="\n")
     if write:
         readme = ROOT / "README.md"
-        before, rest = readme.read_text().split(START)
-        readme.write_text(f"{before}{START}\n{table}{END}{rest.split(END)[1]}")
+        text = readme.read_text()
+        for name, (start, end) in MARKS.items():
+            before, rest = text.split(start)
+            text = f"{before}{start}{tables[name]}{end}{rest.split(end)[1]}"
+        readme.write_text(text)
 
 
 if __name__ == "__main__":

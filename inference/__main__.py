@@ -63,7 +63,7 @@ def _for_what_people_send(options: argparse.Namespace) -> shelf.Card | None:
     if options.model is not None or (options.dataset == "fashion-mnist" and (options.invert is not None or not options.crop)):
         return None
     if options.dataset == "mnist":
-        return next((card for card in shelf.list_cards("mnist") if card.name == shelf.USUAL["mnist"]), None)
+        return shelf.find_card("mnist", shelf.USUAL["mnist"])
     return shelf.photo_card() if options.dataset == "fashion-mnist" else None
 
 

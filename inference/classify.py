@@ -1,5 +1,7 @@
 """Published networks as onnxruntime sessions, and their answers."""
 
+import contextlib
+import functools
 import math
 import shutil
 from collections.abc import Sequence
@@ -77,14 +79,14 @@ class Classifier:
         probabilities = self.probabilities(pixels)
         return probabilities * self.gate.probabilities(pixels)[:, :1] if self.gate else probabilities
 
-    def answer(self, prepared: Prepared) -> Answer:
+    def answer(self, prepared: Prepared, stranger: str | None = None) -> Answer:
         """The answer to one prepared picture; declines a blank one, one that its gate does not know, and one it is less sure of than its
-        card's threshold."""
+        card's threshold. stranger: what the gate said of the same picture before; it is asked when None."""
         if prepared.is_blank:
             return Answer(label=None, probability=None, probabilities=None, reason=BLANK[self.card.dataset], prepared=prepared)
         probabilities = self.probabilities(prepared.batch)[0]
         best = int(probabilities.argmax())
-        stranger = self._stranger(prepared)
+        stranger = self._stranger(prepared) if stranger is None else stranger
         reason = self._refusal(stranger) if stranger else self._doubts(probabilities)
         return Answer(
             label=None if reason else self.card.labels[best],
@@ -114,9 +116,17 @@ class Classifier:
 
 
 def load_classifier(card: Card) -> Classifier:
-    """A published network with the gate of its data set before it, where there is one. Raises ShelfError."""
+    """A published network with the gate of its data set before it, where there is a sound one. Raises ShelfError."""
     gate_card = None if card.takes_photos else shelf.gate_card(card.dataset)
-    return Classifier(card, gate=Classifier(gate_card) if gate_card else None)
+    return Classifier(card, gate=_gate(card.dataset, str(gate_card.folder), gate_card.sha256) if gate_card else None)
+
+
+@functools.lru_cache(maxsize=4)
+def _gate(dataset: str, folder: str, sha256: str) -> Classifier | None:
+    """One session for all networks behind it; None where its graph is damaged, which the Models page says."""
+    card = shelf.gate_card(dataset)
+    with contextlib.suppress(ShelfError):
+        return Classifier(card) if card else None
 
 
 def prepare_for(card: Card, image: Image.Image, invert: bool | None = None, crop: bool = True) -> Prepared:

@@ -5,11 +5,15 @@ onnx, which finds the layers in the graph, is imported when somebody asks; answe
 
 import gzip
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import onnxruntime
 
 from models.shelf import Card, ShelfError
+
+if TYPE_CHECKING:
+    from onnx import GraphProto
 
 SAMPLE = Path(__file__).parents[1] / "training" / "sample"  # bundled images: nothing else is sure to be there
 FOLDERS = {"mnist": "MNIST", "fashion-mnist": "FashionMNIST"}
@@ -72,7 +76,7 @@ def _read(dataset: str, part: str) -> np.ndarray:
     return np.frombuffer(content, np.uint8, offset=16).reshape(-1, 28, 28)
 
 
-def _insides(graph: "onnx.GraphProto", classes: int) -> tuple[list[str], str]:  # noqa: F821
+def _insides(graph: "GraphProto", classes: int) -> tuple[list[str], str]:
     """Names of the values after each convolution of the first member, and of what its last linear layer takes; empty where there is none."""
     shapes = {each.name: tuple(each.dims) for each in graph.initializer}
     layers: list[str] = []

@@ -160,15 +160,16 @@ def load_card(dataset: str, name: str) -> Card:
 
 def photo_card() -> Card | None:
     """The photo network, which is not among `list_cards`; None where it is missing or damaged."""
-    return _card_or_none("fashion-mnist", PHOTO)
+    return find_card("fashion-mnist", PHOTO)
 
 
 def gate_card(dataset: str) -> Card | None:
     """A data set's gate, which is not among `list_cards`; None where it is missing or damaged, and for an own data set."""
-    return _card_or_none(dataset, GATE) if dataset in DATASETS else None
+    return find_card(dataset, GATE) if dataset in DATASETS else None
 
 
-def _card_or_none(dataset: str, name: str) -> Card | None:
+def find_card(dataset: str, name: str) -> Card | None:
+    """The card of one network; None where it is missing or damaged."""
     try:
         return load_card(dataset, name)
     except ShelfError:

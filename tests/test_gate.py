@@ -12,6 +12,7 @@ from PIL import Image
 
 from inference.__main__ import main as infer
 from inference.classify import Classifier, answer_image, load_classifier
+from inference.prepare import prepare
 from jobs.config import ConfigError
 from jobs.runs import ROOT
 from models import shelf
@@ -96,6 +97,29 @@ def test_a_shelf_without_a_gate_declines_nothing_for_it(tmp_path: Path, monkeypa
     classifier = load_classifier(shelf.load_card("mnist", "lenet5"))
     assert classifier.gate is None
     assert answer_image(classifier, Image.fromarray(DIGITS[3])).label == "1"
+
+
+def test_a_damaged_gate_is_left_out_and_the_networks_behind_it_still_answer(tmp_path: Path, monkeypatch):
+    shutil.copytree(SHIPPED / "mnist", tmp_path / "mnist")
+    graph = tmp_path / "mnist" / "gate.onnx"
+    graph.write_bytes(graph.read_bytes()[:-1])
+    monkeypatch.setenv("INKLING_MODELS", str(tmp_path))
+    classifier = load_classifier(shelf.load_card("mnist", "lenet5"))
+    assert classifier.gate is None
+    assert answer_image(classifier, Image.fromarray(DIGITS[3])).label == "1"
+
+
+def test_what_it_said_of_a_picture_is_taken_over_without_asking_again(monkeypatch):
+    monkeypatch.setenv("INKLING_MODELS", str(SHIPPED))
+    classifier = load_classifier(shelf.load_card("mnist", "lenet5"))
+    first = classifier.answer(prepare(Image.fromarray(DIGITS[3]), "mnist"))
+    monkeypatch.setattr(classifier.gate, "probabilities", None)  # asking it would raise
+    assert first.label == "1"
+    assert first.stranger == ""
+    assert classifier.answer(first.prepared, first.stranger).label == "1"
+    taken_over = classifier.answer(first.prepared, "letter")
+    assert taken_over.label is None
+    assert taken_over.reason == "This looks like a letter, not a digit."
 
 
 # The gates that are shipped

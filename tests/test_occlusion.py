@@ -40,6 +40,13 @@ def test_what_speaks_for_and_against_is_told_apart_in_one_batch(shape: tuple[int
     assert told[-1, 0] == pytest.approx(0, abs=1e-6)
 
 
+def test_a_photo_is_covered_in_coarser_steps_and_in_batches_that_fit_into_memory():
+    network = Sum()
+    occlusion(network, np.zeros((224, 224, 3), np.uint8))
+    assert max(count for count, *_ in network.batches) == 20
+    assert 60 < sum(count for count, *_ in network.batches) < 120
+
+
 def test_what_speaks_for_a_digit_is_its_ink():
     classifier = Classifier(shelf.load_card("mnist", "lenet5"))
     for digit in DIGITS[::5]:

@@ -110,6 +110,14 @@ def test_strangers_are_pictures_of_no_garment():
     assert len(np.unique(pictures.reshape(15, -1), axis=0)) == 15
 
 
+def test_letters_digits_scribbles_and_noise_are_drawn_by_hands_of_either_part():
+    known, held_out = photo_pictures.drawn("train", 3), photo_pictures.drawn("validation", 3)
+    for kind, pictures in known.items():
+        assert pictures.shape == (3, 3, 224, 224)
+        assert pictures.dtype == np.uint8
+        assert not np.array_equal(pictures, held_out[kind])
+
+
 def test_garments_of_fashion_mnist_are_laid_over_other_grounds():
     drawn = photo_pictures.garments(60)
     assert drawn.pixels.shape == (60, 3, 224, 224)
@@ -141,6 +149,7 @@ def folder(tmp_path, monkeypatch):
 def test_it_is_trained_published_and_answers(tmp_path, folder, monkeypatch, capsys):
     monkeypatch.setattr(photos, "STRANGERS_EACH", 2)
     monkeypatch.setattr(photos, "DRAWN_EACH", 2)
+    monkeypatch.setattr(photos, "DRAWN_HELD_OUT", 4)
     monkeypatch.setattr(photos, "GARMENTS", 20)
     (folder / "train" / "dress" / "broken.jpg").write_bytes(b"no picture")
     assert train(["photos", str(folder), "--weights", str(tmp_path / "small.pth")]) == 0
@@ -149,6 +158,7 @@ def test_it_is_trained_published_and_answers(tmp_path, folder, monkeypatch, caps
     assert card.facts["test"]["n"] == 3 * 10
     assert card.facts["data"]["train"] + card.facts["validation"]["n"] == 12 * 10
     assert set(card.facts["test"]["by_group"]) == set(photos.GROUPS) - {"Bag"}
+    assert set(card.facts["declined"]["by_kind"]) == {"letter", "digit", "scribble", "noise"}
     assert "photos held out" in capsys.readouterr().out
     assert shelf.list_cards("fashion-mnist") == []  # it is not among the networks for 28x28 grey
     answer = answer_image(Classifier(card), Image.new("RGB", (300, 200), "red"))

@@ -25,7 +25,7 @@ from models.datasets import DATASETS, GATE_LABELS
 from training import outliers, pictures
 from training.augmentation import AUGMENTATIONS
 from training.data import Dataset
-from training.export import OPSET, PARITY, calibration_error, check_parity, fit_temperature, latency, provisional, put_in_place, write_graph
+from training.export import OPSET, calibration_error, check_parity, fit_temperature, latency, provisional, put_in_place, write_graph
 from training.fit import keep_memory
 from training.networks import Normalise, Served, count_parameters, plain_cnn
 from training.redrawn import redrawn
@@ -80,7 +80,8 @@ def publish(dataset: str, own: Dataset, other: Dataset) -> shelf.Card:
     keep_memory()
     torch.manual_seed(0)
     known, held_out = Kinds(dataset, "train", own, other), Kinds(dataset, "validation", own, other)
-    network = train(dataset, *known.together())
+    learned = known.together()
+    network = train(dataset, *learned)
     served = Served([network]).eval()
     pixels, kinds = held_out.together()
     with torch.inference_mode():
@@ -93,7 +94,7 @@ def publish(dataset: str, own: Dataset, other: Dataset) -> shelf.Card:
         write_graph(served, dataset, scratch, labels=GATE_LABELS[dataset])
         check_parity(served, scratch, held_out.images[:64, None])
         card = _card(dataset, served, scratch, held_out, own)
-        card["data"]["train"] = len(known.together()[1])
+        card["data"]["train"] = len(learned[1])
         card["run"] = {"seconds": round(time.monotonic() - began, 1), "device": f"CPU, {torch.get_num_threads()} threads"}
         put_in_place(card, shelf.GATE, scratch, target)
     finally:
@@ -142,7 +143,7 @@ def _card(dataset: str, served: Served, graph: Path, held_out: Kinds, own: Datas
         "sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content), "opset": OPSET,
         "temperature": round(float(served.temperature), 4), "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "versions": {each: version(each) for each in ("torch", "onnx", "onnxruntime-gpu")} | {"python": platform.python_version()},
-        "data": {"origin": "bundled sample" if own.is_sample else "full data set"}, "parity": PARITY,
+        "data": {"origin": "bundled sample" if own.is_sample else "full data set"}
     }  # fmt: skip
     classifier = Classifier(provisional(card, graph), threads=0)
 

@@ -77,16 +77,24 @@ def strangers(each: int, seed: int = 0) -> np.ndarray:
     return _stacked(pictures)
 
 
-def drawn(each: int, seed: int = 0) -> np.ndarray:
-    """4 * each pictures of what else people send: letters, digits and scribbles on a canvas or on paper, and noise."""
-    random = np.random.default_rng(seed)
-    letters, digits = (hands.glyphs("train", characters) for characters in (outliers.LETTERS, "0123456789"))
-    shown = []
-    for _ in range(each):
-        glyphs = [known[random.integers(len(known))][1] for known in (letters, digits)]
-        shown += [drawings.picture(glyph, random) for glyph in (*glyphs, outliers.scribble(random))]
-        shown.append(outliers.noise(random))
-    return np.stack([prepare_own(image.convert("RGB"), SHAPE).batch[0] for image in shown])
+def drawn(part: str, each: int) -> dict[str, np.ndarray]:
+    """What else people send, `each` of a kind: letters, digits and scribbles on a canvas or on paper, and noise.
+
+    part: "train" or "validation": neither hands nor scribbles of one are in the other.
+    """
+    random = np.random.default_rng(["train", "validation"].index(part))
+    letters, digits = (hands.glyphs(part, characters) for characters in (outliers.LETTERS, "0123456789"))
+
+    def written(known: list) -> Image.Image:
+        return drawings.picture(known[random.integers(len(known))][1], random)
+
+    makers: dict[str, Callable[[], Image.Image]] = {
+        "letter": lambda: written(letters),
+        "digit": lambda: written(digits),
+        "scribble": lambda: drawings.picture(outliers.scribble(random), random),
+        "noise": lambda: outliers.noise(random),
+    }
+    return {kind: np.stack([prepare_own(make().convert("RGB"), SHAPE).batch[0] for _ in range(each)]) for kind, make in makers.items()}
 
 
 def garments(count: int, seed: int = 0) -> Photos:

@@ -41,6 +41,7 @@ STRANGERS = (*range(398), *range(924, 981), *range(984, 999))  # animals; food a
 VALIDATION = 10  # every tenth training photo is held out to choose on
 STRANGERS_EACH = 40  # pictures of each kind that show no garment
 DRAWN_EACH = 150  # letters, digits, scribbles and noise
+DRAWN_HELD_OUT = 100  # of each, by hands that it did not learn from
 GARMENTS = 1000  # of Fashion-MNIST, laid over other grounds
 DECLINED = 0.01  # share of validation photos that the threshold is set to turn away
 # Chosen by five-fold cross-validation on the training photos (EXPERIMENTS.md).
@@ -146,7 +147,7 @@ def publish(folder: Path, weights: Path | None = None) -> shelf.Card:
     chosen_on = np.random.default_rng(SEED).permutation(len(known.groups)) % VALIDATION == 0
     pixels = known.pixels[~chosen_on]
     groups = torch.from_numpy(known.groups[~chosen_on])
-    composed, others = garments(GARMENTS), np.concatenate([strangers(STRANGERS_EACH), drawn(DRAWN_EACH)])
+    composed, others = garments(GARMENTS), np.concatenate([strangers(STRANGERS_EACH), *drawn("train", DRAWN_EACH).values()])
     nothing = torch.full((len(others),), GROUP_NAMES.index(datasets.NONE_OF_THEM))
     mirrored = pixels[..., ::-1].copy()
     parts = [(pixels, groups), (mirrored, groups), (composed.pixels, torch.from_numpy(composed.groups)), (others, nothing)]
@@ -185,8 +186,18 @@ def _card(network: PhotoNetwork, graph: Path, validation: Photos, test: Photos, 
         _figures(probabilities, part.groups, card["decline_below"])
         for probabilities, part in ((on_validation, validation), (on_test, test))
     )
+    shown = drawn("validation", DRAWN_HELD_OUT)
+    by_kind = {kind: _declined(classifier, pixels, card["decline_below"]) for kind, pixels in shown.items()}
+    card["declined"] = {"n": DRAWN_HELD_OUT, "by_kind": by_kind}
     card["latency_ms"] = latency(Classifier(provisional(card, graph)), test.pixels[:1])
     return card
+
+
+def _declined(classifier: Classifier, pixels: np.ndarray, decline_below: float) -> float:
+    """Share of pictures that are told to be none of the ten, or not to be sure of."""
+    probabilities = _measure(classifier, pixels)
+    declined = (probabilities.argmax(1) == LABELS.index(datasets.NONE_OF_THEM)) | (probabilities.max(1) < decline_below)
+    return round(float(declined.mean()), 4)
 
 
 def _measure(classifier: Classifier, pixels: np.ndarray) -> np.ndarray:

@@ -69,7 +69,11 @@ def _others(dataset: str, chosen: shelf.Card, answer: Answer, drawing: Image.Ima
         elif card.is_shipped or card.name in beside:
             try:
                 classifier = serving.classifier(card)
-                answers.append(answer_image(classifier, drawing, invert=False) if answer.digits else classifier.answer(answer.prepared))
+                answers.append(
+                    answer_image(classifier, drawing, invert=False)
+                    if answer.digits
+                    else classifier.answer(answer.prepared, answer.stranger)
+                )
                 cards.append(card)
             except shelf.ShelfError:
                 continue

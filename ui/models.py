@@ -34,9 +34,7 @@ def _show_gate(card: shelf.Card) -> None:
     """The network that is asked before the others whether the picture is one for them."""
     own, *_ = card.labels
     kinds = card.facts["validation"]["by_kind"]
-    declined = {
-        f"{kind.capitalize()}{'' if kind == 'noise' else 's'} declined": figures.percent(facts["declined"]) for kind, facts in kinds.items()
-    }
+    declined = _declined({kind: facts["declined"] for kind, facts in kinds.items()})
     told_apart = {f"AUROC, {kind}": f"{facts['auroc']:.4f}" for kind, facts in kinds.items()}
     with st.container(border=True):
         first, second, third = st.columns(3, gap="medium")
@@ -48,6 +46,7 @@ def _show_gate(card: shelf.Card) -> None:
         )
         second.html(figures.pairs_table(declined))
         third.html(figures.pairs_table(told_apart))
+        _show_damage(card)
 
 
 def _show_photo_network(card: shelf.Card) -> None:
@@ -58,7 +57,7 @@ def _show_photo_network(card: shelf.Card) -> None:
         "Parameters": f"{card.parameters:,}",
         "Size": f"{card.facts['bytes'] / 2**20:.1f} MB",
         "One photo, one core": f"{card.facts['latency_ms']:.2g} ms",
-    }
+    } | _declined(card.facts["declined"]["by_kind"], places=0)
     by_group = {html.escape(name[0].upper() + name[1:]): figures.percent(accuracy, 0) for name, accuracy in test["by_group"].items()}
     with st.container(border=True):
         first, second, third = st.columns(3, gap="medium")
@@ -69,10 +68,20 @@ def _show_photo_network(card: shelf.Card) -> None:
         )
         second.html(figures.pairs_table(by_group))
         third.html(figures.pairs_table(shown))
-        try:
-            card.read_graph()
-        except shelf.ShelfError as error:
-            st.html(figures.error("The graph cannot be served", str(error)))
+        _show_damage(card)
+
+
+def _declined(shares: dict[str, float], places: int = 1) -> dict[str, str]:
+    return {
+        f"{kind.capitalize()}{'' if kind == 'noise' else 's'} declined": figures.percent(share, places) for kind, share in shares.items()
+    }
+
+
+def _show_damage(card: shelf.Card) -> None:
+    try:
+        card.read_graph()
+    except shelf.ShelfError as error:
+        st.html(figures.error("The graph cannot be served", str(error)))
 
 
 def _show_card(card: shelf.Card) -> None:

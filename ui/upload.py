@@ -64,7 +64,7 @@ def _heading(about: datasets.DatasetInfo) -> tuple[str, str]:
         )
     return (
         f"Recognise {about.noun}s in pictures",
-        f"Photos, scans or drawings of one {about.noun} each{LEADS_ON.get(about.name, '')}. Whatever a picture shows, the answer is one of the ten classes.",
+        f"Photos, scans or drawings of one {about.noun} each{LEADS_ON.get(about.name, '')}. What is none of the ten is declined.",
     )
 
 
