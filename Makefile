@@ -14,6 +14,7 @@ app: $(VENV)/app.done
 
 test: $(VENV)/test.done
 	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || ./install.sh chromium
+	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || ./install.sh postgresql || echo "Without PostgreSQL its tests are skipped"
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	$(BIN)/python -m pytest
 

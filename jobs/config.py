@@ -119,6 +119,9 @@ class RunConfig:
     redrawn: bool = field(
         default=False, metadata={"help": "MNIST: also learn from digits of other hands and pens, which are drawn first (minutes, once)"}
     )
+    corrections: bool = field(
+        default=False, metadata={"help": "also learn from the corrections that people kept, each shown many times; see INKLING_CORRECTIONS"}
+    )
     start_from: str = _name("published network to start from; from scratch when empty")
     seed: int = _number(0, 0, 2**31 - 1, "seed of weights, order and augmentation")
     device: str = _choice("auto", "auto", "cpu", "cuda", help="auto takes CUDA where there is one")
@@ -147,6 +150,8 @@ class RunConfig:
             raise ConfigError(f"channels has {len(self.channels)} values; lenet has two convolutions: give two, such as 6 16")
         if self.redrawn and self.dataset != "mnist":
             raise ConfigError(f"redrawn is true for {self.dataset}; only digits are drawn anew: use it with mnist, or leave it out")
+        if self.corrections and self.teacher:
+            raise ConfigError(f"corrections are learned with teacher {self.teacher}, which would answer for them; give one of the two")
         facts = datasets.info(self.dataset)
         if reason := misfit(self.network, facts):
             raise ConfigError(reason)

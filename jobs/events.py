@@ -1,6 +1,7 @@
 """events.jsonl: what a run says of itself, one JSON object a line, only ever appended to.
 
-Kinds: started, redrawing (digits are drawn anew), teaching (a teacher is asked for its answers), step, epoch, exported, then exactly one of done, failed, cancelled.
+Kinds: started, redrawing (digits are drawn anew), teaching (a teacher is asked for its answers),
+corrections (how many are learned from), step, epoch, held_back (of what was learned from corrections, as validation asks), exported, then exactly one of done, failed, cancelled.
 """
 
 import json

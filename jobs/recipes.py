@@ -4,9 +4,12 @@ R1 to R7, each as its source describes it (on pixels from 0 to 1, which the sour
 All settings of our own were chosen on the 6,000 validation images; EXPERIMENTS.md has what was tried.
 """
 
+import dataclasses
 from dataclasses import dataclass
+from typing import Any
 
 from jobs.config import RunConfig
+from models.shelf import Card
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,6 +22,26 @@ class Recipe:
     config: RunConfig
     about: str
     reference: float | None = None
+
+
+LAYERS_KEPT = ("network", "members", "mirrored", "hidden", "channels", "activation", "pooling", "batch_norm", "dropout")
+
+
+def continued(card: Card) -> dict[str, Any]:
+    """The settings that a run starting from a published network has to share with it."""
+    before = dataclasses.asdict(RunConfig()) | card.facts["config"]  # a setting younger than the network had its default then
+    shared = {name: before[name] for name in ("dataset", "standardise", *LAYERS_KEPT)}
+    return shared | {"members": card.facts["members"], "start_from": card.name}
+
+
+def fine_tuned(card: Card) -> RunConfig:
+    """Trains a published network further, one epoch, on the corrections that people kept among all training images.
+
+    lr and how often a correction is shown: EXPERIMENTS.md, "Corrections".
+    """
+    before = dataclasses.asdict(RunConfig()) | card.facts["config"]
+    own = {name: before[name] for name in ("augmentation", "precision")}
+    return RunConfig(**continued(card), **own, corrections=True, optimizer="adamw", lr=0.001, weight_decay=0.01, batch_size=128, epochs=1)
 
 
 RECIPES = {

@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -99,10 +99,10 @@ def hold(folder: Path) -> int:
     raise Busy(f"the run {folder.name} is at work in another process; wait for it or cancel it")
 
 
-def start(config: RunConfig) -> Path:
+def start(config: RunConfig, environment: Mapping[str, str] | None = None) -> Path:
     """Starts `python -m training` on the configuration as a child with its own session and returns the run folder.
 
-    Raises Busy while another run that was started here is at work.
+    environment: variables that it has beside those of this process; what is secret goes here, not into a file or a command. Raises Busy while another run that was started here is at work.
     """
     root = runs_folder()
     root.mkdir(parents=True, exist_ok=True)
@@ -123,7 +123,7 @@ def start(config: RunConfig) -> Path:
                     stderr=subprocess.STDOUT,
                     start_new_session=True,
                     # Threads that wait asleep leave the cores to the page; spinning ones, once preempted, stall each other.
-                    env={**os.environ, "OMP_WAIT_POLICY": "passive", "PYTHONUNBUFFERED": "1"},
+                    env={**os.environ, **(environment or {}), "OMP_WAIT_POLICY": "passive", "PYTHONUNBUFFERED": "1"},
                     pass_fds=(lock, device),
                 )
             )

@@ -44,6 +44,7 @@ def server(folder: Path, **environment: str) -> Iterator[str]:
         "INKLING_RUNS": str(folder / "runs"),
         "INKLING_DATA": "sample",
         "INKLING_DATASETS": str(folder / "datasets"),
+        "INKLING_CORRECTIONS": f"sqlite:///{folder / 'corrections.sqlite3'}",
     } | environment
     log = (folder / "server.log").open("ab")
     process = subprocess.Popen(
@@ -96,7 +97,9 @@ class Visitor:
     def _hear(self, message: ConsoleMessage) -> None:
         # A visitor who comes by a page's own address makes Streamlit look for its server below that address first: two
         # 404s before it finds it, in every Streamlit app, and nothing that an app could change.
-        is_search_for_server = re.search(r"/(upload|models|experiments|own-images)/_stcore/(health|host-config)$", message.location["url"])
+        is_search_for_server = re.search(
+            r"/(upload|models|experiments|corrections|own-images)/_stcore/(health|host-config)$", message.location["url"]
+        )
         if message.type in ("error", "warning") and not is_search_for_server:
             self.complaints.append(f"{message.text} {message.location['url']}")
 

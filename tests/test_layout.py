@@ -10,14 +10,15 @@ import pytest
 from jobs.runs import ROOT
 
 PACKAGES = sorted(path.parent.name for path in ROOT.glob("*/__init__.py"))
-PAGE = {"streamlit", "altair", "numpy", "PIL", "streamlit_drawable_canvas"}, {"inference", "jobs", "models", "ui"}
+PAGE = {"streamlit", "altair", "numpy", "PIL", "streamlit_drawable_canvas"}, {"corrections", "inference", "jobs", "models", "ui"}
 ALLOWED = {  # package: third-party, own
     "app.py": PAGE,
     "ui": PAGE,
     "training": (
         {"torch", "torchvision", "onnx", "onnxruntime", "onnxscript", "numpy", "safetensors", "tqdm", "PIL", "ray", "optuna", "sqlalchemy"},
-        {"training", "inference", "jobs", "models"},
+        {"training", "corrections", "inference", "jobs", "models"},
     ),
+    "corrections": ({"sqlalchemy", "numpy"}, {"corrections", "models"}),
     "inference": ({"onnxruntime", "numpy", "PIL"}, {"inference", "models"}),
     "jobs": (set(), {"jobs", "models"}),
     "models": (set(), {"models"}),

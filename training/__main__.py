@@ -15,6 +15,7 @@ from pathlib import Path
 
 from jobs import events, runs
 from jobs.config import LAYERS, ConfigError, RunConfig
+from models import shelf
 from models.datasets import DATASETS, PARTS, read_facts
 from models.errors import InklingError
 from training import sweep_commands
@@ -43,6 +44,9 @@ def _parser() -> argparse.ArgumentParser:
         "fit", help="train a network", description="Trains the members of one configuration; settings given override the recipe's."
     )
     fit.add_argument("--recipe", metavar="NAME", help="start from a named configuration (python -m training recipes)")
+    fit.add_argument(
+        "--fine-tune", metavar="DATASET/NAME", help="start from a published network and learn the corrections that people kept"
+    )
     fit.add_argument("--resume", type=Path, metavar="RUN", help="continue a run that was stopped, to the same result")
     fit.add_argument("--run", type=Path, metavar="RUN", help=argparse.SUPPRESS)  # how the app starts a folder it has made
     fit.add_argument("--out", type=Path, metavar="RUN", help="run folder to make (default: a new one in runs/)")
@@ -146,11 +150,16 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
 
 
 def _config(options: argparse.Namespace) -> RunConfig:
-    from jobs.recipes import RECIPES
+    from jobs.recipes import RECIPES, fine_tuned
 
     if options.recipe is not None and options.recipe not in RECIPES:
         raise ConfigError(f"there is no recipe {options.recipe!r}; there are {', '.join(RECIPES)}")
+    if options.recipe and options.fine_tune:
+        raise ConfigError(f"give --recipe {options.recipe} or --fine-tune {options.fine_tune}: each has all settings")
     base = RECIPES[options.recipe].config if options.recipe else RunConfig()
+    if options.fine_tune:
+        dataset, _, name = options.fine_tune.partition("/")
+        base = fine_tuned(shelf.load_card(dataset, name))
     given = {item.name: getattr(options, item.name) for item in dataclasses.fields(RunConfig)}
     given = {name: value for name, value in given.items() if value is not None}
     network = given.get("network", base.network)
@@ -162,9 +171,9 @@ def _fit(options: argparse.Namespace) -> int:
     if options.run or options.resume:
         folder = options.run or options.resume
         ignored = [item.name for item in dataclasses.fields(RunConfig) if getattr(options, item.name) is not None]
-        if ignored or options.recipe:
+        if ignored or options.recipe or options.fine_tune:
             raise ConfigError(
-                f"a run goes on with its own config.json; leave out --recipe and settings such as {', '.join(ignored) or 'its name'}"
+                f"a run goes on with its own config.json; leave out --recipe, --fine-tune and settings such as {', '.join(ignored) or 'its name'}"
             )
         if not (folder / "config.json").is_file():
             raise ConfigError(f"{folder} is not a run folder: it has no config.json; give one that fit has made")
@@ -281,7 +290,6 @@ def _gate(options: argparse.Namespace) -> int:
 
 def _evaluate(options: argparse.Namespace) -> int:
     from inference.classify import Classifier, accelerated_providers
-    from models import shelf
     from training import data, export
 
     dataset, _, name = options.name.partition("/")

@@ -154,6 +154,11 @@ def sample(name: str) -> Dataset:
     return Dataset(name=name, folder=SAMPLE / FOLDERS[name], origin="bundled sample", is_sample=True)
 
 
+def redrawn_sample() -> Split:
+    """The 4,000 bundled digits of other hands and pens: training/sample/README.md."""
+    return _read_pair(SAMPLE / FOLDERS["mnist"], "redrawn", None)
+
+
 def download(name: str) -> Path:
     """Downloads into the cache, checks torchvision's md5 sums, and only then puts the folder in place by one rename.
 

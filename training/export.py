@@ -329,10 +329,12 @@ def _accuracy(logits: Tensor, labels: Tensor) -> float:
 
 
 def _run_facts(folders: list[Path]) -> dict[str, Any]:
-    """Seconds spent in epochs over all runs that went into the graph, and where."""
+    """Seconds spent in epochs over all runs that went into the graph, where, and how many corrections were learned from."""
     statuses = [runs.status(folder) for folder in folders]
     seconds = sum(epoch["seconds"] for status in statuses for epoch in status.epochs)
-    return {"seconds": round(seconds, 1), "device": (statuses[0].started or {}).get("device", "")}
+    told = [event["count"] for folder in folders for event in events.read(folder) if event["kind"] == "corrections"]
+    shared = {"seconds": round(seconds, 1), "device": (statuses[0].started or {}).get("device", "")}
+    return shared | ({"corrections": max(told)} if told else {})
 
 
 def put_in_place(card: dict[str, Any], name: str, scratch: Path, target: Path) -> None:

@@ -25,6 +25,7 @@ from models.errors import InklingError
 from training import checkpoint
 from training.augmentation import AUGMENTATIONS
 from training.by_hand import descend
+from training.corrected import corrected, hold_back, reminders, repeated
 from training.data import Dataset, OwnDataset, Split
 from training.networks import build, count_parameters
 from training.optimization import CAPTURABLE, Step, build_optimizer, epoch_plan, loss_function, mean_squared_weights
@@ -124,7 +125,14 @@ def fit(
     if (folder / runs.CANCEL).exists():
         raise Cancelled(CANCELLED)
     if config.redrawn:
-        train = _with_redrawn(folder, data, train)
+        events.append(folder, "redrawing")
+        train = _with(redrawn("train", data), train)
+    if config.corrections:
+        told = corrected(folder, config.dataset)
+        events.append(folder, "corrections", count=len(told))
+        train = _with(repeated(told, len(data.train)), train)
+        if not config.redrawn and (others := reminders(config.dataset)):
+            train = _with(others, train)
     with stopped_by_signal() as should_stop, Progress(folder, config, len(train[1]), board) as progress:
         if config.teacher:
             train = train[0], _taught(config, folder, train[0], should_stop)
@@ -136,9 +144,8 @@ def fit(
         ]
 
 
-def _with_redrawn(folder: Path, data: Dataset, train: Tensors) -> Tensors:
-    events.append(folder, "redrawing")
-    return tuple(torch.cat(pair) for pair in zip(train, to_device(redrawn("train", data), train[0].device), strict=True))
+def _with(more: Split, train: Tensors) -> Tensors:
+    return tuple(torch.cat(pair) for pair in zip(train, to_device(more, train[0].device), strict=True))
 
 
 def _taught(config: RunConfig, folder: Path, pixels: Tensor, should_stop: Callable[[], bool]) -> Tensor:
@@ -160,8 +167,9 @@ class Member:
         self.should_stop, self.progress = should_stop, progress
         torch.manual_seed(config.seed + number)
         self.network = new_network(config, device)
-        if config.start_from:
-            self.network.load_state_dict(start_weights(config, number))
+        self.start = start_weights(config, number) if config.start_from else None
+        if self.start:
+            self.network.load_state_dict(self.start)
         self.is_captured = device.type == "cuda" and config.optimizer in CAPTURABLE and config.schedule != "two_stage"
         self.optimizer = build_optimizer(config, self.network.parameters(), device if self.is_captured else None)
         self.augment = AUGMENTATIONS[config.augmentation]
@@ -190,7 +198,19 @@ class Member:
             checkpoint.save(self.path, self.network, self.optimizer, epoch + 1)
             if after_epoch:
                 after_epoch(facts)
+        if self.config.corrections and self.start:
+            self._hold_back(*validation)
         return self.network.eval()
+
+    def _hold_back(self, pixels: Tensor, labels: Tensor) -> None:
+        """Gives up as much of what was learned from corrections as validation accuracy asks for."""
+        learned = {name: each.clone() for name, each in self.network.state_dict().items()}
+        self.network.load_state_dict(self.start)
+        before = self._validate(pixels, labels)[1]
+        self.network.load_state_dict(learned)
+        share = hold_back(self.network, self.start, lambda: before - self._validate(pixels, labels)[1])
+        checkpoint.save(self.path, self.network, self.optimizer, self.config.epochs)
+        self.progress.held_back(member=self.number, share=share, before=round(before, 5))
 
     def _epoch(self, epoch: int, pixels: Tensor, labels: Tensor) -> float:
         plan, seen = epoch_plan(self.config, epoch, len(labels)), 0

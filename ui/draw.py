@@ -5,7 +5,7 @@ from PIL import Image
 
 from inference.classify import Answer, answer_image
 from models import datasets, shelf
-from ui import canvas, figures, serving, sidebar, why
+from ui import canvas, figures, serving, sidebar, tell, why
 
 MOST_OWN = 3  # networks of an own data set that answer side by side
 LEADS = {
@@ -42,6 +42,7 @@ def _pad_and_answer() -> None:
             return
         st.html(figures.verdict(chosen, answer))
         why.show(chosen, answer, "draw")
+        tell.show(chosen, answer, lambda: drawing, "draw")
     cards, answers = _others(dataset, chosen, answer, drawing)
     st.html(figures.trio(cards, answers, chosen.name))
 

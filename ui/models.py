@@ -174,6 +174,8 @@ def _training(card: shelf.Card) -> dict[str, str]:
         shown["Started from"] = config["start_from"]
     if config.get("redrawn"):  # cards older than these settings do not have them
         shown["Redrawn too"] = "other hands and pens"
+    if told := facts["run"].get("corrections"):
+        shown["Corrections"] = f"{told:,} learned"
     if config.get("teacher"):
         shown["Teacher"] = config["teacher"]
     return shown

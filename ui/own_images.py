@@ -11,7 +11,8 @@ from jobs.config import ConfigError
 from jobs.imports import ImportFailed, import_zip, name_of
 from models import datasets, shelf
 from models.datasets import DatasetError, DatasetInfo
-from ui import figures, sidebar
+from models.errors import InklingError
+from ui import figures, serving, sidebar
 
 SIDES = (16, 28, 32, 48, 64, 96, 128)
 MOST_MB = 100  # as .streamlit/config.toml and the import itself have it
@@ -142,3 +143,7 @@ def _delete(about: DatasetInfo) -> None:
                 return
     datasets.remove(about.name)
     shelf.remove_all(about.name)
+    with contextlib.suppress(InklingError):  # corrections of other classes or another size are passed over anyway
+        from corrections import store
+
+        store.remove_all(serving.corrections(), about.name)

@@ -14,6 +14,7 @@ import streamlit as st
 
 from jobs import runs, summary
 from jobs.config import LAYERS, ConfigError, RunConfig, field_of, misfit
+from jobs.recipes import LAYERS_KEPT, continued
 from models import datasets, shelf
 from models.datasets import DatasetInfo
 from models.errors import InklingError
@@ -68,7 +69,6 @@ LR_HELP = {
 }
 OWN_STEPS = 600  # of the optimizer, about what a new network needs to learn a small data set
 NEWS_LASTS = 15 * 60  # seconds that the panel goes on showing a run after its end
-KEPT_LAYERS = ("network", "members", "mirrored", "hidden", "channels", "activation", "pooling", "batch_norm", "dropout")
 LIVE, IDLE = 0.5, 3.0  # seconds between two looks at the runs folder
 
 
@@ -167,8 +167,8 @@ def _form(dataset: str, chosen: shelf.Card | None) -> None:
         )
     asked = given.config.to_dict() if given else {}
     if architecture != settings.GIVEN:
-        asked = {name: value for name, value in asked.items() if name not in KEPT_LAYERS}
-        asked |= _layers_of(chosen) if from_chosen else architectures[architecture]
+        asked = {name: value for name, value in asked.items() if name not in LAYERS_KEPT}
+        asked |= continued(chosen) if from_chosen else architectures[architecture]
     asked |= {
         "dataset": dataset,
         "optimizer": optimizer,
@@ -188,14 +188,17 @@ def _form(dataset: str, chosen: shelf.Card | None) -> None:
                 raise ConfigError(problem)
             kind = "ensemble" if config.members > 1 else config.network
             kind = chosen.facts["architecture"] if from_chosen else kind
-            runs.start(
-                dataclasses.replace(config, threads=runs.page_friendly_threads(), publish=f"{kind}-{time.strftime('%y%m%d-%H%M%S')}")
-            )
+            begin(config, kind)
         except (ConfigError, runs.Busy, OSError, KeyError) as error:
             st.html(figures.error("The retrain did not start", str(error)))
-            return
-        st.session_state.pop("retrain-dismissed", None)
-        st.rerun()
+
+
+def begin(config: RunConfig, kind: str, environment: Mapping[str, str] | None = None) -> None:
+    """Starts a run that publishes its network as KIND-TIME, and draws the page anew. Raises ConfigError, Busy, OSError."""
+    name = f"{kind}-{time.strftime('%y%m%d-%H%M%S')}"
+    runs.start(dataclasses.replace(config, threads=runs.page_friendly_threads(), publish=name), environment)
+    st.session_state.pop("retrain-dismissed", None)
+    st.rerun()
 
 
 def _checked(asked: Mapping[str, object]) -> tuple[RunConfig | None, str]:
@@ -231,14 +234,6 @@ def _goes_on_from(card: shelf.Card) -> str:
     inside = f", all {members} networks in it" if members > 1 else ""
     slow = " Slow without a GPU." if kind == shelf.TITLES["cnn"] else ""
     return f"Trains {card.title} further{inside}: a new one beside it.{slow}"
-
-
-def _layers_of(card: shelf.Card) -> dict:
-    """The settings that a run starting from a published network has to share with it."""
-    config = card.facts["config"]
-    standardise = config.get("standardise", True)  # which older cards do not tell
-    kept = {name: config[name] for name in ("dataset", *KEPT_LAYERS)}
-    return kept | {"standardise": standardise, "members": card.facts["members"], "start_from": card.name}
 
 
 def _panel() -> None:
@@ -341,8 +336,10 @@ def _show_news(folder: Path, status: runs.Status, card: shelf.Card | None) -> No
 
 def _show_new_network(status: runs.Status, card: shelf.Card) -> None:
     dataset, name = card.dataset, card.name
-    rivals = [each for each in shelf.list_cards(dataset) if each.is_shipped and each.facts["architecture"] == card.facts["architecture"]]
+    listed = {each.name: each for each in shelf.list_cards(dataset)}
+    rivals = [each for each in listed.values() if each.is_shipped and each.facts["architecture"] == card.facts["architecture"]]
     rival = next((each for each in rivals if (each.facts["members"] > 1) == (card.facts["members"] > 1)), None) or next(iter(rivals), None)
+    rival = listed.get(card.facts["config"]["start_from"], rival)
     st.markdown(f"**{card.title}** is ready after {figures.duration(status.seconds)}.")
     st.html(figures.comparison(card, rival))
     _show_curves(status, card.facts["config"]["epochs"])

@@ -1,13 +1,17 @@
-"""What all visitors share: the classifiers, loaded once each, and the warm-up that keeps the page quick."""
+"""What all visitors share: the classifiers, loaded once each, the database of corrections, and the warm-up that keeps the page quick."""
 
 import gc
 import threading
 import time
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from inference.classify import Classifier, load_classifier
 from models import shelf
+
+if TYPE_CHECKING:
+    from corrections.store import Engine
 
 MOST_CLASSIFIERS = 24
 FIRST_PAGE = 1.0  # seconds: the browser is still fetching the canvas, and loading here would hold up what it asks for
@@ -24,6 +28,27 @@ def classifier(card: shelf.Card) -> Classifier:
     Raises ShelfError.
     """
     return _classifier(card.dataset, card.name, card.sha256)
+
+
+def corrections() -> "Engine":
+    """The database of corrections: that of [connections.corrections] in .streamlit/secrets.toml, else of $INKLING_CORRECTIONS, else a file.
+
+    Raises StoreError.
+    """
+    from corrections import store
+
+    is_named = st.secrets.load_if_toml_exists() and "corrections" in st.secrets.get("connections", {})
+    with store.told("opened"):
+        engine = st.connection("corrections", type="sql", **({} if is_named else {"url": store.url()})).engine
+    _make_table(engine, str(engine.url))
+    return engine
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _make_table(_engine: "Engine", address: str) -> None:
+    from corrections import store
+
+    store.make_table(_engine)
 
 
 @st.cache_resource(show_spinner=False)

@@ -81,6 +81,9 @@ def _show_network(dataset: str, cards: list[shelf.Card]) -> None:
     names = list(titles)
     key = f"sidebar-network-{dataset}"
     if st.session_state.get(key) not in names:
-        st.session_state[key] = chosen.name
-    name = st.selectbox("Network", names, format_func=titles.get, key=key, help="Each with its accuracy on its test images.")
+        st.session_state.pop(key, None)
+    # index=, not the session's state, for the first value: a visitor who leaves the first page at once has not heard of the latter yet,
+    # and the browser would answer with the first name of the list.
+    first = 0 if key in st.session_state else names.index(chosen.name)
+    name = st.selectbox("Network", names, index=first, format_func=titles.get, key=key, help="Each with its accuracy on its test images.")
     st.session_state.setdefault("sidebar-chosen", {})[dataset] = name

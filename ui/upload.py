@@ -15,7 +15,7 @@ from inference.decode import FORMATS, MAX_BYTES, UnreadableImage, decode
 from inference.prepare import is_finished
 from models import datasets, shelf
 from models.shelf import Card
-from ui import figures, serving, sidebar, why
+from ui import figures, serving, sidebar, tell, why
 
 SAMPLES = Path(__file__).parent / "samples"
 MOST_FILES, FEW = 40, 3
@@ -123,6 +123,7 @@ def _show_picture(index: int, picture: Picture, card: Card, for_photos: Card | N
             else:
                 st.html(figures.verdict(card, answer, with_bars=not in_colour))
                 why.show(for_photos if in_colour else card, in_colour or answer, key)
+                tell.show(card, answer, lambda: decode(picture.content), key, (for_photos, in_colour) if in_colour else None)
     return _line(picture, for_photos, in_colour) if in_colour else _line(picture, card, answer, answer.reason)
 
 

@@ -1,0 +1,1 @@
+"""Corrections: pictures that a network read wrong, with the right label, kept in a database when somebody says so."""

@@ -1,0 +1,176 @@
+"""The table of corrections, in SQLite by default or in any database that SQLAlchemy speaks to.
+
+The page opens it through st.connection, training by `open_store`. A picture is kept as what the network saw of it, which is what is learned
+from, and as it came, small, for people to review.
+"""
+
+import contextlib
+import datetime
+import hashlib
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import sqlalchemy
+from sqlalchemy import Column, DateTime, Engine, Integer, LargeBinary, MetaData, String, Table, UniqueConstraint
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.schema import CreateTable
+
+from models.datasets import DatasetInfo
+from models.errors import InklingError
+
+VARIABLE = "INKLING_CORRECTIONS"
+FILE = Path(__file__).parent.parent / "corrections.sqlite3"
+MOST = 2000  # corrections of a data set
+MOST_PICTURE_BYTES = 400_000
+
+TABLE = Table(
+    "corrections",
+    MetaData(),
+    Column("id", Integer, primary_key=True),
+    Column("created", DateTime, nullable=False),  # UTC
+    Column("dataset", String(64), nullable=False),
+    Column("sha256", String(64), nullable=False),  # of the pixels
+    Column("label", String(200), nullable=False),
+    Column("said", String(200), nullable=False),
+    Column("network", String(64), nullable=False),
+    Column("shape", String(24), nullable=False),
+    Column("pixels", LargeBinary, nullable=False),
+    Column("picture", LargeBinary, nullable=False),
+    UniqueConstraint("dataset", "sha256"),
+)
+
+
+class StoreError(InklingError):
+    """A correction could not be kept, read or deleted. The message says why and what to do."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Correction:
+    """One picture that was read wrong.
+
+    pixels: uint8 [C, H, W], as the network saw it. picture: a small PNG of it as it came. said: what `network` had answered, empty where it
+    declined. label: what it shows. created: UTC. id: 0 until it is kept.
+    """
+
+    dataset: str
+    label: str
+    said: str
+    network: str
+    pixels: np.ndarray
+    picture: bytes
+    created: datetime.datetime | None = None
+    id: int = 0
+
+
+def url() -> str:
+    """The database: $INKLING_CORRECTIONS as SQLAlchemy reads it, or the file corrections.sqlite3 beside app.py."""
+    return os.environ.get(VARIABLE) or f"sqlite:///{FILE}"
+
+
+def open_store() -> Engine:
+    """The database of `url`, its table made. Raises StoreError."""
+    with told("opened"):
+        engine = sqlalchemy.create_engine(url())
+    make_table(engine)
+    return engine
+
+
+def make_table(engine: Engine) -> None:
+    """Makes the table where there is none, whoever else does so at once. Raises StoreError."""
+    with told("opened"):
+        try:
+            _make(engine)
+        except SQLAlchemyError:  # PostgreSQL's IF NOT EXISTS still collides with another server's at the same moment
+            _make(engine)
+
+
+def _make(engine: Engine) -> None:
+    with engine.begin() as connection:
+        connection.execute(CreateTable(TABLE, if_not_exists=True))
+
+
+def keep(engine: Engine, correction: Correction, about: DatasetInfo) -> None:
+    """Keeps a correction; one of the same pixels is replaced. Raises StoreError on a label or shape that `about` has not, and when it is full."""
+    if correction.label not in about.labels:
+        raise StoreError(f"{correction.label!r} is no class of {about.title}; the classes are {', '.join(about.labels)}")
+    if correction.pixels.shape != about.shape or correction.pixels.dtype != np.uint8:
+        raise StoreError(
+            f"the picture is {correction.pixels.dtype} {correction.pixels.shape}; {about.title} has uint8 {about.shape}: prepare it as inference does"
+        )
+    if len(correction.picture) > MOST_PICTURE_BYTES:
+        raise StoreError(f"the picture has {len(correction.picture):,} bytes; at most {MOST_PICTURE_BYTES:,} are kept: make it smaller")
+    pixels = np.ascontiguousarray(correction.pixels).tobytes()
+    key = {"dataset": correction.dataset, "sha256": hashlib.sha256(pixels).hexdigest()}
+    values = {
+        "created": datetime.datetime.now(datetime.UTC).replace(tzinfo=None),
+        "label": correction.label, "said": correction.said, "network": correction.network,
+        "shape": "x".join(map(str, correction.pixels.shape)), "pixels": pixels, "picture": correction.picture,
+    }  # fmt: skip
+    with told("kept"):
+        if _update(engine, key, values):
+            return
+        if count(engine, correction.dataset) >= MOST:
+            raise StoreError(f"{MOST:,} corrections of {about.title} are kept, the most there can be; delete some on the Corrections page")
+        try:
+            with engine.begin() as connection:
+                connection.execute(TABLE.insert().values(**key, **values))
+        except IntegrityError:  # somebody else kept the same picture in between
+            _update(engine, key, values)
+
+
+def _update(engine: Engine, key: dict, values: dict) -> bool:
+    with engine.begin() as connection:
+        same = (TABLE.c.dataset == key["dataset"]) & (TABLE.c.sha256 == key["sha256"])
+        return connection.execute(TABLE.update().where(same).values(**values)).rowcount > 0
+
+
+def count(engine: Engine, dataset: str) -> int:
+    """How many corrections of a data set are kept. Raises StoreError."""
+    with told("read"), engine.connect() as connection:
+        return connection.execute(sqlalchemy.select(sqlalchemy.func.count()).where(TABLE.c.dataset == dataset)).scalar_one()
+
+
+def find(engine: Engine, about: DatasetInfo, most: int = MOST) -> list[Correction]:
+    """The corrections of a data set, newest first; those of an earlier one of its name, with other classes or another size, are left out.
+
+    Raises StoreError.
+    """
+    wanted = sqlalchemy.select(TABLE).where(
+        TABLE.c.dataset == about.name, TABLE.c.shape == "x".join(map(str, about.shape)), TABLE.c.label.in_(about.labels)
+    )
+    with told("read"), engine.connect() as connection:
+        rows = connection.execute(wanted.order_by(TABLE.c.created.desc(), TABLE.c.id.desc()).limit(most)).all()
+    return [
+        Correction(
+            id=row.id, created=row.created, dataset=row.dataset, label=row.label, said=row.said, network=row.network, picture=bytes(row.picture),
+            pixels=np.frombuffer(row.pixels, np.uint8).reshape(about.shape),
+        )
+        for row in rows if len(row.pixels) == np.prod(about.shape)
+    ]  # fmt: skip
+
+
+def remove(engine: Engine, ids: Iterable[int]) -> None:
+    """Deletes corrections; what is gone already is no error. Raises StoreError."""
+    with told("deleted"), engine.begin() as connection:
+        connection.execute(TABLE.delete().where(TABLE.c.id.in_(list(ids))))
+
+
+def remove_all(engine: Engine, dataset: str) -> None:
+    """Deletes every correction of a data set. Raises StoreError."""
+    with told("deleted"), engine.begin() as connection:
+        connection.execute(TABLE.delete().where(TABLE.c.dataset == dataset))
+
+
+@contextlib.contextmanager
+def told(done: str) -> Iterator[None]:
+    """Tells what goes wrong with the database in one line, without SQL and without the address, which may hold a password."""
+    try:
+        yield
+    except (SQLAlchemyError, ImportError) as error:  # the latter: a driver that is not installed
+        cause = (str(getattr(error, "orig", None) or error).strip() or type(error).__name__).splitlines()[0]
+        raise StoreError(
+            f"corrections cannot be {done} ({cause[:160]}); check the database that {VARIABLE} or .streamlit/secrets.toml names, and the right to write to it"
+        ) from None

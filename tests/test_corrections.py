@@ -1,0 +1,176 @@
+"""Corrections in a database: SQLite, and a real PostgreSQL where one is installed (make test installs it)."""
+
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import sqlalchemy
+
+from corrections import store
+from models import datasets
+from models.datasets import DATASETS
+from tests import shapes
+
+MNIST = DATASETS["mnist"]
+INITDB = next(iter(sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), reverse=True)), None) or shutil.which("initdb")
+
+
+def correction(seed: int = 0, **facts) -> store.Correction:
+    pixels = np.random.default_rng(seed).integers(0, 256, (1, 28, 28), dtype=np.uint8)
+    return store.Correction(
+        **{"dataset": "mnist", "label": "7", "said": "1", "network": "lenet5", "pixels": pixels, "picture": b"png"} | facts
+    )
+
+
+def _connect_once(url: str) -> None:
+    engine = sqlalchemy.create_engine(url)
+    try:
+        engine.connect().close()
+    finally:
+        engine.dispose()
+
+
+@pytest.fixture(scope="session")
+def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a PostgreSQL server of its own, in a folder that goes with it."""
+    if not INITDB:
+        pytest.skip("PostgreSQL is not installed: apt-get install postgresql")
+    folder = tmp_path_factory.mktemp("postgresql")
+    user = [] if os.getuid() else ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]  # it refuses to run as root
+    if user:
+        owner = pwd.getpwnam("postgres")
+        os.chown(folder, owner.pw_uid, owner.pw_gid)
+        for parent in folder.parents[:3]:
+            parent.chmod(parent.stat().st_mode | 0o111)
+    with socket.socket() as probe:
+        probe.bind(("localhost", 0))
+        port = probe.getsockname()[1]
+    shared = {"cwd": folder, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    subprocess.run([*user, INITDB, "-D", folder / "data", "-U", "inkling", "--auth=trust", "--no-sync"], check=True, **shared)
+    command = [*user, Path(INITDB).with_name("postgres"), "-D", folder / "data", "-p", str(port), "-h", "localhost", "-k", folder, "-F"]
+    server = subprocess.Popen(command, **shared)
+    url = f"postgresql+psycopg://inkling@localhost:{port}/postgres"
+    try:
+        give_up = time.monotonic() + 60
+        while True:
+            try:
+                _connect_once(url)
+                break
+            except sqlalchemy.exc.OperationalError:
+                assert server.poll() is None
+                assert time.monotonic() < give_up
+                time.sleep(0.1)
+        yield url
+    finally:
+        server.send_signal(signal.SIGINT)  # do not wait for connections that are still open
+        server.wait(30)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def engine(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[sqlalchemy.Engine]:
+    """An empty store in either database."""
+    url = f"sqlite:///{tmp_path / 'corrections.sqlite3'}" if request.param == "sqlite" else request.getfixturevalue("postgresql")
+    monkeypatch.setenv(store.VARIABLE, url)
+    engine = store.open_store()
+    yield engine
+    store.TABLE.drop(engine)
+    engine.dispose()
+
+
+def test_what_is_kept_is_found_newest_first_and_deleted(engine):
+    for seed, label in enumerate("374"):
+        store.keep(engine, correction(seed, label=label, said="" if label == "4" else "1"), MNIST)
+    found = store.find(engine, MNIST)
+    assert [each.label for each in found] == ["4", "7", "3"]
+    assert [each.said for each in found] == ["", "1", "1"]
+    assert np.array_equal(found[0].pixels, correction(2).pixels)
+    assert (found[0].picture, found[0].network) == (b"png", "lenet5")
+    assert store.count(engine, "mnist") == 3
+    assert store.find(engine, DATASETS["fashion-mnist"]) == []
+    store.remove(engine, [found[0].id, found[2].id])
+    store.remove(engine, [found[0].id])  # gone already
+    assert [each.label for each in store.find(engine, MNIST)] == ["7"]
+    store.remove_all(engine, "mnist")
+    assert store.count(engine, "mnist") == 0
+
+
+def test_the_same_picture_again_replaces_its_label(engine):
+    store.keep(engine, correction(label="7"), MNIST)
+    store.keep(engine, correction(label="1", said="7"), MNIST)
+    (found,) = store.find(engine, MNIST)
+    assert (found.label, found.said) == ("1", "7")
+
+
+def test_many_at_once_lose_none_and_double_none(engine):
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda number: store.keep(engine, correction(number % 10, label=str(number // 10)), MNIST), range(40)))
+        assert store.count(engine, "mnist") == 10
+        list(pool.map(lambda _: store.make_table(engine), range(8)))
+    assert store.count(engine, "mnist") == 10
+
+
+@pytest.mark.parametrize(("facts", "message"), [
+    ({"label": "11"}, "'11' is no class of MNIST digits; the classes are 0, 1"),
+    ({"pixels": np.zeros((28, 28), np.uint8)}, r"uint8 \(28, 28\); MNIST digits has uint8 \(1, 28, 28\)"),
+    ({"pixels": np.zeros((1, 28, 28))}, "float64"),
+    ({"picture": bytes(400_001)}, "400,001 bytes; at most 400,000"),
+])  # fmt: skip
+def test_what_cannot_be_learned_from_is_refused(engine, facts, message):
+    with pytest.raises(store.StoreError, match=message):
+        store.keep(engine, correction(**facts), MNIST)
+    assert store.count(engine, "mnist") == 0
+
+
+def test_a_full_store_says_so_and_still_takes_another_label_for_what_it_has(engine, monkeypatch):
+    monkeypatch.setattr(store, "MOST", 2)
+    for seed in range(2):
+        store.keep(engine, correction(seed), MNIST)
+    with pytest.raises(store.StoreError, match="2 corrections of MNIST digits are kept, the most there can be; delete some"):
+        store.keep(engine, correction(2), MNIST)
+    store.keep(engine, correction(1, label="9"), MNIST)
+    assert [each.label for each in store.find(engine, MNIST)] == ["9", "7"]
+
+
+def test_corrections_of_an_earlier_data_set_of_that_name_are_passed_over(engine, tmp_path, monkeypatch):
+    monkeypatch.setenv("INKLING_DATASETS", str(tmp_path / "datasets"))
+    shapes.own_dataset(tmp_path / "datasets", "mine", side=16, channels=3)
+    about = datasets.info("mine")
+    store.keep(engine, correction(dataset="mine", label="class 2", pixels=np.zeros(about.shape, np.uint8)), about)
+    assert len(store.find(engine, about)) == 1
+    for name, facts in (("two classes", {"classes": 2, "side": 16}), ("another size", {"classes": 3, "side": 20})):
+        shapes.own_dataset(tmp_path / name, "mine", channels=3, **facts)
+        monkeypatch.setenv("INKLING_DATASETS", str(tmp_path / name))
+        assert store.find(engine, datasets.info("mine")) == []
+
+
+@pytest.mark.parametrize(("url", "cause"), [
+    ("sqlite:////nowhere/at/all.sqlite3", "unable to open database file"),
+    ("nonsense", "Could not parse"),
+    ("nosuch://host/database", "nosuch"),
+    ("postgresql+psycopg://inkling:secret-word@localhost:9/none", "port 9"),
+])  # fmt: skip
+def test_a_database_that_cannot_be_reached_is_told_in_one_line_without_its_password(monkeypatch, url, cause):
+    monkeypatch.setenv(store.VARIABLE, url)
+    with pytest.raises(store.StoreError) as caught:
+        store.open_store()
+    message = str(caught.value)
+    assert message.startswith("corrections cannot be opened (")
+    assert cause in message
+    assert "\n" not in message
+    assert "secret-word" not in message
+    assert "INKLING_CORRECTIONS" in message
+
+
+def test_without_a_url_it_is_a_file_beside_the_app(monkeypatch):
+    monkeypatch.delenv(store.VARIABLE, raising=False)
+    assert store.url() == f"sqlite:///{store.FILE}"
+    assert store.FILE.parent.joinpath("app.py").exists()

@@ -1,0 +1,135 @@
+"""The Corrections page: what people said was read wrong, to review and delete, and to retrain a network on."""
+
+import base64
+import html
+from typing import TYPE_CHECKING
+
+import numpy as np
+import streamlit as st
+
+from inference.classify import Classifier
+from jobs import runs
+from jobs.config import ConfigError
+from jobs.recipes import fine_tuned
+from models import datasets, shelf
+from models.datasets import DatasetInfo
+from models.errors import InklingError
+from ui import figures, retrain, serving, sidebar
+
+if TYPE_CHECKING:
+    from corrections.store import Correction, Engine
+
+FEW = 24  # shown before the others are asked for
+CELL = 132  # pixels
+
+
+def page() -> None:
+    """Shows the page."""
+    from corrections import store
+
+    about, chosen = datasets.info(sidebar.chosen_dataset()), sidebar.chosen_card()
+    st.html(
+        figures.heading(
+            "Corrections",
+            f"Pictures that somebody said were read wrong, with what they show: {_plural(about)} only; the sidebar has the other data sets. "
+            "They are kept on this server until they are deleted here.",
+        )
+    )
+    try:
+        engine = serving.corrections()
+        found = store.find(engine, about)
+    except InklingError as error:
+        st.html(figures.error("The corrections cannot be shown", str(error)))
+        return
+    if not found:
+        st.html(figures.empty("None yet", "Where an answer on the Draw or Upload page is wrong, choose “Wrong? Tell me” below it."))
+        return
+    said_now = _said_now(chosen, found)
+    if chosen:
+        _show_retrain(chosen, found, said_now, engine)
+    shown = found if st.session_state.get("corrections-all") else found[:FEW]
+    with st.container(horizontal=True, gap="medium"):
+        for correction, now in zip(shown, said_now, strict=False):
+            with st.container(width=CELL, gap="xsmall", horizontal_alignment="center", key=f"correction-{correction.id}"):
+                st.html(_cell(correction, now))
+                st.button("Delete", key=f"corrections-delete-{correction.id}", icon=":material/delete:", type="tertiary", on_click=_remove, args=(engine, [correction.id]))  # fmt: skip
+    with st.container(horizontal=True):
+        if len(shown) < len(found):
+            st.button(f"Show all {len(found):,}", key="corrections-more", on_click=_show_all)
+        with st.popover("Delete all", icon=":material/delete_sweep:"):
+            st.write(f"Deletes all {_count(found)} for good. Networks that learned from them stay.")
+            st.button("Delete for good", type="primary", key="corrections-delete-all", on_click=_remove, args=(engine, [each.id for each in found]))  # fmt: skip
+    if problem := st.session_state.pop("corrections-problem", None):
+        st.html(figures.error("Not deleted", problem))
+
+
+def _plural(about: DatasetInfo) -> str:
+    return f"pictures of {about.title}" if about.is_own else f"{about.noun}s"
+
+
+def _count(found: "list[Correction]") -> str:
+    return f"{len(found):,} correction{'' if len(found) == 1 else 's'}"
+
+
+def _said_now(chosen: shelf.Card | None, found: "list[Correction]") -> list[str]:
+    """What the chosen network itself says of each picture now; nothing where it cannot be asked."""
+    if chosen is None:
+        return [""] * len(found)
+    try:
+        classifier: Classifier = serving.classifier(chosen)
+    except shelf.ShelfError:  # the Models page says why
+        return [""] * len(found)
+    pixels = np.stack([each.pixels for each in found])
+    best = np.concatenate([classifier.probabilities(pixels[at : at + 64]).argmax(1) for at in range(0, len(pixels), 64)])
+    return [chosen.labels[number] for number in best]
+
+
+def _show_retrain(chosen: shelf.Card, found: "list[Correction]", said_now: list[str], engine: "Engine") -> None:
+    right = sum(now == each.label for now, each in zip(said_now, found, strict=True))
+    with st.container(border=True):
+        st.html(
+            f'<div class="ink" data-testid="corrections-summary"><h3 style="padding:0;margin:0">{_count(found)}</h3>'
+            f'<p class="ink-lead">{html.escape(chosen.title)} reads {right:,} of them right now. Retrained, it sees each of them many times among all training '
+            "images, for one epoch, and becomes a new network beside it, as long as that costs it no validation images.</p></div>"
+        )
+        is_active = runs.active_run() is not None
+        if st.button(
+            "Retrain on these corrections", type="primary", icon=":material/play_arrow:", key="corrections-retrain", disabled=is_active
+        ):
+            try:
+                address = {"INKLING_CORRECTIONS": engine.url.render_as_string(hide_password=False)}
+                retrain.begin(fine_tuned(chosen), chosen.facts["architecture"], address)
+            except (ConfigError, runs.Busy, OSError, KeyError) as error:
+                st.html(figures.error("The retrain did not start", str(error)))
+        if is_active:
+            st.caption("A retrain is at work: the sidebar shows how far it is.")
+
+
+def _cell(correction: "Correction", now: str) -> str:
+    """The picture, what had been said, the right label, and whether the chosen network reads it right now."""
+    said = f"said {html.escape(correction.said)}" if correction.said else "declined"
+    verdict = (
+        ""
+        if not now
+        else '<i class="right">now read right</i>'
+        if now == correction.label
+        else f'<i class="wrong">now {html.escape(now)}</i>'
+    )
+    url = "data:image/png;base64," + base64.b64encode(correction.picture).decode()
+    return (
+        f'<div class="ink ink-correction" data-testid="correction"><img src="{url}" alt="a picture that was read wrong"><b>{html.escape(correction.label)}</b>'
+        f'<span title="by {html.escape(correction.network)}, {correction.created:%Y-%m-%d %H:%M} UTC">{said}</span>{verdict}</div>'
+    )
+
+
+def _show_all() -> None:
+    st.session_state["corrections-all"] = True
+
+
+def _remove(engine: "Engine", ids: list[int]) -> None:
+    from corrections import store
+
+    try:
+        store.remove(engine, ids)
+    except InklingError as error:
+        st.session_state["corrections-problem"] = str(error)

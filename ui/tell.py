@@ -1,0 +1,95 @@
+"""'Wrong? Tell me': keeps a picture with the right label, once somebody clicks."""
+
+import hashlib
+import io
+from collections.abc import Callable
+
+import numpy as np
+import streamlit as st
+from PIL import Image
+
+from inference.classify import Answer
+from models import datasets
+from models.errors import InklingError
+from models.shelf import Card
+from ui import figures, serving
+
+LARGEST = 320  # pixels of a side of the picture that is kept
+
+
+class NothingTold(InklingError):
+    """There is no label to keep. The message says which one is missing."""
+
+
+def show(card: Card, answer: Answer, picture: Callable[[], Image.Image], key: str, first: tuple[Card, Answer] | None = None) -> None:
+    """The popover below an answer. picture: gives the picture as it came. first: card and answer of the photo network, where they stand above."""
+    if answer.probabilities is None and not answer.digits:
+        return
+    key = f"{key}-{hashlib.sha256(answer.prepared.pixels.tobytes()).hexdigest()[:12]}"
+    with st.popover("Wrong? Tell me", icon=":material/flag:", type="tertiary"):
+        label = _ask(datasets.info(card.dataset), answer, key)
+        if st.button("Keep it", key=f"{key}-keep", type="primary", icon=":material/save:"):
+            try:
+                kept = _keep_number(card, answer, label) if answer.digits else _keep(*(first or (card, answer)), answer, label, picture())
+            except InklingError as error:
+                st.html(figures.error("Nothing was kept", str(error)))
+            else:
+                st.success(f"Kept as {kept}.", icon=":material/check:")
+        st.caption(
+            "Keeps the picture with its right label on this server, for the Corrections page and for retraining. Nothing is kept without this click."
+        )
+
+
+def _ask(about: datasets.DatasetInfo, answer: Answer, key: str) -> str | None:
+    if answer.digits:
+        return st.text_input(f"Which {len(answer.digits)} digits are they?", key=f"{key}-number", max_chars=40).strip()
+    if len(about.labels) <= figures.MOST_BARS:
+        return st.pills("What is it?", about.labels, key=f"{key}-label")
+    return st.selectbox("What is it?", about.labels, index=None, key=f"{key}-label", placeholder="Choose")
+
+
+def _keep(card: Card, told: Answer, answer: Answer, label: str | None, picture: Image.Image) -> str:
+    """Keeps what the 28x28 networks, or that of an own data set, saw. told: the answer that stood first. Raises StoreError, NothingTold."""
+    if not label:
+        raise NothingTold("Choose above what the picture shows.")
+    if label == told.label:
+        raise NothingTold(f"{label} is what was read.")
+    _store(card, told, answer, label, picture)
+    return label
+
+
+def _keep_number(card: Card, answer: Answer, text: str) -> str:
+    """Keeps the digits of a number that were read wrong. Raises StoreError, NothingTold."""
+    if len(text) != len(answer.digits) or not set(text) <= set(card.labels):
+        raise NothingTold(
+            f"{text!r} is not {len(answer.digits)} digits, as which the picture was read; write digits that it parted wrong one by one."
+        )
+    wrong = [(each, label) for each, label in zip(answer.digits, text, strict=True) if each.label != label]
+    if not wrong:
+        raise NothingTold(f"{text} is what was read.")
+    for each, label in wrong:
+        _store(card, each, each, label, Image.fromarray(255 - each.prepared.pixels))
+    return ", ".join(label for _, label in wrong)
+
+
+def _store(card: Card, told: Answer, answer: Answer, label: str, picture: Image.Image) -> None:
+    from corrections import store  # it brings SQLAlchemy, which the first page does not need
+
+    correction = store.Correction(
+        dataset=card.dataset,
+        label=label,
+        said=told.label or "",
+        network=card.name,
+        pixels=answer.prepared.batch[0],
+        picture=_small(picture),
+    )
+    store.keep(serving.corrections(), correction, datasets.info(card.dataset))
+
+
+def _small(picture: Image.Image) -> bytes:
+    """A PNG of at most LARGEST pixels a side, of its pixels alone: what a file says beside them, such as a place, is not kept."""
+    small = picture.convert("L" if picture.mode == "L" else "RGB")
+    small.thumbnail((LARGEST, LARGEST))
+    buffer = io.BytesIO()
+    Image.fromarray(np.asarray(small)).save(buffer, "PNG")
+    return buffer.getvalue()
