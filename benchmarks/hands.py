@@ -24,8 +24,7 @@ def main() -> None:
     count, all_of_them = COUNTS["validation"][0], sum(COUNTS["validation"])
     if len(shown) != all_of_them:
         raise SystemExit(f"{all_of_them - len(shown)} of the pictures came out blank: traced ones and hands cannot be told apart")
-    for name in shelf.SHIPPED:
-        classifier = load_classifier(shelf.load_card("mnist", name))
+    for classifier in [load_classifier(card) for card in shelf.list_cards("mnist") if card.is_shipped]:
         probabilities = measure(classifier, shown)
         right = probabilities.argmax(1) == shown.labels
         let_in = measure(classifier.gate, shown)[:, 0] >= classifier.gate.card.decline_below

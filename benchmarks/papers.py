@@ -42,7 +42,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=300, help="digits of each kind (default: 300)")
     count = parser.parse_args().count
-    networks = [load_classifier(shelf.load_card("mnist", name)) for name in shelf.SHIPPED]
+    networks = [load_classifier(card) for card in shelf.list_cards("mnist") if card.is_shipped]
     for kind, show in KINDS.items():
         random = np.random.default_rng(0)
         pictures = [(label, show(glyph, random)) for label, _, glyph in glyphs(count)]

@@ -24,7 +24,6 @@ SIZES = {"small": 70, "medium": 140, "large": 250}  # pixels of the longest side
 PLACES = {"middle": (0.5, 0.5), "top left": (0, 0), "top right": (1, 0), "bottom left": (0, 1), "bottom right": (1, 1)}
 EDGE = 18  # pixels kept free
 SETTLED = 500  # ms after the last stroke: the canvas reports 200 ms after it, the answer takes 60
-NETWORKS = len(shelf.SHIPPED)
 
 
 def glyphs(count: int) -> list[tuple[str, str, Glyph]]:
@@ -98,14 +97,14 @@ def main() -> None:
 
 def table(right: dict[str, list[list[bool]]]) -> str:
     """Markdown: a row a group, a column a network."""
-    names = [shelf.TITLES[name] for name in shelf.SHIPPED]
+    names = [card.title for card in shelf.list_cards("mnist") if card.is_shipped]
     lines = [
         "# Pens on the canvas",
         "",
         "Digits drawn with the mouse in headless Chromium by `python -m benchmarks.pens`, which says where they come from; read right:",
         "",
         f"| | n | {' | '.join(names)} |",
-        f"|---|---|{'---|' * NETWORKS}",
+        f"|---|---|{'---|' * len(names)}",
     ]
     for group, said in right.items():
         shares = np.mean(said, axis=0)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageFilter
 
+from inference.foreground import cut_out, is_plain
 from inference.ink import LEAST_CONTRAST, Ink, border, find_ink, otsu, without_specks
 
 SIDE = 28
@@ -24,13 +25,15 @@ class Prepared:
     """What the network sees, and how it came about.
 
     pixels: uint8 [28, 28], bright on black; of an own data set [H, W] grey or [H, W, 3] in colour. inverted: brightness was negated. box: what was cut out, as
-    left, top, right, bottom fractions of the image, None when all of it was kept. is_blank: nothing to recognise.
+    left, top, right, bottom fractions of the image, None when all of it was kept. is_blank: nothing to recognise. inside: bool [h, w], which pixels
+    of the image, scaled, are the garment; None where the ground is plain.
     """
 
     pixels: np.ndarray
     inverted: bool
     box: tuple[float, float, float, float] | None
     is_blank: bool
+    inside: np.ndarray | None = None
 
     @property
     def batch(self) -> np.ndarray:
@@ -99,20 +102,15 @@ def _prepare_garment(image: Image.Image, invert: bool | None, crop: bool) -> Pre
     colours, alpha = _colours_and_alpha(image)
     if min(image.size) < 2:
         return _blank(False)
-    if alpha is not None:
-        inside = alpha > 127
+    found = cut_out(colours) if alpha is None and not is_plain(colours) else None
+    if found is not None:
+        colours, inside = found
     else:
-        ground = np.median(border(colours), axis=0)
-        distance = np.abs(colours - ground).max(axis=2)
-        if distance.max() < LEAST_CONTRAST:
+        inside = _before_plain_ground(colours, alpha)
+        if not inside.any():
             return _blank(False)
-        # Soft shadows and paper grain stay near the ground's colour; a fixed share of the way to Otsu's level keeps pale cloth.
-        inside = distance > max(12.0, 0.6 * otsu(distance))
-    inside = without_specks(inside)
-    if not inside.any():
-        return _blank(False)
     light = colours @ np.array([0.299, 0.587, 0.114], np.float32)
-    ground_is_light = alpha is not None or float(np.median(border(light))) > 96
+    ground_is_light = alpha is not None or float(np.median(light[~inside] if found else border(light))) > 96
     inverted = ground_is_light if invert is None else invert
     values = 255 - light if inverted else light
     # Cloth that comes out as dark as the ground is lifted: a white shirt is not a hole.
@@ -121,7 +119,20 @@ def _prepare_garment(image: Image.Image, invert: bool | None, crop: bool) -> Pre
     left, top, right, bottom = box
     garment = np.where(inside, values, 0)[top:bottom, left:right]
     small = np.asarray(_fit(Image.fromarray(garment.astype(np.uint8)), SIDE))
-    return Prepared(pixels=_centred(small), inverted=inverted, box=_fractions(box, inside.shape) if crop else None, is_blank=False)
+    place = _fractions(box, inside.shape) if crop else None
+    return Prepared(pixels=_centred(small), inverted=inverted, box=place, is_blank=False, inside=inside if found else None)
+
+
+def _before_plain_ground(colours: np.ndarray, alpha: np.ndarray | None) -> np.ndarray:
+    """What is not of the border's colour, or not transparent: bool [H, W], nothing where all is alike."""
+    if alpha is not None:
+        return without_specks(alpha > 127)
+    ground = np.median(border(colours), axis=0)
+    distance = np.abs(colours - ground).max(axis=2)
+    if distance.max() < LEAST_CONTRAST:
+        return np.zeros(distance.shape, bool)
+    # Soft shadows and paper grain stay near the ground's colour; a fixed share of the way to Otsu's level keeps pale cloth.
+    return without_specks(distance > max(12.0, 0.6 * otsu(distance)))
 
 
 def _blank(inverted: bool) -> Prepared:

@@ -71,10 +71,10 @@ RECIPES = {
         ),
     ),
     "fashion-mnist-fc": Recipe(
-        about="fully connected 784-1024-512-10 for the shelf, trained on mirrored garments and averaged over both mirror images",
+        about="fully connected 784-1024-512-10 for the shelf, taught by the ensemble on mirrored garments and averaged over both mirror images",
         config=RunConfig(
             dataset="fashion-mnist", network="fc", mirrored=True, hidden=(1024, 512), batch_norm=True, dropout=0.4, augmentation="flip",
-            optimizer="adamw", lr=0.003, weight_decay=0.05, batch_size=256, epochs=40, label_smoothing=0.1,
+            teacher="ensemble", optimizer="adamw", lr=0.003, weight_decay=0.05, batch_size=256, epochs=40,
         ),
     ),
     "fashion-mnist-lenet5": Recipe(
@@ -89,6 +89,13 @@ RECIPES = {
         config=RunConfig(
             dataset="fashion-mnist", network="cnn", mirrored=True, channels=(32, 64, 128), augmentation="mirror_erase",
             optimizer="adamw", lr=0.002, weight_decay=0.05, batch_size=128, epochs=24, precision="bfloat16",
+        ),
+    ),
+    "fashion-mnist-small": Recipe(
+        about="CNN of six 3x3 convolutions with 92,000 parameters, taught by the ensemble, averaged over both mirror images",
+        config=RunConfig(
+            dataset="fashion-mnist", network="cnn", mirrored=True, channels=(18, 36, 72), augmentation="mirror_erase", teacher="ensemble",
+            optimizer="adamw", lr=0.004, weight_decay=0.02, batch_size=128, epochs=24, precision="bfloat16",
         ),
     ),
     "r1-fc": Recipe(

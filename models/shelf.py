@@ -14,7 +14,7 @@ from models.datasets import DATASETS, GATE_LABELS, PHOTO_LABELS, DatasetError
 from models.errors import InklingError
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
-SHIPPED = ("fc", "lenet5", "ensemble")
+SHIPPED = ("fc", "lenet5", "small", "ensemble")
 USUAL = {"mnist": "lenet5", "fashion-mnist": "ensemble"}  # for what people draw and send: LeNet-5 reads other hands best (README)
 TITLES = {
     "fc": "Fully connected",
@@ -25,6 +25,7 @@ TITLES = {
     "lenet": "LeNet-like CNN",
     "resnet": "Small ResNet",
     "cnn": "CNN",
+    "small": "Small CNN",
     "ensemble": "Ensemble",
     "photo": "Photo network",
     "gate": "Gate",

@@ -10,6 +10,7 @@ from playwright.sync_api import Browser, BrowserType, expect
 
 from jobs.runs import ROOT
 from tests.browser import CHROMIUM, FLAGS, Visitor
+from tests.test_foreground import on_tiles
 
 SAMPLES = ROOT / "ui" / "samples" / "mnist"
 
@@ -79,4 +80,30 @@ def test_the_camera_reads_a_digit_on_paper(browser_with_camera: Browser, page_ur
     page.wait_for_timeout(500)
     page.get_by_role("button", name="Take Photo").click()
     expect(page.get_by_test_id("answer").locator(".ink-glyph")).to_have_text("7")
+    assert visitor.complaints == []
+
+
+def test_a_dragged_rectangle_says_where_to_look(browser: Browser, page_url: str, tmp_path: Path):
+    image, _ = on_tiles()
+    path = tmp_path / "tiles.png"
+    image.save(path)
+    visitor = Visitor(browser, page_url, height=1200)
+    page = visitor.page
+    page.get_by_text("Clothing", exact=True).click()
+    visitor.open("Upload")
+    page.locator("input[type=file]").set_input_files(path)
+    original = page.locator(".ink-original img")
+    expect(original).to_have_js_property("naturalWidth", 380)
+    page.get_by_text("Adjust").click()
+    page.get_by_text("Say where the garment is").click()
+    canvas = page.locator("canvas.upper-canvas")
+    canvas.wait_for()
+    box = canvas.bounding_box()
+    page.mouse.move(box["x"] + box["width"] * 0.2, box["y"] + box["height"] * 0.1)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 0.7, box["y"] + box["height"] * 0.9, steps=6)
+    page.mouse.up()
+    expect(original).to_have_js_property("naturalWidth", 200)  # half of 400 pixels
+    page.get_by_text("Say where the garment is").click()
+    expect(original).to_have_js_property("naturalWidth", 380)
     assert visitor.complaints == []

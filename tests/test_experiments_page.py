@@ -24,7 +24,7 @@ def own_folders(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
 def started(monkeypatch: pytest.MonkeyPatch) -> list[RunConfig]:
     """The configurations that Start training was pressed for; nothing is trained."""
     configs: list[RunConfig] = []
-    monkeypatch.setattr(runs, "start", configs.append)
+    monkeypatch.setattr(runs, "start", lambda config, environment: configs.append(config))
     return configs
 
 

@@ -19,6 +19,7 @@ BARS = {
     ("mnist", "ensemble"): 0.9965,
     ("fashion-mnist", "fc"): 0.905,
     ("fashion-mnist", "lenet5"): 0.922,
+    ("fashion-mnist", "small"): 0.9363,  # within a point of the ensemble that taught it
     ("fashion-mnist", "ensemble"): 0.943,
 }
 

@@ -11,6 +11,7 @@ from inference.classify import Answer
 from models.datasets import NONE_OF_THEM, DatasetInfo
 from models.shelf import Card
 
+GROUND = (150, 150, 150)  # that of neither theme
 MOST_BARS = 12  # of more classes the most probable ones are shown
 
 
@@ -39,6 +40,13 @@ def data_url(image: Image.Image | np.ndarray) -> str:
     buffer = io.BytesIO()
     image.save(buffer, "PNG", compress_level=1)
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def faded(image: Image.Image, inside: np.ndarray) -> Image.Image:
+    """A picture with what is not inside, bool [h, w] of any size, near to the page's grey."""
+    mask = Image.fromarray(inside).convert("L").resize(image.size, Image.Resampling.BILINEAR)
+    plain = image.convert("RGB")
+    return Image.composite(plain, Image.blend(plain, Image.new("RGB", image.size, GROUND), 0.72), mask)
 
 
 def bars(card: Card, probabilities: np.ndarray) -> str:

@@ -15,7 +15,7 @@ from inference.decode import FORMATS, MAX_BYTES, UnreadableImage, decode
 from inference.prepare import is_finished
 from models import datasets, shelf
 from models.shelf import Card
-from ui import figures, serving, sidebar, tell, why
+from ui import figures, region, serving, sidebar, tell, why
 
 SAMPLES = Path(__file__).parent / "samples"
 MOST_FILES, FEW = 40, 3
@@ -105,7 +105,8 @@ def _show_picture(index: int, picture: Picture, card: Card, for_photos: Card | N
     key = f"upload-{index}-{hashlib.sha256(picture.content).hexdigest()[:12]}"
     try:
         photo_sha256 = for_photos.sha256 if for_photos else ""
-        image_url, answer, in_colour = _answer(card.dataset, card.name, card.sha256, photo_sha256, picture.content, *_overrides(key))
+        invert, crop, part = _overrides(key)
+        image_url, answer, in_colour = _answer(card.dataset, card.name, card.sha256, photo_sha256, picture.content, invert, crop, part)
     except UnreadableImage as error:
         st.html(figures.error(picture.name, str(error)))
         return _line(picture, card, note=str(error))
@@ -114,7 +115,7 @@ def _show_picture(index: int, picture: Picture, card: Card, for_photos: Card | N
         with left:
             st.html(_original(picture.name, image_url, answer))
             if card.dataset in datasets.DATASETS:  # an own picture is shown to the network as it was imported
-                _show_overrides(key, datasets.DATASETS[card.dataset].noun)
+                _show_overrides(key, picture, datasets.DATASETS[card.dataset].noun)
         with right:
             if in_colour:
                 st.html(figures.verdict(for_photos, in_colour))
@@ -123,7 +124,9 @@ def _show_picture(index: int, picture: Picture, card: Card, for_photos: Card | N
             else:
                 st.html(figures.verdict(card, answer, with_bars=not in_colour))
                 why.show(for_photos if in_colour else card, in_colour or answer, key)
-                tell.show(card, answer, lambda: decode(picture.content), key, (for_photos, in_colour) if in_colour else None)
+                tell.show(
+                    card, answer, lambda: region.cut(decode(picture.content), part), key, (for_photos, in_colour) if in_colour else None
+                )
     return _line(picture, for_photos, in_colour) if in_colour else _line(picture, card, answer, answer.reason)
 
 
@@ -135,28 +138,37 @@ def _line(picture: Picture, card: Card, answer: Answer | None = None, note: str 
     return {"file": picture.name, "answer": shown, "probability": probability, "note": note, "data set": card.dataset, "network": card.name}
 
 
-def _show_overrides(key: str, noun: str) -> None:
+def _show_overrides(key: str, picture: Picture, noun: str) -> None:
     with st.popover("Adjust", icon=":material/tune:", type="tertiary"):
         st.segmented_control(
             "Dark on light ground?", list(INVERT), default="auto", required=True, key=f"{key}-invert", format_func=str.capitalize
         )
         st.toggle(f"Crop to the {noun}", value=True, key=f"{key}-crop")
+        if st.toggle(f"Say where the {noun} is", key=f"{key}-where"):
+            part = region.drag(decode(picture.content), f"{key}-drag")
+            if part != st.session_state.get(f"{key}-part"):
+                st.session_state[f"{key}-part"] = part
+                st.rerun()
 
 
-def _overrides(key: str) -> tuple[bool | None, bool]:
-    return INVERT[st.session_state.get(f"{key}-invert") or "auto"], st.session_state.get(f"{key}-crop", True)
+def _overrides(key: str) -> tuple[bool | None, bool, region.Region | None]:
+    state = st.session_state
+    part = state.get(f"{key}-part") if state.get(f"{key}-where") else None
+    return INVERT[state.get(f"{key}-invert") or "auto"], state.get(f"{key}-crop", True), part
 
 
 @st.cache_data(max_entries=200, ttl="15m", show_spinner=False)
 def _answer(
-    dataset: str, name: str, sha256: str, photo_sha256: str, content: bytes, invert: bool | None, crop: bool
+    dataset: str, name: str, sha256: str, photo_sha256: str, content: bytes, invert: bool | None, crop: bool, part: region.Region | None
 ) -> tuple[str, Answer, Answer | None]:
-    """The picture, small, as a data URL, the answer to it, and the photo network's: None for a finished picture, and where its
+    """The picture or the part of it that was marked, small, with its ground faded, as a data URL, the answer to it, and the photo network's: None for a finished picture, and where its
     graph is damaged, which the Models page says. Raises UnreadableImage."""
-    image = decode(content)
+    image = region.cut(decode(content), part)
     answer = answer_image(serving.classifier(shelf.load_card(dataset, name)), image, invert, crop)
     small = image.copy()
     small.thumbnail((380, 380))
+    if answer.prepared.inside is not None:
+        small = figures.faded(small, answer.prepared.inside)
     in_colour = None
     if photo_sha256 and not is_finished(image):
         with contextlib.suppress(shelf.ShelfError):

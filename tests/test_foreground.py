@@ -1,0 +1,86 @@
+"""The garment of a photo on uneven ground, and the part of a picture that a visitor marks."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+from inference.foreground import cut_out, is_plain
+from inference.prepare import prepare
+from tests.test_prepare import shirt
+from ui import region
+
+
+def on_tiles(seed: int = 0, size: tuple[int, int] = (400, 300)) -> tuple[Image.Image, np.ndarray]:
+    """A blue T over tiles of many warm colours, and where it is."""
+    random = np.random.default_rng(seed)
+    tiles = np.stack([random.integers(120, 255, (20, 15)), random.integers(60, 200, (20, 15)), random.integers(0, 60, (20, 15))], axis=2)
+    image = Image.fromarray(tiles.astype(np.uint8)).resize(size, Image.Resampling.NEAREST)
+    mask = Image.new("L", size)
+    for drawn, ink in ((image, (30, 60, 190)), (mask, 255)):
+        pen = ImageDraw.Draw(drawn)
+        pen.rectangle((100, 60, 300, 120), fill=ink)
+        pen.rectangle((150, 60, 250, 250), fill=ink)
+    return image, np.asarray(mask) > 127
+
+
+def as_array(image: Image.Image) -> np.ndarray:
+    return np.asarray(image, np.float32)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_garment_on_tiles_is_found_and_shown(seed: int):
+    image, where = on_tiles(seed)
+    assert not is_plain(as_array(image))
+    small, inside = cut_out(as_array(image))
+    assert small.shape[:2] == inside.shape == (144, 192)
+    wanted = np.asarray(Image.fromarray(where).resize((192, 144)))
+    assert (inside & wanted).sum() / (inside | wanted).sum() > 0.9
+    prepared = prepare(image, "fashion-mnist")
+    assert np.array_equal(prepared.inside, inside)
+    assert prepared.box == pytest.approx((0.25, 0.2, 0.75, 0.84), abs=0.03)
+    columns = prepared.pixels.max(axis=0) > 40
+    assert prepared.pixels.max() > 100
+    assert columns.sum() >= 20
+
+
+def test_the_same_photo_gets_the_same_answer():
+    image, _ = on_tiles()
+    assert np.array_equal(prepare(image, "fashion-mnist").pixels, prepare(image, "fashion-mnist").pixels)
+
+
+def test_plain_ground_needs_no_opencv():
+    picture = shirt((60, 30, 90), (250, 250, 250))
+    assert is_plain(as_array(picture))
+    assert prepare(picture, "fashion-mnist").inside is None
+    command = "import sys, numpy; from PIL import Image; from inference.prepare import prepare; prepare(Image.new('RGB', (90, 90), 'red'), 'fashion-mnist'); sys.exit('cv2' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", command], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("size", [(2, 2), (3, 200), (5, 5), (2000, 7)])
+def test_tiny_and_narrow_noise_is_answered_somehow(size: tuple[int, int]):
+    noise = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+    assert prepare(Image.fromarray(noise), "fashion-mnist").pixels.shape == (28, 28)
+
+
+def test_a_dragged_rectangle_is_a_part_of_the_picture():
+    image = Image.new("RGB", (400, 200))
+    image.paste("red", (100, 50, 200, 150))
+    rectangle = {"type": "Rect", "left": 75, "top": 37.5, "width": 75, "height": 75, "scaleX": 1, "scaleY": 1}
+    found = region._fractions(rectangle, (300, 150))
+    assert found == (0.25, 0.25, 0.5, 0.75)
+    assert region.cut(image, found).getcolors() == [(100 * 100, (255, 0, 0))]
+    assert region.cut(image, None) is image
+    centred = rectangle | {"left": 112.5, "top": 75, "originX": "center", "originY": "center"}
+    assert region._fractions(centred, (300, 150)) == found
+
+
+@pytest.mark.parametrize(("rectangle", "wanted"), [
+    ({"left": -50, "top": -50, "width": 900, "height": 900}, (0.0, 0.0, 1.0, 1.0)),
+    ({"left": 10, "top": 10, "width": 2, "height": 90}, None),
+    ({"left": 500, "top": 10, "width": 90, "height": 90}, None),
+])  # fmt: skip
+def test_what_is_outside_or_a_mere_click_is_no_part(rectangle: dict, wanted: tuple | None):
+    assert region._fractions(rectangle, (300, 300)) == wanted
