@@ -12,7 +12,9 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from models.errors import InklingError
 
-FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")  # never all of Pillow's: a renamed EPS would look for Ghostscript
+PILLOWS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")  # never all of Pillow's: a renamed EPS would look for Ghostscript
+FORMATS = (*PILLOWS, "HEIC")
+HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 MAX_BYTES = 20 * 2**20
 MAX_PIXELS = {"JPEG": 50_000_000}  # a JPEG is decoded at a reduced scale, and phones take 48 megapixels
 MAX_PIXELS_OTHER = 25_000_000
@@ -52,7 +54,7 @@ def decode(content: bytes) -> Image.Image:
     with _decoding, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow's warnings are about what is checked here
         try:
-            with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+            with Image.open(io.BytesIO(content), formats=_formats(content)) as image:
                 _check_size(image)
                 return _upright_and_small(image)
         except UnidentifiedImageError:
@@ -66,6 +68,20 @@ def decode(content: bytes) -> Image.Image:
         except Exception as error:
             reason = str(error).split("\n")[0][:120] or type(error).__name__
             raise UnreadableImage(f"The picture is damaged or cut off ({reason}); save or download it again.") from None
+
+
+def _is_heic(content: bytes) -> bool:
+    return content[4:8] == b"ftyp" and content[8:12] in HEIC_BRANDS
+
+
+def _formats(content: bytes) -> tuple[str, ...]:
+    """What Pillow may try. HEIC, as phones photograph, is a plug-in, loaded with the first such photo."""
+    if not _is_heic(content):
+        return PILLOWS
+    import pillow_heif
+
+    pillow_heif.register_heif_opener(thumbnails=False)
+    return ("HEIF",)
 
 
 def _check_size(image: Image.Image) -> None:
@@ -122,13 +138,9 @@ def _scaled_to_eight_bits(image: Image.Image) -> Image.Image:
 
 
 def _what_it_is(content: bytes) -> str:
-    fix = "choose a PNG, JPEG, WebP, GIF, BMP or TIFF picture."
+    fix = "choose a PNG, JPEG, WebP, GIF, BMP, TIFF or HEIC picture."
     start = content[:256].lstrip(b"\xef\xbb\xbf \t\r\n")
-    if content[4:8] == b"ftyp" and content[8:12] in (b"heic", b"heix", b"mif1", b"msf1", b"hevc"):
-        return (
-            "This is a HEIC photo, which Inkling does not read; save it as JPEG (on an iPhone: Settings, Camera, Formats, Most Compatible)."
-        )
-    if start.startswith(_STARTS) or (start[:4] == b"RIFF" and b"WEBP".startswith(start[8:12])):
+    if start.startswith(_STARTS) or _is_heic(content) or (start[:4] == b"RIFF" and b"WEBP".startswith(start[8:12])):
         return "The picture is damaged or cut off (its header cannot be read); save or download it again."
     for signature, what in _SIGNATURES:
         if start.startswith(signature):

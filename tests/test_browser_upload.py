@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image, ImageDraw
-from playwright.sync_api import Browser, BrowserType, expect
+from playwright.sync_api import Browser, BrowserType, Locator, Page, expect
 
 from jobs.runs import ROOT
 from tests.browser import CHROMIUM, FLAGS, Visitor
@@ -83,6 +83,14 @@ def test_the_camera_reads_a_digit_on_paper(browser_with_camera: Browser, page_ur
     assert visitor.complaints == []
 
 
+def settled(page: Page, canvas: Locator) -> dict[str, float]:
+    """Where the canvas is once its popover has stopped moving."""
+    box = None
+    while box != (box := canvas.bounding_box()):
+        page.wait_for_timeout(700)
+    return box
+
+
 def test_a_dragged_rectangle_says_where_to_look(browser: Browser, page_url: str, tmp_path: Path):
     image, _ = on_tiles()
     path = tmp_path / "tiles.png"
@@ -98,7 +106,7 @@ def test_a_dragged_rectangle_says_where_to_look(browser: Browser, page_url: str,
     page.get_by_text("Say where the garment is").click()
     canvas = page.locator("canvas.upper-canvas")
     canvas.wait_for()
-    box = canvas.bounding_box()
+    box = settled(page, canvas)
     page.mouse.move(box["x"] + box["width"] * 0.2, box["y"] + box["height"] * 0.1)
     page.mouse.down()
     page.mouse.move(box["x"] + box["width"] * 0.7, box["y"] + box["height"] * 0.9, steps=6)

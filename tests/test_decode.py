@@ -196,10 +196,6 @@ def test_hidden_colours_do_not_bleed_into_visible_ones():
     assert visible[..., 2].min() > 240
 
 
-def heic() -> bytes:
-    return struct.pack(">I", 24) + b"ftypheic" + bytes(12) + b"mif1" + bytes(200)
-
-
 def zip_archive() -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
@@ -215,7 +211,8 @@ NOT_PICTURES = {
     "web page": (b"<!DOCTYPE html><html></html>", "a web page"),
     "pdf": (b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n", "a PDF document"),
     "zip": (zip_archive(), "a zip archive"),
-    "heic": (heic(), "HEIC"),
+    "heic": (struct.pack(">I", 24) + b"ftypheic" + bytes(12) + b"mif1" + bytes(200), "damaged or cut off"),
+    "avif": (struct.pack(">I", 24) + b"ftypavif" + bytes(12) + b"avif" + bytes(200), "no picture that Inkling knows"),
     "eps": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 50 50\n%%EndComments\nshowpage\n", "a PostScript file"),
     "noise": (bytes(range(256)) * 20, "no picture that Inkling knows"),
     "zeros": (bytes(1000), "no picture that Inkling knows"),

@@ -26,6 +26,7 @@ ALLOWED = {  # package: third-party, own
 WORKSHOP = {"tests", "benchmarks", "docs"}  # not part of the product: may import anything
 EXCEPTIONS = {
     "ui/__main__.py": {"pandas"},  # imported there only to be there when Streamlit wants it
+    "inference/decode.py": {"pillow_heif"},  # only where a HEIC photo comes
     "inference/foreground.py": {"cv2"},  # only where a photo has no plain ground
     "inference/features.py": {"onnx"},  # only where somebody looks inside a network
     "training/strokes.py": {"skimage"},  # only where digits are traced: requirements-shelf.txt
