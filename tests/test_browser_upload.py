@@ -54,6 +54,11 @@ def test_inversion_can_be_overridden(browser: Browser, page_url: str):
     page.get_by_role("button", name="Adjust").click()
     page.get_by_test_id("stPopoverBody").get_by_text("No", exact=True).click()
     expect(seen).not_to_have_attribute("src", before)
+    with page.expect_download() as downloaded:
+        page.get_by_test_id("stDownloadButton").get_by_role("button").click()
+    lines = Path(downloaded.value.path()).read_text().splitlines()
+    assert lines[0] == "file,answer,probability,note,data set,network"
+    assert len(lines) == 2
     assert visitor.complaints == []
 
 
