@@ -51,7 +51,7 @@ class StoreError(InklingError):
 class Correction:
     """One picture that was read wrong.
 
-    pixels: uint8 [C, H, W], as the network saw it. picture: a small PNG of it as it came. said: what `network` had answered, empty where it
+    pixels: uint8 [C, H, W], as the network saw it. picture: a small PNG of it as it came, which `find` leaves out. said: what `network` had answered, empty where it
     declined. label: what it shows. created: UTC. id: 0 until it is kept.
     """
 
@@ -60,7 +60,7 @@ class Correction:
     said: str
     network: str
     pixels: np.ndarray
-    picture: bytes
+    picture: bytes = b""
     created: datetime.datetime | None = None
     id: int = 0
 
@@ -107,7 +107,7 @@ def keep(engine: Engine, correction: Correction, about: DatasetInfo) -> None:
     values = {
         "created": datetime.datetime.now(datetime.UTC).replace(tzinfo=None),
         "label": correction.label, "said": correction.said, "network": correction.network,
-        "shape": "x".join(map(str, correction.pixels.shape)), "pixels": pixels, "picture": correction.picture,
+        "shape": _shape(about), "pixels": pixels, "picture": correction.picture,
     }  # fmt: skip
     with told("kept"):
         if _update(engine, key, values):
@@ -133,23 +133,35 @@ def count(engine: Engine, dataset: str) -> int:
         return connection.execute(sqlalchemy.select(sqlalchemy.func.count()).where(TABLE.c.dataset == dataset)).scalar_one()
 
 
-def find(engine: Engine, about: DatasetInfo, most: int = MOST) -> list[Correction]:
+def find(engine: Engine, about: DatasetInfo) -> list[Correction]:
     """The corrections of a data set, newest first; those of an earlier one of its name, with other classes or another size, are left out.
 
-    Raises StoreError.
+    Their pictures are left out too: see `pictures`. Raises StoreError.
     """
-    wanted = sqlalchemy.select(TABLE).where(
-        TABLE.c.dataset == about.name, TABLE.c.shape == "x".join(map(str, about.shape)), TABLE.c.label.in_(about.labels)
+    columns = [column for column in TABLE.c if column.name != "picture"]
+    wanted = sqlalchemy.select(*columns).where(
+        TABLE.c.dataset == about.name, TABLE.c.shape == _shape(about), TABLE.c.label.in_(about.labels)
     )
     with told("read"), engine.connect() as connection:
-        rows = connection.execute(wanted.order_by(TABLE.c.created.desc(), TABLE.c.id.desc()).limit(most)).all()
+        rows = connection.execute(wanted.order_by(TABLE.c.created.desc(), TABLE.c.id.desc()).limit(MOST)).all()
     return [
         Correction(
-            id=row.id, created=row.created, dataset=row.dataset, label=row.label, said=row.said, network=row.network, picture=bytes(row.picture),
+            id=row.id, created=row.created, dataset=row.dataset, label=row.label, said=row.said, network=row.network,
             pixels=np.frombuffer(row.pixels, np.uint8).reshape(about.shape),
         )
         for row in rows if len(row.pixels) == np.prod(about.shape)
     ]  # fmt: skip
+
+
+def pictures(engine: Engine, ids: Iterable[int]) -> dict[int, bytes]:
+    """The pictures of corrections as they came, PNG, by id. Raises StoreError."""
+    wanted = sqlalchemy.select(TABLE.c.id, TABLE.c.picture).where(TABLE.c.id.in_(list(ids)))
+    with told("read"), engine.connect() as connection:
+        return {row.id: bytes(row.picture) for row in connection.execute(wanted)}
+
+
+def _shape(about: DatasetInfo) -> str:
+    return "x".join(map(str, about.shape))
 
 
 def remove(engine: Engine, ids: Iterable[int]) -> None:

@@ -29,9 +29,14 @@ LAYERS_KEPT = ("network", "members", "mirrored", "hidden", "channels", "activati
 
 def continued(card: Card) -> dict[str, Any]:
     """The settings that a run starting from a published network has to share with it."""
-    before = dataclasses.asdict(RunConfig()) | card.facts["config"]  # a setting younger than the network had its default then
+    before = _trained_with(card)
     shared = {name: before[name] for name in ("dataset", "standardise", *LAYERS_KEPT)}
     return shared | {"members": card.facts["members"], "start_from": card.name}
+
+
+def _trained_with(card: Card) -> dict[str, Any]:
+    """All settings of a published network: one that is younger than the network had its default then."""
+    return dataclasses.asdict(RunConfig()) | card.facts["config"]
 
 
 def fine_tuned(card: Card) -> RunConfig:
@@ -39,7 +44,7 @@ def fine_tuned(card: Card) -> RunConfig:
 
     lr and how often a correction is shown: EXPERIMENTS.md, "Corrections".
     """
-    before = dataclasses.asdict(RunConfig()) | card.facts["config"]
+    before = _trained_with(card)
     own = {name: before[name] for name in ("augmentation", "precision")}
     return RunConfig(**continued(card), **own, corrections=True, optimizer="adamw", lr=0.001, weight_decay=0.01, batch_size=128, epochs=1)
 

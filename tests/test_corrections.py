@@ -93,7 +93,8 @@ def test_what_is_kept_is_found_newest_first_and_deleted(engine):
     assert [each.label for each in found] == ["4", "7", "3"]
     assert [each.said for each in found] == ["", "1", "1"]
     assert np.array_equal(found[0].pixels, correction(2).pixels)
-    assert (found[0].picture, found[0].network) == (b"png", "lenet5")
+    assert found[0].network == "lenet5"
+    assert store.pictures(engine, [found[0].id, found[2].id, 999]) == {found[0].id: b"png", found[2].id: b"png"}
     assert store.count(engine, "mnist") == 3
     assert store.find(engine, DATASETS["fashion-mnist"]) == []
     store.remove(engine, [found[0].id, found[2].id])

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import streamlit as st
 
-from inference.classify import Classifier
 from jobs import runs
 from jobs.config import ConfigError
 from jobs.recipes import fine_tuned
@@ -19,7 +18,7 @@ from ui import figures, retrain, serving, sidebar
 if TYPE_CHECKING:
     from corrections.store import Correction, Engine
 
-FEW = 24  # shown before the others are asked for
+FEW, MORE = 24, 96  # shown at first, and more on each click
 CELL = 132  # pixels
 
 
@@ -38,6 +37,8 @@ def page() -> None:
     try:
         engine = serving.corrections()
         found = store.find(engine, about)
+        shown = found[: st.session_state.get("corrections-shown", FEW)]
+        pictures = store.pictures(engine, [each.id for each in shown])
     except InklingError as error:
         st.html(figures.error("The corrections cannot be shown", str(error)))
         return
@@ -47,15 +48,14 @@ def page() -> None:
     said_now = _said_now(chosen, found)
     if chosen:
         _show_retrain(chosen, found, said_now, engine)
-    shown = found if st.session_state.get("corrections-all") else found[:FEW]
     with st.container(horizontal=True, gap="medium"):
         for correction, now in zip(shown, said_now, strict=False):
             with st.container(width=CELL, gap="xsmall", horizontal_alignment="center", key=f"correction-{correction.id}"):
-                st.html(_cell(correction, now))
+                st.html(_cell(correction, pictures.get(correction.id, b""), now))
                 st.button("Delete", key=f"corrections-delete-{correction.id}", icon=":material/delete:", type="tertiary", on_click=_remove, args=(engine, [correction.id]))  # fmt: skip
     with st.container(horizontal=True):
         if len(shown) < len(found):
-            st.button(f"Show all {len(found):,}", key="corrections-more", on_click=_show_all)
+            st.button(f"Show more of {len(found):,}", key="corrections-more", on_click=_show_more)
         with st.popover("Delete all", icon=":material/delete_sweep:"):
             st.write(f"Deletes all {_count(found)} for good. Networks that learned from them stay.")
             st.button("Delete for good", type="primary", key="corrections-delete-all", on_click=_remove, args=(engine, [each.id for each in found]))  # fmt: skip
@@ -73,18 +73,23 @@ def _count(found: "list[Correction]") -> str:
 
 def _said_now(chosen: shelf.Card | None, found: "list[Correction]") -> list[str]:
     """What the chosen network itself says of each picture now; nothing where it cannot be asked."""
-    if chosen is None:
-        return [""] * len(found)
     try:
-        classifier: Classifier = serving.classifier(chosen)
+        best = _most_probable(chosen.dataset, chosen.name, chosen.sha256, np.stack([each.pixels for each in found])) if chosen else []
     except shelf.ShelfError:  # the Models page says why
-        return [""] * len(found)
-    pixels = np.stack([each.pixels for each in found])
-    best = np.concatenate([classifier.probabilities(pixels[at : at + 64]).argmax(1) for at in range(0, len(pixels), 64)])
-    return [chosen.labels[number] for number in best]
+        best = []
+    return [chosen.labels[number] for number in best] or [""] * len(found)
+
+
+@st.cache_data(max_entries=20, ttl="15m", show_spinner=False)
+def _most_probable(dataset: str, name: str, sha256: str, pixels: np.ndarray) -> np.ndarray:
+    """Asked once, not on every click: 2,000 pictures take an ensemble seconds."""
+    classifier = serving.classifier(shelf.load_card(dataset, name))
+    return np.concatenate([classifier.probabilities(pixels[at : at + 64]).argmax(1) for at in range(0, len(pixels), 64)])
 
 
 def _show_retrain(chosen: shelf.Card, found: "list[Correction]", said_now: list[str], engine: "Engine") -> None:
+    from corrections import store
+
     right = sum(now == each.label for now, each in zip(said_now, found, strict=True))
     with st.container(border=True):
         st.html(
@@ -97,7 +102,7 @@ def _show_retrain(chosen: shelf.Card, found: "list[Correction]", said_now: list[
             "Retrain on these corrections", type="primary", icon=":material/play_arrow:", key="corrections-retrain", disabled=is_active
         ):
             try:
-                address = {"INKLING_CORRECTIONS": engine.url.render_as_string(hide_password=False)}
+                address = {store.VARIABLE: engine.url.render_as_string(hide_password=False)}
                 retrain.begin(fine_tuned(chosen), chosen.facts["architecture"], address)
             except (ConfigError, runs.Busy, OSError, KeyError) as error:
                 st.html(figures.error("The retrain did not start", str(error)))
@@ -105,7 +110,7 @@ def _show_retrain(chosen: shelf.Card, found: "list[Correction]", said_now: list[
             st.caption("A retrain is at work: the sidebar shows how far it is.")
 
 
-def _cell(correction: "Correction", now: str) -> str:
+def _cell(correction: "Correction", picture: bytes, now: str) -> str:
     """The picture, what had been said, the right label, and whether the chosen network reads it right now."""
     said = f"said {html.escape(correction.said)}" if correction.said else "declined"
     verdict = (
@@ -115,15 +120,15 @@ def _cell(correction: "Correction", now: str) -> str:
         if now == correction.label
         else f'<i class="wrong">now {html.escape(now)}</i>'
     )
-    url = "data:image/png;base64," + base64.b64encode(correction.picture).decode()
+    url = "data:image/png;base64," + base64.b64encode(picture).decode()
     return (
         f'<div class="ink ink-correction" data-testid="correction"><img src="{url}" alt="a picture that was read wrong"><b>{html.escape(correction.label)}</b>'
         f'<span title="by {html.escape(correction.network)}, {correction.created:%Y-%m-%d %H:%M} UTC">{said}</span>{verdict}</div>'
     )
 
 
-def _show_all() -> None:
-    st.session_state["corrections-all"] = True
+def _show_more() -> None:
+    st.session_state["corrections-shown"] = st.session_state.get("corrections-shown", FEW) + MORE
 
 
 def _remove(engine: "Engine", ids: list[int]) -> None:
