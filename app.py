@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from ui import corrections, draw, experiments, models, own_images, sidebar, upload
+from ui import corrections, draw, experiments, history, models, own_images, sidebar, upload
 from ui.serving import warm_up
 from ui.style import apply_style
 
@@ -14,6 +14,7 @@ page = st.navigation(
         st.Page(upload.page, title="Upload", icon=":material/photo_library:", url_path="upload"),
         st.Page(models.page, title="Models", icon=":material/neurology:", url_path="models"),
         st.Page(experiments.page, title="Experiments", icon=":material/experiment:", url_path="experiments"),
+        st.Page(history.page, title="Retrains", icon=":material/history:", url_path="retrains"),
         st.Page(corrections.page, title="Corrections", icon=":material/flag:", url_path="corrections"),
         st.Page(own_images.page, title="Own images", icon=":material/add_photo_alternate:", url_path="own-images"),
     ],

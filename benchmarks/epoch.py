@@ -26,7 +26,7 @@ from torch.utils.data import DataLoader, Subset
 from torchvision import transforms
 
 from benchmarks.common import hardware, parser, show, summary
-from jobs import events, runs
+from jobs import events, queue, runs
 from jobs.config import RunConfig
 from jobs.recipes import RECIPES
 from models.datasets import DATASETS
@@ -136,7 +136,7 @@ def time_quick_retrain(dataset: str) -> tuple[float, str]:
         os.environ["INKLING_RUNS"], os.environ["INKLING_MODELS"] = f"{folder}/runs", f"{folder}/models"
         config = dataclasses.replace(RECIPES["quick"].config, dataset=dataset, threads=runs.page_friendly_threads(), publish="quick")
         began, clicked = time.perf_counter(), time.time()
-        run = runs.start(config)
+        run = queue.start(config)
         while (status := runs.status(run)).is_active:
             time.sleep(0.02)
         seconds = time.perf_counter() - began

@@ -1,8 +1,7 @@
-"""Runs: a folder each. Starting, cancelling, and a status that is derived from events and process, never stored.
+"""Runs: a folder each. Cancelling, and a status that is derived from events and process, never stored; queue.py starts them.
 
 A run is alive exactly while somebody holds the flock on its `lock` file. The training process inherits that lock, so it
-outlives the server, and the kernel frees it however the process ends. A second lock, one a runs folder, lets only one
-run that was started from the app use the machine at a time.
+outlives the server, and the kernel frees it however the process ends.
 """
 
 import contextlib
@@ -10,11 +9,11 @@ import fcntl
 import json
 import os
 import re
+import shutil
 import signal
-import subprocess
-import sys
+import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,22 +23,19 @@ from jobs.config import ConfigError, RunConfig
 from models.errors import InklingError
 
 ROOT = Path(__file__).parent.parent
-DEVICE_LOCK = ".device.lock"
 CANCEL = "cancel"
 RUN_ID = re.compile(r"\d{8}-\d{6}-[a-z0-9._-]+")
 
-_children: list[subprocess.Popen] = []
-
 
 class Busy(InklingError):
-    """Another retrain is using the machine."""
+    """Another process is at work on the run."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Status:
     """What can be said of a run now.
 
-    state: starting, running, done, failed, cancelled, or crashed (the process is gone and said nothing).
+    state: queued, starting, running, done, failed, cancelled, or crashed (the process is gone and said nothing).
     progress: 0 to 1. ended_at: seconds since 1970, None while it is active. seconds_left: estimated from the pace so far, None before there is one.
     """
 
@@ -57,8 +53,8 @@ class Status:
 
     @property
     def is_active(self) -> bool:
-        """Whether its process is at work."""
-        return self.state in ("starting", "running")
+        """Whether its process waits or is at work."""
+        return self.state in ("queued", "starting", "running")
 
 
 def runs_folder() -> Path:
@@ -93,45 +89,10 @@ def _free_folder(kind: str) -> Path:
 def hold(folder: Path) -> int:
     """Takes the lock of a run for this process and returns its descriptor. Raises Busy when the run is alive."""
     descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    if _flock(descriptor, fcntl.LOCK_EX, patience=1.0):
+    if flock(descriptor, fcntl.LOCK_EX, patience=1.0):
         return descriptor
     os.close(descriptor)
     raise Busy(f"the run {folder.name} is at work in another process; wait for it or cancel it")
-
-
-def start(config: RunConfig, environment: Mapping[str, str] | None = None) -> Path:
-    """Starts `python -m training` on the configuration as a child with its own session and returns the run folder.
-
-    environment: variables that it has beside those of this process; what is secret goes here, not into a file or a command. Raises Busy while another run that was started here is at work.
-    """
-    root = runs_folder()
-    root.mkdir(parents=True, exist_ok=True)
-    device = os.open(root / DEVICE_LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    if not _flock(device, fcntl.LOCK_EX, patience=1.5):
-        os.close(device)
-        raise Busy("another retrain is at work; wait for it to end or cancel it")
-    lock = None
-    try:
-        folder, lock = create(config)
-        with (folder / "log.txt").open("ab") as log:
-            _children.append(
-                subprocess.Popen(
-                    [sys.executable, "-m", "training", "fit", "--run", str(folder)],
-                    cwd=ROOT,
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                    start_new_session=True,
-                    # Threads that wait asleep leave the cores to the page; spinning ones, once preempted, stall each other.
-                    env={**os.environ, **(environment or {}), "OMP_WAIT_POLICY": "passive", "PYTHONUNBUFFERED": "1"},
-                    pass_fds=(lock, device),
-                )
-            )
-    finally:
-        os.close(device)
-        if lock is not None:
-            os.close(lock)
-    return folder
 
 
 def cancel(folder: Path) -> None:
@@ -139,10 +100,33 @@ def cancel(folder: Path) -> None:
     if not is_alive(folder):
         return
     (folder / CANCEL).touch()  # so that a process too young to have a handler still counts as cancelled
-    pids = [event.get("pid") for event in events.read(folder) if event["kind"] == "started"]
-    if pids and isinstance(pids[-1], int):  # the last: a run that was resumed has had several
+    lines = events.read(folder)
+    told = {event["kind"]: event for event in lines}  # the last of each: a run that was resumed has had several
+    pid = told.get("started", {}).get("pid")
+    is_here = told.get("queued", {}).get("host") in (None, socket.gethostname())  # on another machine the process looks for the mark
+    if isinstance(pid, int) and is_here and lines[-1]["kind"] not in ("queued", "turn"):
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.kill(pids[-1], signal.SIGTERM)
+            os.kill(pid, signal.SIGTERM)
+
+
+def owner(folder: Path) -> str:
+    """Who asked for a run that was started from the app, as it was told then; nobody where nothing was."""
+    return next((str(event.get("owner", "")) for event in events.read(folder) if event["kind"] == "queued"), "")
+
+
+def was_queued(folder: Path) -> bool:
+    """Whether a run was started from the app, and not by a command."""
+    return any(event["kind"] == "queued" for event in events.read(folder))
+
+
+def remove(folder: Path) -> None:
+    """Deletes a run's record and checkpoints. Raises Busy while it waits or is at work."""
+    if not RUN_ID.fullmatch(folder.name):
+        raise FileNotFoundError(f"{folder} is no run folder")
+    with held(folder):
+        gone = folder.with_name(f".gone-{folder.name}")
+        folder.rename(gone)  # at once, so that nobody reads a half of it
+        shutil.rmtree(gone)
 
 
 def page_friendly_threads() -> int:
@@ -152,16 +136,12 @@ def page_friendly_threads() -> int:
 
 def is_alive(folder: Path) -> bool:
     """Whether a process holds the run's lock."""
-    for child in _children[:]:
-        if child.poll() is not None:
-            with contextlib.suppress(ValueError):  # another visitor's thread was first
-                _children.remove(child)
     try:
         descriptor = os.open(folder / "lock", os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return False
     try:
-        return not _flock(descriptor, fcntl.LOCK_SH)
+        return not flock(descriptor, fcntl.LOCK_SH)
     finally:
         os.close(descriptor)
 
@@ -176,20 +156,6 @@ def list_runs() -> list[Path]:
         key=lambda each: each.name,
         reverse=True,
     )
-
-
-def active_run() -> Path | None:
-    """The newest run at work that was started from the app, by whichever server; runs of the command line are their own affair."""
-    try:
-        device = os.open(runs_folder() / DEVICE_LOCK, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return None
-    try:
-        if _flock(device, fcntl.LOCK_SH):
-            return None  # nobody holds the device: no need to look at every run
-    finally:
-        os.close(device)
-    return next((folder for folder in list_runs() if is_alive(folder)), None)
 
 
 def read_config(folder: Path) -> RunConfig:
@@ -228,7 +194,9 @@ def status(folder: Path) -> Status:
         message = "" if gone == "cancelled" else f"The training process ended without a word; {folder.name}/log.txt has its last output."
         shared["ended_at"] = lines[-1]["time"] if lines else (folder / "config.json").stat().st_mtime
         return Status(state=gone, message=message, **shared)
-    if not started:
+    if lines and lines[-1]["kind"] == "queued":
+        return Status(state="queued", stage="waiting for its turn", **shared)
+    if not started or lines[-1]["kind"] == "turn":
         return Status(state="starting", stage="getting ready", **shared)
     progress = steps[-1]["progress"] if steps else 0.0
     return Status(
@@ -261,7 +229,8 @@ def _stage(lines: list[dict[str, Any]]) -> str:
     return "training"
 
 
-def _flock(descriptor: int, kind: int, patience: float = 0.0) -> bool:
+def flock(descriptor: int, kind: int, patience: float = 0.0) -> bool:
+    """Whether a lock could be taken within `patience` seconds."""
     give_up = time.monotonic() + patience
     while True:
         try:

@@ -15,7 +15,7 @@ from models.errors import InklingError
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 SHIPPED = ("fc", "lenet5", "small", "ensemble")
-USUAL = {"mnist": "lenet5", "fashion-mnist": "ensemble"}  # for what people draw and send: LeNet-5 reads other hands best (README)
+USUAL = {"mnist": "small", "fashion-mnist": "ensemble"}  # for what people draw and send: the small CNN reads other hands best (README)
 TITLES = {
     "fc": "Fully connected",
     "lenet5": "LeNet-5",

@@ -98,7 +98,7 @@ class Visitor:
         # A visitor who comes by a page's own address makes Streamlit look for its server below that address first: two
         # 404s before it finds it, in every Streamlit app, and nothing that an app could change.
         is_search_for_server = re.search(
-            r"/(upload|models|experiments|corrections|own-images)/_stcore/(health|host-config)$", message.location["url"]
+            r"/(upload|models|experiments|retrains|corrections|own-images)/_stcore/(health|host-config)$", message.location["url"]
         )
         if message.type in ("error", "warning") and not is_search_for_server:
             self.complaints.append(f"{message.text} {message.location['url']}")

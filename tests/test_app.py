@@ -157,7 +157,7 @@ def test_the_models_page_tells_what_the_gate_declines_and_how_honest_the_network
 
 def test_the_models_page_shows_every_card_of_the_shelf():
     page = html_of(run_page(models_page))
-    for title in ("Fully connected", "LeNet-5", "Ensemble"):
+    for title in ("Fully connected", "LeNet-5", "Small CNN", "Ensemble"):
         assert title in page
 
 

@@ -39,18 +39,18 @@ def test_a_retrain_runs_to_its_end_and_its_network_answers(browser: Browser, tmp
         picker = page.get_by_test_id("stSidebar").get_by_role("combobox", name="Network")
         expect(picker).to_have_value(re.compile("^LeNet-5 · .* · "))
         visitor.draw(DIGITS["1"])
-        expect(page.get_by_test_id("trio").locator(".ink-card")).to_have_count(4)
+        expect(page.get_by_test_id("trio").locator(".ink-card")).to_have_count(5)
         expect(page.get_by_test_id("answer")).to_contain_text("says LeNet-5 ·")
         expect(other.page.get_by_test_id("comparison")).to_be_visible()
         assert len(list((tmp_path / "models" / "mnist").glob("lenet5-*.json"))) == 1
         visitor.open("Models")
-        titles = page.get_by_test_id("stMainBlockContainer").locator("h3", has_text=re.compile("^(Fully|LeNet|Ensemble)"))
-        expect(titles).to_have_count(4)
+        titles = page.get_by_test_id("stMainBlockContainer").locator("h3", has_text=re.compile("^(Fully|LeNet|Small|Ensemble)"))
+        expect(titles).to_have_count(5)
         expect(picker).to_have_value(re.compile("^LeNet-5 · .* · "))
         page.get_by_role("button", name="Delete it").click()
-        expect(titles).to_have_count(3)
+        expect(titles).to_have_count(4)
         expect(page.get_by_test_id("comparison")).to_have_count(0)
-        expect(picker).to_have_value(re.compile("^LeNet-5"))
+        expect(picker).to_have_value(re.compile("^Small CNN"))
         assert list((tmp_path / "models" / "mnist").glob("lenet5-*")) == []
         assert visitor.complaints == []
         assert other.complaints == []

@@ -7,7 +7,7 @@ import re
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from jobs import runs, summary, tables
+from jobs import queue, runs, summary, tables
 from jobs.config import RunConfig
 from jobs.recipes import RECIPES
 from jobs.summary import Outcome
@@ -24,7 +24,7 @@ def own_folders(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
 def started(monkeypatch: pytest.MonkeyPatch) -> list[RunConfig]:
     """The configurations that Start training was pressed for; nothing is trained."""
     configs: list[RunConfig] = []
-    monkeypatch.setattr(runs, "start", lambda config, environment: configs.append(config))
+    monkeypatch.setattr(queue, "start", lambda config, *facts: configs.append(config))
     return configs
 
 
@@ -161,13 +161,16 @@ def test_what_runs_is_the_cell_with_every_setting(sweep, row, column, started):
     )
 
 
-def test_settings_given_while_a_run_is_at_work_are_said_to_wait_for_the_form(monkeypatch):
+def test_settings_given_while_a_run_is_at_work_can_be_queued(monkeypatch, started):
     folder, lock = runs.create(RunConfig())
-    monkeypatch.setattr(runs, "active_run", lambda: folder)
+    monkeypatch.setattr(queue, "active_runs", lambda: [folder])
     try:
         measure("r1a")
         app = retrain(visit(sweep="r1a", cells="0.2"), "r1a", "0.2")
-        assert "these settings wait for the form" in words_of(app)
+        assert app.button(key="retrain-go").label == "Queue training"
+        assert "after 1 other." in words_of(app)
+        app.button(key="retrain-go").click().run()
+        assert len(started) == 1
     finally:
         os.close(lock)
 

@@ -1,6 +1,5 @@
 """jobs/runs.py: a run's status follows from its events and from a real lock, held by real processes."""
 
-import fcntl
 import os
 import signal
 import subprocess
@@ -38,27 +37,6 @@ def holder(run):
         os.close(lock)
         yield child
         child.kill()
-
-
-@pytest.fixture
-def device(root):
-    """Takes the lock of the machine, as a run that was started from the app does."""
-    descriptor = os.open(root / runs.DEVICE_LOCK, os.O_RDWR | os.O_CREAT)
-    fcntl.flock(descriptor, fcntl.LOCK_EX)
-    yield
-    os.close(descriptor)
-
-
-@pytest.fixture
-def idle_training(tmp_path, monkeypatch):
-    """`python -m training` sleeps; what was started is killed in the end."""
-    (tmp_path / "training.py").write_text("import time\ntime.sleep(60)\n")
-    monkeypatch.setattr(runs, "ROOT", tmp_path)
-    monkeypatch.setattr(runs, "_children", [])
-    yield
-    for child in runs._children:
-        child.kill()
-        child.wait()
 
 
 def kill(child: subprocess.Popen) -> None:
@@ -205,6 +183,27 @@ def test_cancelling_ends_the_process_of_a_run_at_work(run, holder):
     assert runs.status(run).state == "cancelled"
 
 
+@pytest.mark.parametrize("kind", ["queued", "turn"])
+def test_cancelling_a_resumed_run_that_waits_or_begins_hits_no_process_of_before(run, holder, monkeypatch, kind):
+    events.append(run, "started", pid=os.getpid())
+    events.append(run, kind)
+    hit = []
+    monkeypatch.setattr(runs.os, "kill", lambda *facts: hit.append(facts))
+    runs.cancel(run)
+    assert hit == []
+    assert (run / runs.CANCEL).exists()
+
+
+def test_cancelling_a_run_of_another_machine_leaves_the_mark_only(run, holder, monkeypatch):
+    events.append(run, "queued", host="elsewhere")
+    events.append(run, "started", pid=os.getpid())
+    hit = []
+    monkeypatch.setattr(runs.os, "kill", lambda *facts: hit.append(facts))
+    runs.cancel(run)
+    assert hit == []
+    assert (run / runs.CANCEL).exists()
+
+
 def test_cancelling_a_run_that_is_over_hits_no_process(run, monkeypatch):
     events.append(run, "started", pid=os.getpid())
     hit = []
@@ -268,53 +267,6 @@ def test_runs_are_listed_newest_first_and_foreign_folders_are_ignored(root):
 def test_there_are_no_runs_before_the_first(root):
     root.rmdir()
     assert runs.list_runs() == []
-    assert runs.active_run() is None
-
-
-def test_no_run_is_active_while_the_machine_is_free(run, holder, root):
-    (root / runs.DEVICE_LOCK).touch()
-    assert runs.is_alive(run)
-    assert runs.active_run() is None
-
-
-def test_the_run_at_work_is_the_active_one(run, holder, device, root):
-    (root / "20270101-000000-mnist-fc").mkdir()
-    assert runs.active_run() == run
-
-
-def test_nothing_is_started_while_the_machine_is_busy(root, device, idle_training):
-    with pytest.raises(runs.Busy, match="another retrain is at work; wait for it to end or cancel it"):
-        runs.start(RunConfig())
-    assert runs.list_runs() == []
-    assert runs._children == []
-
-
-def test_a_started_run_keeps_the_machine_until_its_process_is_gone(idle_training):
-    folder = runs.start(RunConfig())
-    assert runs.status(folder).state == "starting"
-    assert runs.active_run() == folder
-    with pytest.raises(runs.Busy):
-        runs.start(RunConfig(network="fc"))
-    kill(runs._children[0])
-    assert runs.active_run() is None
-    assert runs.status(folder).state == "crashed"
-    successor = runs.start(RunConfig(network="fc"))
-    assert runs.active_run() == successor
-
-
-def test_a_started_run_is_the_leader_of_a_session_of_its_own(idle_training):
-    runs.start(RunConfig())
-    pid = runs._children[0].pid
-    assert os.getsid(pid) == pid
-
-
-def test_what_a_started_run_prints_is_in_its_log(idle_training, tmp_path):
-    (tmp_path / "training.py").write_text("import sys\nprint(sys.argv[1:])\nraise SystemExit('oh no')\n")
-    folder = runs.start(RunConfig())
-    runs._children[0].wait(30)
-    log = (folder / "log.txt").read_text()
-    assert str(["fit", "--run", str(folder)]) in log
-    assert "oh no" in log
 
 
 def test_a_run_leaves_one_core_to_the_page(monkeypatch):

@@ -16,6 +16,7 @@ from training.export import measure
 BARS = {
     ("mnist", "fc"): 0.985,
     ("mnist", "lenet5"): 0.992,
+    ("mnist", "small"): 0.993,  # what was aimed for, 0.15 points below the ensemble, it misses: README
     ("mnist", "ensemble"): 0.9965,
     ("fashion-mnist", "fc"): 0.905,
     ("fashion-mnist", "lenet5"): 0.922,

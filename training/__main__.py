@@ -13,7 +13,7 @@ import sys
 import time
 from pathlib import Path
 
-from jobs import events, runs
+from jobs import events, queue, runs
 from jobs.config import LAYERS, ConfigError, RunConfig
 from models import shelf
 from models.datasets import DATASETS, PARTS, read_facts
@@ -180,9 +180,12 @@ def _fit(options: argparse.Namespace) -> int:
         with contextlib.ExitStack() as stack:
             if options.run:  # the app started this process with the run's lock already held
                 _give_way()
+                if queue.wait_for_turn(folder) is None:
+                    events.append(folder, "cancelled")
+                    return 1
             else:
                 stack.enter_context(runs.held(folder))
-            (folder / runs.CANCEL).unlink(missing_ok=True) if options.resume else None
+                (folder / runs.CANCEL).unlink(missing_ok=True)
             return _train(folder, options.data, options.tensorboard)
     folder, lock = runs.create(_config(options), options.out)
     print(f"run folder {folder}")

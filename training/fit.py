@@ -226,6 +226,8 @@ class Member:
             total += loss
             seen += step.batch_size
             if self.progress.is_due():  # the only synchronisation with the device inside an epoch
+                if (self.path.parent / runs.CANCEL).exists():  # asked for on another machine, which cannot send a signal
+                    raise Cancelled(CANCELLED)
                 self._check_finite(float(loss), epoch, number)
                 self.progress.step(member=self.number, epoch=epoch, seen=seen, loss=float(loss), lr=step.lr)
         mean = float(total) / len(plan)

@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import streamlit as st
 
-from jobs import runs
-from jobs.config import ConfigError
 from jobs.recipes import fine_tuned
 from models import datasets, shelf
 from models.datasets import DatasetInfo
 from models.errors import InklingError
-from ui import figures, retrain, serving, sidebar
+from ui import figures, panel, retrain, serving, sidebar, visitor
 
 if TYPE_CHECKING:
     from corrections.store import Correction, Engine
@@ -34,6 +32,11 @@ def page() -> None:
             "They are kept on this server until they are deleted here.",
         )
     )
+    try:
+        visitor.demand("correct")  # pictures of other people
+    except visitor.NotAllowed as error:
+        st.html(figures.empty("Not for everybody", str(error)))
+        return
     try:
         engine = serving.corrections()
         found = store.find(engine, about)
@@ -97,17 +100,14 @@ def _show_retrain(chosen: shelf.Card, found: "list[Correction]", said_now: list[
             f'<p class="ink-lead">{html.escape(chosen.title)} reads {right:,} of them right now. Retrained, it sees each of them many times among all training '
             "images, for one epoch, and becomes a new network beside it, as long as that costs it no validation images.</p></div>"
         )
-        is_active = runs.active_run() is not None
-        if st.button(
-            "Retrain on these corrections", type="primary", icon=":material/play_arrow:", key="corrections-retrain", disabled=is_active
-        ):
+        if st.button("Retrain on these corrections", type="primary", icon=":material/play_arrow:", key="corrections-retrain"):
             try:
                 address = {store.VARIABLE: engine.url.render_as_string(hide_password=False)}
                 retrain.begin(fine_tuned(chosen), chosen.facts["architecture"], address)
-            except (ConfigError, runs.Busy, OSError, KeyError) as error:
+            except (InklingError, OSError, KeyError) as error:
                 st.html(figures.error("The retrain did not start", str(error)))
-        if is_active:
-            st.caption("A retrain is at work: the sidebar shows how far it is.")
+        if panel.is_busy():
+            st.caption("A retrain is at work: the sidebar shows how far it is. This one would wait for its turn.")
 
 
 def _cell(correction: "Correction", picture: bytes, now: str) -> str:
@@ -135,6 +135,7 @@ def _remove(engine: "Engine", ids: list[int]) -> None:
     from corrections import store
 
     try:
+        visitor.demand("correct")
         store.remove(engine, ids)
     except InklingError as error:
         st.session_state["corrections-problem"] = str(error)

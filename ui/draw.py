@@ -5,7 +5,7 @@ from PIL import Image
 
 from inference.classify import Answer, answer_image
 from models import datasets, shelf
-from ui import canvas, figures, serving, sidebar, tell, why
+from ui import canvas, figures, serving, sidebar, tell, visitor, why
 
 MOST_OWN = 3  # networks of an own data set that answer side by side
 LEADS = {
@@ -36,13 +36,21 @@ def _pad_and_answer() -> None:
         if drawing is None:
             _show_blank(about.noun)
             return
+        try:
+            visitor.count("drawings", "answers_per_minute")
+        except visitor.NotAllowed as error:
+            st.html(figures.error("Not so fast", str(error)))
+            return
         answer = answer_image(serving.classifier(chosen), drawing, invert=False)
         if answer.prepared.is_blank:
             _show_blank(about.noun)
             return
         st.html(figures.verdict(chosen, answer))
-        why.show(chosen, answer, "draw")
-        tell.show(chosen, answer, lambda: drawing, "draw")
+        # Places of their own: what moves up or down between two quick strokes may be left standing twice by the browser.
+        with st.container(key="draw-place-why"):
+            why.show(chosen, answer, "draw")
+        with st.container(key="draw-place-tell"):
+            tell.show(chosen, answer, lambda: drawing, "draw")
     cards, answers = _others(dataset, chosen, answer, drawing)
     st.html(figures.trio(cards, answers, chosen.name))
 

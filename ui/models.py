@@ -1,11 +1,12 @@
 """The Models page: the cards of the shelf side by side."""
 
+import contextlib
 import html
 
 import streamlit as st
 
 from models import datasets, shelf
-from ui import figures, retrain, sidebar
+from ui import figures, retrain, sidebar, visitor
 
 
 def page() -> None:
@@ -102,10 +103,14 @@ def _show_card(card: shelf.Card) -> None:
             "Download ONNX", graph, f"inkling-{card.dataset}-{card.name}.onnx", "application/octet-stream",
             icon=":material/download:", key=f"models-download-{card.name}", on_click="ignore", width="stretch",
         )  # fmt: skip
-        if not card.is_shipped:
-            st.button(
-                "Delete", icon=":material/delete:", key=f"models-delete-{card.name}", width="stretch", on_click=shelf.remove, args=(card,)
-            )
+        if not card.is_shipped and visitor.may_act():
+            st.button("Delete", icon=":material/delete:", key=f"models-delete-{card.name}", width="stretch", on_click=_remove, args=(card,))
+
+
+def _remove(card: shelf.Card) -> None:
+    with contextlib.suppress(visitor.NotAllowed):  # of a button shown to somebody who was signed out since
+        visitor.demand("delete")
+        shelf.remove(card)
 
 
 def _show_mistakes(cards: list[shelf.Card]) -> None:

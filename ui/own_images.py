@@ -8,11 +8,11 @@ import streamlit as st
 
 from jobs import runs
 from jobs.config import ConfigError
-from jobs.imports import ImportFailed, import_zip, name_of
+from jobs.imports import import_zip, name_of
 from models import datasets, shelf
-from models.datasets import DatasetError, DatasetInfo
+from models.datasets import DatasetInfo
 from models.errors import InklingError
-from ui import figures, serving, sidebar
+from ui import figures, panel, serving, sidebar, visitor
 
 SIDES = (16, 28, 32, 48, 64, 96, 128)
 MOST_MB = 100  # as .streamlit/config.toml and the import itself have it
@@ -31,7 +31,10 @@ def page() -> None:
     if news := st.session_state.pop("own-news", None):
         st.success(news, icon=":material/check:")
     own, problems = datasets.list_own()
-    _form(is_open=not own)
+    if visitor.may_act():
+        _form(is_open=not own)
+    elif not own:
+        st.html(figures.empty("None yet", "Adding some is for those who signed in and are on this server's list."))
     for problem in (*problems, *shelf.list_orphans()):
         st.html(figures.error("Left out", problem))
     for about in own:
@@ -64,12 +67,13 @@ def _import(file: object, title: str, side: int, grey: bool) -> None:
         return
     bar = st.progress(0.0, text="Reading the zip")
     try:
+        visitor.demand("import")
         name = name_of(title)
         with contextlib.closing(import_zip(file.getbuffer(), name, title, side, grey)) as steps:
             for done, total in steps:
                 bar.progress(done / total, text=f"{done:,} of {total:,} files")
         about = datasets.info(name)
-    except (ImportFailed, DatasetError, OSError) as error:
+    except (InklingError, OSError) as error:
         bar.empty()
         st.html(figures.error("Nothing was imported", str(error)))
         return
@@ -95,9 +99,10 @@ def _show(about: DatasetInfo) -> None:
         with st.container(horizontal=True):
             if sidebar.chosen_dataset() != about.name:
                 st.button("Use it", key=f"own-use-{about.name}", on_click=sidebar.choose_dataset, args=(about.name,))
-            with st.popover("Delete", icon=":material/delete:"):
-                st.write("Deletes these pictures and every network trained on them." if networks else "Deletes these pictures.")
-                st.button("Delete for good", type="primary", key=f"own-delete-{about.name}", on_click=_delete, args=(about,))
+            if visitor.may_act():
+                with st.popover("Delete", icon=":material/delete:"):
+                    st.write("Deletes these pictures and every network trained on them." if networks else "Deletes these pictures.")
+                    st.button("Delete for good", type="primary", key=f"own-delete-{about.name}", on_click=_delete, args=(about,))
         if st.session_state.pop(f"own-busy-{about.name}", False):
             st.html(figures.error("Not deleted", "A retrain is at work on these pictures; wait for its end or cancel it."))
 
@@ -135,10 +140,14 @@ def _first_pictures(name: str, created: str) -> dict[int, list[str]]:
 
 
 def _delete(about: DatasetInfo) -> None:
-    active = runs.active_run()
-    if active is not None:
+    try:
+        visitor.demand("delete")
+    except visitor.NotAllowed:
+        return
+    now = panel.look()
+    for run in [*now.active, *(place.run for place in now.places)]:
         with contextlib.suppress(ConfigError):
-            if runs.read_config(active).dataset == about.name:
+            if runs.read_config(run).dataset == about.name:
                 st.session_state[f"own-busy-{about.name}"] = True
                 return
     datasets.remove(about.name)

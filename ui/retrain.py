@@ -1,24 +1,19 @@
-"""Retraining: the form in the sidebar, and the live panel of the run that is at work.
-
-The panel reads the run's folder, so it is the same after a refresh and in every browser.
-"""
+"""Retraining: the form in the sidebar, and how a run begins. What is at work is shown by panel.py."""
 
 import dataclasses
 import math
-import re
 import time
 from collections.abc import Mapping
-from pathlib import Path
 
 import streamlit as st
 
-from jobs import runs, summary
+from jobs import costs, queue, runs, site, summary
 from jobs.config import LAYERS, ConfigError, RunConfig, field_of, misfit
 from jobs.recipes import LAYERS_KEPT, continued
 from models import datasets, shelf
 from models.datasets import DatasetInfo
 from models.errors import InklingError
-from ui import figures, outcome_figures, settings, sidebar
+from ui import figures, outcome_figures, panel, settings, visitor
 
 ARCHITECTURES = {
     "lenet5": {"network": "lenet5"},
@@ -68,20 +63,17 @@ LR_HELP = {
     "two_stage": "The two-stage schedule sets learning rate and batch size itself.",
 }
 OWN_STEPS = 600  # of the optimizer, about what a new network needs to learn a small data set
-NEWS_LASTS = 15 * 60  # seconds that the panel goes on showing a run after its end
-LIVE, IDLE = 0.5, 3.0  # seconds between two looks at the runs folder
 
 
 def show(dataset: str, chosen: shelf.Card | None) -> None:
     """The retraining part of the sidebar."""
     st.subheader("Retrain", anchor=False)
-    active = runs.active_run() is not None
-    st.session_state["retrain-was-active"] = active
-    st.fragment(_panel, run_every=LIVE if active else IDLE)()
-    if not active:
+    panel.show()
+    if visitor.may_act():
         _form(dataset, chosen)
     elif settings.given():
-        st.caption(f"{settings.given().title}: these settings wait for the form, which is back when the run has ended.")
+        st.caption(f"{settings.given().title}: only those who may retrain here can train with these settings.")
+    visitor.show()
 
 
 def _architectures(about: DatasetInfo) -> dict[str, dict]:
@@ -182,22 +174,51 @@ def _form(dataset: str, chosen: shelf.Card | None) -> None:
     if given:
         with banner:
             _show_given(given, config)
-    if st.button("Start training", type="primary", icon=":material/play_arrow:", key="retrain-go", width="stretch"):
+    if st.button(_what_happens(config), type="primary", icon=":material/play_arrow:", key="retrain-go", width="stretch"):
         try:
             if config is None:
                 raise ConfigError(problem)
             kind = "ensemble" if config.members > 1 else config.network
             kind = chosen.facts["architecture"] if from_chosen else kind
             begin(config, kind)
-        except (ConfigError, runs.Busy, OSError, KeyError) as error:
+        except (InklingError, OSError, KeyError) as error:
             st.html(figures.error("The retrain did not start", str(error)))
+    if config is not None:
+        st.caption(_what_it_takes(config))
+
+
+@st.cache_data(ttl="1m", max_entries=4, show_spinner=False)
+def _speed(shelf_folder: str) -> float:
+    """How quick this machine is, looked up once a minute and not on every run of the page."""
+    return costs.speed()
+
+
+def _seconds(config: RunConfig) -> float:
+    return costs.seconds(config, _speed(str(runs.runs_folder())))
+
+
+def _what_happens(config: RunConfig | None) -> str:
+    """The button's words: whether a click starts a training or queues it."""
+    return "Queue training" if config is not None and panel.is_busy() else "Start training"
+
+
+def _what_it_takes(config: RunConfig) -> str:
+    """How long it is expected to take, and what stands before it."""
+    places = panel.look().places
+    before = (
+        f" It begins in about {figures.duration(panel.next_turn())}, after {len(places) + 1} other{'s' if places else ''}."
+        if panel.is_busy()
+        else ""
+    )
+    return f"Takes about {figures.duration(_seconds(config))}.{before}"
 
 
 def begin(config: RunConfig, kind: str, environment: Mapping[str, str] | None = None) -> None:
-    """Starts a run that publishes its network as KIND-TIME, and draws the page anew. Raises ConfigError, Busy, OSError."""
-    name = f"{kind}-{time.strftime('%y%m%d-%H%M%S')}"
-    runs.start(dataclasses.replace(config, threads=runs.page_friendly_threads(), publish=name), environment)
-    st.session_state.pop("retrain-dismissed", None)
+    """Queues a run that publishes its network as KIND-TIME, and draws the page anew. Raises ConfigError, queue.Full, NotAllowed, OSError."""
+    config = dataclasses.replace(config, threads=runs.page_friendly_threads(), publish=f"{kind}-{time.strftime('%y%m%d-%H%M%S')}")
+    visitor.demand_retrain(_seconds(config))
+    queue.start(config, environment, visitor.owner(), site.read().queue)
+    panel.forget()
     st.rerun()
 
 
@@ -234,132 +255,3 @@ def _goes_on_from(card: shelf.Card) -> str:
     inside = f", all {members} networks in it" if members > 1 else ""
     slow = " Slow without a GPU." if kind == shelf.TITLES["cnn"] else ""
     return f"Trains {card.title} further{inside}: a new one beside it.{slow}"
-
-
-def _panel() -> None:
-    """The run at work, or the news of the last one; runs again by itself."""
-    active = runs.active_run()
-    acted = st.session_state.pop("retrain-acted", False)
-    if acted or (active is not None) != st.session_state.get("retrain-was-active"):
-        st.rerun()  # the form, the picker, the page and the pace of this panel change with it
-    if active is not None:
-        _show_live(active)
-        return
-    last = next(iter(runs.list_runs()), None)
-    config = _config(last) if last is not None else None
-    if config is not None and st.session_state.get("retrain-dismissed") != last.name:
-        status = runs.status(last)
-        if config.publish not in shelf.SHIPPED and status.ended_at and time.time() - status.ended_at < NEWS_LASTS:
-            card = _published(status)
-            if card is not None or status.exported is None:  # of a network that was deleted since there is no news
-                _show_news(last, status, card)
-
-
-def _config(folder: Path) -> RunConfig | None:
-    """The configuration of a run; None when its data set was deleted since."""
-    try:
-        return runs.read_config(folder)
-    except ConfigError:
-        return None
-
-
-def _published(status: runs.Status) -> shelf.Card | None:
-    """The network that a run put on the shelf; None when it has none there."""
-    if status.exported is None:
-        return None
-    try:
-        return shelf.load_card(status.exported["dataset"], status.exported["name"])
-    except InklingError:
-        return None
-
-
-def _show_live(folder: Path) -> None:
-    status = runs.status(folder)
-    config = _config(folder)
-    if config is None:
-        st.html(figures.error("The data set was deleted", "The pictures of the run at work are gone; cancel it."))
-        _show_cancel(folder)
-        return
-    about = datasets.info(config.dataset)
-    percent_done = round(status.progress * 100)
-    left = "" if status.seconds_left is None or status.progress >= 1 else f" · {figures.duration(status.seconds_left)} left"
-    title = shelf.TITLES["ensemble"] if config.members > 1 else shelf.TITLES[config.network]
-    st.progress(
-        status.progress,
-        text=f"**{title}**, {_plain(about.title) if about.is_own else f'{about.noun}s'}  \n{status.stage or 'finishing'} · {percent_done} %{left}",
-    )
-    if status.started and status.started["is_sample"]:
-        st.caption(
-            f"With the bundled sample of {status.started['train_images']:,} images: the full data set was not found. Expect less accuracy."
-        )
-    _show_curves(status, config.epochs)
-    _show_cancel(folder)
-
-
-def _show_cancel(folder: Path) -> None:
-    if (folder / runs.CANCEL).exists():
-        st.caption("Stopping…")
-    elif st.button("Cancel", icon=":material/stop:", key="retrain-cancel", width="stretch"):
-        runs.cancel(folder)
-
-
-def _plain(title: str) -> str:
-    """A title from outside in a text that is read as Markdown."""
-    return re.sub(r"([^\w\s])", r"\\\1", title)
-
-
-def _show_curves(status: runs.Status, total_epochs: int) -> None:
-    if len(status.steps) < 2:
-        return
-    from ui import charts
-
-    st.altair_chart(charts.loss_curve(status.steps, status.epochs, total_epochs), key="retrain-loss", height=150)
-    st.caption("Blue: loss on training images. Orange: on validation images.")
-    if max((event["epoch"] for event in status.epochs), default=0) > 1:
-        st.altair_chart(charts.accuracy_curve(status.epochs, total_epochs), key="retrain-accuracy", height=150)
-    elif status.epochs:
-        st.caption(f"Validation accuracy after one epoch: {figures.percent(status.epochs[-1]['val_accuracy'])}")
-
-
-def _show_news(folder: Path, status: runs.Status, card: shelf.Card | None) -> None:
-    with st.container(border=True):
-        if status.state == "done" and card is not None:
-            _show_new_network(status, card)
-        elif status.state == "cancelled":
-            st.markdown("**Cancelled.** Nothing was published.")
-        else:
-            st.html(figures.error("The retrain failed", status.message))
-        if st.button("Dismiss", key="retrain-dismiss", width="stretch"):
-            st.session_state["retrain-dismissed"] = folder.name
-            st.rerun()
-
-
-def _show_new_network(status: runs.Status, card: shelf.Card) -> None:
-    dataset, name = card.dataset, card.name
-    listed = {each.name: each for each in shelf.list_cards(dataset)}
-    rivals = [each for each in listed.values() if each.is_shipped and each.facts["architecture"] == card.facts["architecture"]]
-    rival = next((each for each in rivals if (each.facts["members"] > 1) == (card.facts["members"] > 1)), None) or next(iter(rivals), None)
-    rival = listed.get(card.facts["config"]["start_from"], rival)
-    st.markdown(f"**{card.title}** is ready after {figures.duration(status.seconds)}.")
-    st.html(figures.comparison(card, rival))
-    _show_curves(status, card.facts["config"]["epochs"])
-    chosen = sidebar.chosen_card()
-    if chosen is None or chosen.name != name or sidebar.chosen_dataset() != dataset:
-        st.button("Use it", type="primary", key="retrain-use", width="stretch", on_click=_use, args=(dataset, name))
-    st.button("Delete it", key="retrain-delete", width="stretch", on_click=_delete, args=(card,))
-
-
-def _use(dataset: str, name: str) -> None:
-    sidebar.choose_dataset(dataset)
-    sidebar.choose(dataset, name)
-    _act()
-
-
-def _delete(card: shelf.Card) -> None:
-    shelf.remove(card)
-    _act()
-
-
-def _act() -> None:
-    """These buttons stand in a fragment, which alone would run again after a click, and the picker would put its old value back."""
-    st.session_state["retrain-acted"] = True

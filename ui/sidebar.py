@@ -80,8 +80,8 @@ def _show_network(dataset: str, cards: list[shelf.Card]) -> None:
     titles = {card.name: f"{card.title} · {figures.percent(card.test_accuracy, 2)}" for card in cards}
     names = list(titles)
     key = f"sidebar-network-{dataset}"
-    if st.session_state.get(key) not in names:
-        st.session_state.pop(key, None)
+    if key in st.session_state and st.session_state[key] not in names:  # it was deleted, and the browser still shows it
+        st.session_state[key] = chosen.name
     # index=, not the session's state, for the first value: a visitor who leaves the first page at once has not heard of the latter yet,
     # and the browser would answer with the first name of the list.
     first = 0 if key in st.session_state else names.index(chosen.name)

@@ -12,7 +12,7 @@ from inference.classify import Answer
 from models import datasets
 from models.errors import InklingError
 from models.shelf import Card
-from ui import figures, serving
+from ui import figures, serving, visitor
 
 LARGEST = 320  # pixels of a side of the picture that is kept
 
@@ -23,7 +23,7 @@ class NothingTold(InklingError):
 
 def show(card: Card, answer: Answer, picture: Callable[[], Image.Image], key: str, first: tuple[Card, Answer] | None = None) -> None:
     """The popover below an answer. picture: gives the picture as it came. first: card and answer of the photo network, where they stand above."""
-    if answer.probabilities is None and not answer.digits:
+    if (answer.probabilities is None and not answer.digits) or not visitor.may_act():
         return
     key = f"{key}-{hashlib.sha256(answer.prepared.pixels.tobytes()).hexdigest()[:12]}"
     with st.popover("Wrong? Tell me", icon=":material/flag:", type="tertiary"):
@@ -75,6 +75,7 @@ def _keep_number(card: Card, answer: Answer, text: str) -> str:
 def _store(card: Card, told: Answer, answer: Answer, label: str, picture: Image.Image) -> None:
     from corrections import store  # it brings SQLAlchemy, which the first page does not need
 
+    visitor.demand("correct")
     correction = store.Correction(
         dataset=card.dataset,
         label=label,

@@ -15,10 +15,11 @@ from inference.decode import FORMATS, MAX_BYTES, UnreadableImage, decode
 from inference.prepare import is_finished
 from models import datasets, shelf
 from models.shelf import Card
-from ui import figures, region, serving, sidebar, tell, why
+from ui import figures, region, serving, sidebar, tell, visitor, why
 
 SAMPLES = Path(__file__).parent / "samples"
 MOST_FILES, FEW = 40, 3
+MOST_SHOWN = 200  # pictures that are remembered as counted, as many as answers are kept
 LEADS_ON = {"mnist": ", or of several in a row"}
 INVERT = {"auto": None, "yes": True, "no": False}
 
@@ -104,10 +105,11 @@ def _show_picture(index: int, picture: Picture, card: Card, for_photos: Card | N
     """One picture's row; returns its line of the table. What goes wrong with one file stays with that file."""
     key = f"upload-{index}-{hashlib.sha256(picture.content).hexdigest()[:12]}"
     try:
+        _count(key)
         photo_sha256 = for_photos.sha256 if for_photos else ""
         invert, crop, part = _overrides(key)
         image_url, answer, in_colour = _answer(card.dataset, card.name, card.sha256, photo_sha256, picture.content, invert, crop, part)
-    except UnreadableImage as error:
+    except (UnreadableImage, visitor.NotAllowed) as error:
         st.html(figures.error(picture.name, str(error)))
         return _line(picture, card, note=str(error))
     with st.container(border=True):
@@ -128,6 +130,16 @@ def _show_picture(index: int, picture: Picture, card: Card, for_photos: Card | N
                     card, answer, lambda: region.cut(decode(picture.content), part), key, (for_photos, in_colour) if in_colour else None
                 )
     return _line(picture, for_photos, in_colour) if in_colour else _line(picture, card, answer, answer.reason)
+
+
+def _count(key: str) -> None:
+    """Counts a picture that this visitor had not shown before. Raises NotAllowed when that were too many in a minute."""
+    shown = st.session_state.setdefault("upload-shown", {})
+    if key not in shown:
+        visitor.count("pictures", "uploads_per_minute")
+        shown[key] = None
+        while len(shown) > MOST_SHOWN:
+            shown.pop(next(iter(shown)))
 
 
 def _line(picture: Picture, card: Card, answer: Answer | None = None, note: str = "") -> dict[str, str]:

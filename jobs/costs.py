@@ -1,0 +1,83 @@
+"""What a training costs, before it begins: from its layers, and from how quick the runs of this machine were."""
+
+import itertools
+import math
+import statistics
+
+from jobs import events, runs
+from jobs.config import ConfigError, RunConfig
+from models import datasets
+
+FIXED = 6.0  # seconds: imports, reading the data, calibration, the ONNX graph, its check and the test images
+# Of one member on one core, fitted to the runs in experiments/ (a factor of two off at worst for most): seconds for 1e9 multiplications
+# forwards, and for 1,000 steps of the optimizer.
+RATES = {
+    "fc": (0.08, 1.3),
+    "softmax": (0.0, 0.11),
+    "lenet5": (0.017, 8.0),
+    "lenet5-1998": (0.04, 3.5),
+    "cnn": (0.09, 8.0),
+    "mixpool": (0.04, 4.0),
+    "lenet": (0.3, 0.9),
+    "resnet": (0.09, 8.0),
+}
+LATEST = 12  # runs that tell how quick this machine is
+
+
+def multiplications(config: RunConfig) -> float:
+    """Of one picture on its way forwards, about; of one member."""
+    about = datasets.info(config.dataset)
+    channels, height, width = about.shape
+    classes, area, total = len(about.labels), height * width, 0.0
+    if config.network in ("fc", "softmax"):
+        sizes = [channels * area, *(config.hidden if config.network == "fc" else ()), classes]
+        return float(sum(a * b for a, b in itertools.pairwise(sizes)))
+    if config.network in ("lenet5", "lenet5-1998", "lenet"):
+        widths = config.channels if config.network != "lenet5-1998" else (6, 16, 120)
+        for number, width_now in enumerate(widths):
+            total += 25 * channels * width_now * area / 4**number
+            channels = width_now
+        return total
+    for number, width_now in enumerate(config.channels if config.network != "mixpool" else (32, 64, 128)):
+        total += 9 * (channels + width_now) * width_now * area / 4**number
+        channels = width_now
+    return total
+
+
+def work(config: RunConfig, images: int | None = None) -> float:
+    """Seconds on one core of the machine that RATES were measured on. images: of an epoch, by default those of the whole data set."""
+    images = images or datasets.info(config.dataset).train_images
+    passes = images * config.epochs * config.members * (1.4 if config.redrawn or config.corrections else 1.0)
+    by_size, by_step = RATES[config.network]
+    return by_size * multiplications(config) * passes / 1e9 + by_step * passes / config.batch_size / 1000
+
+
+def speed() -> float:
+    """How much longer than `work` says the latest runs took that were started from the app: 0.5 on a machine twice as quick, 1 before any."""
+    ratios = []
+    for folder in runs.list_runs():
+        try:
+            config = runs.read_config(folder)
+            told = {event["kind"]: event for event in events.read(folder)}
+            if config.publish and "done" in told:
+                took = told["done"]["time"] - told["started"]["time"] - FIXED
+                ratios.append(max(took, 0.5) / max(work(config, told["started"]["train_images"]), 0.5))
+        except (ConfigError, KeyError, TypeError):
+            continue
+        if len(ratios) == LATEST:
+            break
+    return min(20.0, max(0.02, statistics.median(ratios))) if ratios else 1.0
+
+
+def seconds(config: RunConfig, pace: float | None = None) -> float:
+    """How long a run is expected to take, from its turn to its network on the shelf. pace: what `speed` said, asked anew where left out."""
+    return FIXED + work(config) * (speed() if pace is None else pace)
+
+
+def in_words(duration: float) -> str:
+    """A duration for people: about 40 seconds, 5 minutes or 3 hours."""
+    if duration < 90:
+        return f"{max(10, math.ceil(duration / 10) * 10)} seconds"
+    if duration < 90 * 60:
+        return f"{round(duration / 60)} minutes"
+    return f"{round(duration / 3600)} hours"

@@ -1,0 +1,248 @@
+"""The queue: retrains started in the app wait their turn, one at work a device.
+
+A run that waits is a process already: it holds its run's lock, has a place in the queue, and has not imported torch yet (25 MB). So a
+place outlives the server, two servers on one runs folder see one queue, nothing has to hand the work out, and what dies is out of the
+queue, for the kernel frees its lock. The first in the queue takes the lock of a device as soon as that is free, and keeps it to its end.
+"""
+
+import contextlib
+import fcntl
+import heapq
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from jobs import costs, events, runs
+from jobs.config import ConfigError, RunConfig
+from models.errors import InklingError
+
+FOLDER = ".queue"  # of the runs folder; a file a place, NUMBER.RUN
+LOOKS = 0.25  # seconds between two looks of a waiting process
+MOST_RUNS = 20  # at work or waiting
+GPUS = "CUDA_VISIBLE_DEVICES"
+
+_children: list[subprocess.Popen] = []
+
+
+class Full(InklingError):
+    """The queue has no place left. The message says when to try again."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """A run that waits. owner: who asked for it, as whoever started it names them. seconds: it is expected to take, once it is at work.
+
+    devices: those it may take, the first that is free."""
+
+    run: Path
+    number: int
+    owner: str
+    seconds: float
+    devices: tuple[str, ...]
+
+
+def devices(config: RunConfig) -> tuple[str, ...]:
+    """The devices of this machine that a configuration may take: each GPU for itself, or the processor. torch is not asked: it is slow to import."""
+    listed = os.environ.get(GPUS)
+    if listed is None:
+        gpus = sorted(path.name.removeprefix("nvidia") for path in Path("/dev").glob("nvidia[0-9]*"))
+    else:
+        gpus = [each.strip() for each in listed.split(",") if each.strip() not in ("", "-1")]
+    if config.device == "cpu" or config.network == "softmax" or not gpus:
+        gpus = []
+    return tuple(f"{socket.gethostname()}/{name}" for name in (gpus or ["cpu"]))
+
+
+def start(config: RunConfig, environment: Mapping[str, str] | None = None, owner: str = "", most: int = MOST_RUNS) -> Path:
+    """Gives a configuration a run folder and a place in the queue and returns the folder.
+
+    environment: variables that the process has beside those of this one; what is secret goes here, not into a file or a command.
+    owner: who may cancel it, kept in the run's events. most: runs that may be at work or wait. Raises Full.
+    """
+    _reap()
+    _demand_place(most)
+    folder, lock = runs.create(config)
+    return _begin(folder, lock, config, environment, owner)
+
+
+def resume(folder: Path, environment: Mapping[str, str] | None = None, most: int = MOST_RUNS) -> None:
+    """Gives a run that stopped another place in the queue; it goes on from its checkpoint. Raises Full, runs.Busy, ConfigError."""
+    _reap()
+    _demand_place(most)
+    config = runs.read_config(folder)
+    lock = runs.hold(folder)
+    (folder / runs.CANCEL).unlink(missing_ok=True)
+    _begin(folder, lock, config, environment, runs.owner(folder))
+
+
+def _demand_place(most: int) -> None:
+    places = waiting()
+    count = len(places) + len(active_runs())
+    if count >= most:
+        soonest = min((begin for begin, _ in forecast(places)), default=60.0)
+        raise Full(f"{count} retrains are at work or wait already, no more than {most} may; try again in {costs.in_words(soonest)}")
+
+
+def _begin(folder: Path, lock: int, config: RunConfig, environment: Mapping[str, str] | None, owner: str) -> Path:
+    try:
+        events.append(folder, "queued", owner=owner, host=socket.gethostname())
+        _take_place(folder, config, owner)
+        with (folder / "log.txt").open("ab") as log:
+            _children.append(
+                subprocess.Popen(
+                    [sys.executable, "-m", "training", "fit", "--run", str(folder)],
+                    cwd=runs.ROOT,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                    # Threads that wait asleep leave the cores to the page; spinning ones, once preempted, stall each other.
+                    env={**os.environ, **(environment or {}), "OMP_WAIT_POLICY": "passive", "PYTHONUNBUFFERED": "1"},
+                    pass_fds=(lock,),
+                )
+            )
+    finally:
+        os.close(lock)
+    return folder
+
+
+def _take_place(folder: Path, config: RunConfig, owner: str) -> None:
+    root = runs.runs_folder() / FOLDER
+    root.mkdir(parents=True, exist_ok=True)
+    facts = {"owner": owner, "seconds": costs.seconds(config), "devices": devices(config)}
+    with _locked(root / "lock"):
+        number = max((number for number, _ in _entries()), default=0) + 1
+        scratch = root / f".{number}"
+        scratch.write_text(json.dumps(facts))
+        scratch.rename(_path(number, folder.name))
+
+
+def _entries() -> list[tuple[int, str]]:
+    """Numbers and names of all runs that have a file in the queue, first come first."""
+    try:
+        names = os.listdir(runs.runs_folder() / FOLDER)
+    except FileNotFoundError:
+        return []
+    found = [name.partition(".") for name in names if re.match(r"\d{8}\.", name)]
+    return sorted((int(number), name) for number, _, name in found)
+
+
+def waiting() -> list[Place]:
+    """The runs that wait, first come first; the file of one whose process is gone is cleared away."""
+    places = []
+    for number, name in _entries():
+        run, path = runs.runs_folder() / name, _path(number, name)
+        try:
+            facts = json.loads(path.read_text())
+            if runs.is_alive(run):
+                devices = tuple(facts["devices"])
+                places.append(Place(run=run, number=number, owner=facts["owner"], seconds=float(facts["seconds"]), devices=devices))
+                continue
+        except (OSError, ValueError, KeyError, TypeError):
+            pass
+        with contextlib.suppress(OSError):
+            path.unlink()
+    return places
+
+
+def wait_for_turn(folder: Path) -> int | None:
+    """Waits until the run of this process is the first of those that want its devices and one of these is free. Called once, by that process.
+
+    Returns the descriptor of the device's lock, to be kept open to the end, or None when the run was cancelled. Of several GPUs
+    the process then sees its own alone: torch must not have been imported before.
+    """
+    while not (folder / runs.CANCEL).exists():
+        places = waiting()
+        own = next((place for place in places if place.run.name == folder.name), None)
+        if own is None:  # somebody emptied the folder: at the end again
+            _take_place(folder, runs.read_config(folder), runs.owner(folder))
+            continue
+        before_it = [place for place in places if place.number < own.number]
+        if not any(set(place.devices) & set(own.devices) for place in before_it):
+            for device in own.devices:
+                descriptor = _take_device(device, folder.name)
+                if descriptor is not None:
+                    _path(own.number, folder.name).unlink(missing_ok=True)
+                    events.append(folder, "turn", device=device)
+                    if not device.endswith("/cpu"):
+                        os.environ[GPUS] = device.partition("/")[2]
+                    return descriptor
+        time.sleep(LOOKS)
+    for number, name in _entries():
+        if name == folder.name:
+            _path(number, name).unlink(missing_ok=True)
+    return None
+
+
+def _path(number: int, name: str) -> Path:
+    return runs.runs_folder() / FOLDER / f"{number:08d}.{name}"
+
+
+def _device_path(device: str) -> Path:
+    return runs.runs_folder() / f".device-{re.sub(r'[^A-Za-z0-9._-]', '-', device)}.lock"
+
+
+def _take_device(device: str, name: str) -> int | None:
+    descriptor = os.open(_device_path(device), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    # A look of `active_runs` holds it for a moment, which may not cost a run its turn.
+    if not runs.flock(descriptor, fcntl.LOCK_EX, patience=0.1):
+        os.close(descriptor)
+        return None
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, name.encode(), 0)
+    return descriptor
+
+
+def active_runs() -> list[Path]:
+    """The runs at work that were started from the app, by whichever server; runs of the command line are their own affair."""
+    found = []
+    for path in sorted(runs.runs_folder().glob(".device-*.lock")):
+        with contextlib.suppress(OSError), path.open() as file:
+            if not runs.flock(file.fileno(), fcntl.LOCK_SH):
+                run = runs.runs_folder() / file.read()
+                if runs.RUN_ID.fullmatch(run.name) and runs.is_alive(run):
+                    found.append(run)
+    return found
+
+
+def forecast(places: Sequence[Place]) -> list[tuple[float, float]]:
+    """Of each place in seconds from now: when it is expected to start, and to end."""
+    left = []
+    for run in active_runs():
+        status = runs.status(run)
+        expected = status.seconds_left
+        if expected is None:
+            with contextlib.suppress(ConfigError):
+                expected = max(0.0, costs.seconds(runs.read_config(run)) - status.seconds)
+        left.append(expected or 0.0)
+    count = max((len(place.devices) for place in places), default=1)
+    free = [0.0] * max(0, count - len(left)) + left
+    heapq.heapify(free)
+    times = []
+    for place in places:
+        begin = heapq.heappop(free)
+        heapq.heappush(free, begin + place.seconds)
+        times.append((begin, begin + place.seconds))
+    return times
+
+
+@contextlib.contextmanager
+def _locked(path: Path):
+    with path.open("a") as file:
+        fcntl.flock(file.fileno(), fcntl.LOCK_EX)
+        yield
+
+
+def _reap() -> None:
+    """Asks after every child that was started here: one that nobody asked after stays a zombie."""
+    for child in _children[:]:
+        if child.poll() is not None:
+            with contextlib.suppress(ValueError):  # another visitor's thread was first
+                _children.remove(child)

@@ -1,0 +1,96 @@
+"""inkling.toml: who may do what on this server, and how much of it."""
+
+import dataclasses
+import functools
+import os
+import re
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jobs.runs import ROOT
+from models.errors import InklingError
+
+MODES = ("local", "public")
+ADDRESS = re.compile(r"[^@\s]*@[^@\s]+")
+VARIABLE = "INKLING_SITE"
+
+
+class SiteError(InklingError):
+    """inkling.toml says something that cannot be. The message names the value, the limit and the fix."""
+
+
+def _number(default: float, low: float, high: float) -> Any:
+    return dataclasses.field(default=default, metadata={"low": low, "high": high})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Site:
+    """What inkling.toml says; its comments say what each is. Raises SiteError when a value is outside its limits."""
+
+    mode: str = "local"
+    allowed: tuple[str, ...] = ()
+    sign_in_hours: float = _number(12.0, 0.01, 720)
+    queue: int = _number(20, 1, 1000)
+    retrains: int = _number(2, 1, 1000)
+    retrain_minutes: float = _number(60.0, 0.1, 100_000)
+    answers_per_minute: int = _number(600, 1, 1_000_000)
+    uploads_per_minute: int = _number(60, 1, 1_000_000)
+
+    def __post_init__(self) -> None:
+        if self.mode not in MODES:
+            raise SiteError(f"mode is {self.mode!r}; it must be one of {', '.join(MODES)}")
+        for address in self.allowed:
+            if not isinstance(address, str) or not ADDRESS.fullmatch(address):
+                raise SiteError(
+                    f"allowed has {address!r}; give e-mail addresses, such as ada@school.example, or @school.example for all of it"
+                )
+        for item in dataclasses.fields(self):
+            limits, value = item.metadata, getattr(self, item.name)
+            if "low" not in limits:
+                continue
+            kinds = int if isinstance(item.default, int) else (int, float)
+            if not isinstance(value, kinds) or isinstance(value, bool) or not limits["low"] <= value <= limits["high"]:
+                raise SiteError(f"{item.name} is {value!r}; it must be a number from {limits['low']:g} to {limits['high']:,.10g}")
+
+    def allows(self, address: str) -> bool:
+        """Whether an e-mail address is on the list; capital letters do not matter."""
+        address = address.lower()
+        return any(address == each.lower() or (each.startswith("@") and address.endswith(each.lower())) for each in self.allowed)
+
+
+def path() -> Path:
+    """The file: $INKLING_SITE, or inkling.toml beside app.py."""
+    return Path(os.environ.get(VARIABLE) or ROOT / "inkling.toml")
+
+
+def read() -> Site:
+    """What the file says now. Raises SiteError; a file that is missing is one, for a server may not become more open by losing it."""
+    place = path()
+    try:
+        return _read(place, place.stat().st_mtime_ns)
+    except OSError as error:
+        raise SiteError(f"{place} cannot be read ({error.strerror}); put it back, or name another file in {VARIABLE}") from None
+
+
+@functools.lru_cache(maxsize=4)
+def _read(place: Path, changed: int) -> Site:
+    try:
+        facts = tomllib.loads(place.read_text())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SiteError(f"{place} is no TOML ({error}); mend it") from None
+    limits = facts.pop("limits", {})
+    if not isinstance(limits, dict):
+        raise SiteError(f"{place}: limits is {limits!r}; it must be a table: [limits]")
+    known = {item.name for item in dataclasses.fields(Site)}
+    unknown = sorted({*facts, *limits} - known)
+    if unknown:
+        raise SiteError(f"{place} has {unknown[0]!r}, which means nothing; it may have {', '.join(sorted(known))}")
+    allowed = facts.get("allowed", [])
+    if not isinstance(allowed, list):
+        raise SiteError(f"allowed is {allowed!r}; it must be a list: [{allowed!r}]")
+    try:
+        return Site(**{**facts, **limits, "allowed": tuple(allowed)})
+    except SiteError as error:
+        raise SiteError(f"{place}: {error}") from None

@@ -1,0 +1,78 @@
+"""jobs/costs.py: what a training is expected to take."""
+
+import dataclasses
+import json
+
+import pytest
+
+from jobs import costs, events, runs
+from jobs.config import RunConfig
+from jobs.recipes import RECIPES
+from jobs.runs import ROOT
+
+
+@pytest.fixture(autouse=True)
+def root(tmp_path, monkeypatch):
+    monkeypatch.setenv("INKLING_RUNS", str(tmp_path))
+    return tmp_path
+
+
+def done(config: RunConfig, seconds: float, images: int = 54_000) -> None:
+    """A run that was published after `seconds`."""
+    folder, _ = runs.create(dataclasses.replace(config, publish="some"))
+    events.append(folder, "started", time=1000.0, train_images=images)
+    events.append(folder, "done", time=1000.0 + seconds)
+
+
+def test_the_multiplications_of_known_networks_are_counted():
+    assert costs.multiplications(RunConfig(network="fc", hidden=(300, 100))) == 784 * 300 + 300 * 100 + 100 * 10
+    assert costs.multiplications(RunConfig(network="softmax", optimizer="sgd", momentum=0.0)) == 7840
+    assert costs.multiplications(RunConfig(network="lenet5", channels=(6, 16, 120))) == 25 * (784 * 6 + 196 * 6 * 16 + 49 * 16 * 120)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_recipe_has_a_cost(name):
+    assert costs.work(RECIPES[name].config) > 0
+
+
+def test_what_was_measured_took_what_is_expected_within_a_factor_of_three():
+    """The cells measured so far, on one core; the median of each network's ratios."""
+    ratios: dict[str, list[float]] = {}
+    for path in (ROOT / "experiments").glob("*.jsonl"):
+        for line in path.read_text().splitlines():
+            result = json.loads(line)
+            if result.get("config") and not result["error"] and result["device"] == "CPU, 1 thread":
+                config = RunConfig(**result["config"])
+                if config.schedule != "two_stage":
+                    ratios.setdefault(config.network, []).append(costs.work(config) / result["seconds"])
+    assert {"fc", "lenet5", "lenet5-1998", "softmax"} <= set(ratios)
+    for network, found in ratios.items():
+        middle = sorted(found)[len(found) // 2]
+        assert 1 / 3 < middle < 3, (network, middle)
+
+
+def test_twice_the_epochs_members_or_images_are_twice_the_work():
+    base = costs.work(RunConfig())
+    assert costs.work(RunConfig(epochs=2)) == costs.work(RunConfig(members=2)) == costs.work(RunConfig(), images=108_000) == 2 * base
+
+
+def test_the_machines_own_runs_say_how_quick_it_is():
+    config = RunConfig(epochs=10)
+    assert costs.speed() == 1.0
+    for factor in (0.5, 0.5, 5.0):
+        done(config, costs.FIXED + factor * costs.work(config))
+    assert costs.speed() == pytest.approx(0.5)
+    assert costs.seconds(config) == pytest.approx(costs.FIXED + 0.5 * costs.work(config))
+
+
+def test_runs_of_commands_and_broken_ones_say_nothing_of_speed(root):
+    folder, _ = runs.create(RunConfig())
+    events.append(folder, "done")
+    folder, _ = runs.create(RunConfig(publish="some", network="fc"))
+    events.append(folder, "done")  # without a start
+    assert costs.speed() == 1.0
+
+
+@pytest.mark.parametrize(("seconds", "words"), [(0, "10 seconds"), (41, "50 seconds"), (100, "2 minutes"), (7200, "2 hours")])
+def test_durations_are_told_roundly(seconds, words):
+    assert costs.in_words(seconds) == words

@@ -1,0 +1,222 @@
+"""jobs/queue.py: retrains wait their turn in processes of their own, whoever dies."""
+
+import itertools
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from jobs import costs, events, queue, runs
+from jobs.config import RunConfig
+
+ROOT = Path(__file__).parent.parent
+PATIENCE = 30.0  # seconds
+# In place of `python -m training`: takes its turn, works until it is told to go, and says what it saw.
+TRAINING = f"""
+import os, sys, time
+sys.path.insert(0, {str(ROOT)!r})
+from pathlib import Path
+from jobs import events, queue
+folder = Path(sys.argv[3])
+print(sys.argv[1:], flush=True)
+if queue.wait_for_turn(folder) is None:
+    events.append(folder, "cancelled")
+    sys.exit(1)
+events.append(folder, "started", pid=os.getpid(), gpu=os.environ.get("CUDA_VISIBLE_DEVICES"))
+while not (folder / "go").exists() and not Path("go").exists():
+    time.sleep(0.01)
+events.append(folder, "done")
+"""
+
+
+@pytest.fixture(autouse=True)
+def root(tmp_path, monkeypatch):
+    """An empty runs folder, and a training that can be told when to end; what was started is killed in the end."""
+    monkeypatch.setenv("INKLING_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    (tmp_path / "training.py").write_text(TRAINING)
+    monkeypatch.setattr(runs, "ROOT", tmp_path)
+    monkeypatch.setattr(queue, "_children", [])
+    yield tmp_path / "runs"
+    for child in queue._children:
+        child.kill()
+        child.wait()
+
+
+def until(what, state="") -> None:
+    """Waits until `what()` is true, or the state of the run `what` is `state`."""
+    is_true = what if callable(what) else lambda: runs.status(what).state == state
+    give_up = time.monotonic() + PATIENCE
+    while not is_true():
+        assert time.monotonic() < give_up, f"not {state or what} after {PATIENCE} s"
+        time.sleep(0.02)
+
+
+def go(run: Path) -> None:
+    """Lets a run come to its end."""
+    (run / "go").touch()
+    until(run, "done")
+
+
+def process_of(run: Path) -> int:
+    return next(child.pid for child in queue._children if str(run) in child.args)
+
+
+def names(places) -> list[str]:
+    return [place.run.name for place in places]
+
+
+def test_one_run_is_at_work_and_the_others_wait_in_the_order_they_came():
+    runs_made = [queue.start(RunConfig(epochs=number)) for number in (1, 2, 3)]
+    first, second, third = runs_made
+    until(first, "running")
+    assert queue.active_runs() == [first]
+    assert names(queue.waiting()) == [second.name, third.name]
+    assert [runs.status(run).state for run in runs_made] == ["running", "queued", "queued"]
+    go(first)
+    until(second, "running")
+    assert queue.active_runs() == [second]
+    assert names(queue.waiting()) == [third.name]
+    go(second)
+    go(third)
+    until(lambda: queue.active_runs() == [])
+    assert queue.waiting() == []
+
+
+def test_a_run_that_waits_and_is_killed_leaves_the_queue():
+    first, second, third = (queue.start(RunConfig()) for _ in range(3))
+    until(first, "running")
+    until(lambda: len(queue.waiting()) == 2)
+    os.kill(process_of(second), signal.SIGKILL)
+    until(lambda: names(queue.waiting()) == [third.name])
+    assert runs.status(second).state == "crashed"
+    assert [path.name.partition(".")[2] for path in (runs.runs_folder() / queue.FOLDER).glob("0*")] == [third.name]
+    os.kill(process_of(first), signal.SIGKILL)
+    until(third, "running")
+    assert runs.status(first).state == "crashed"
+
+
+def test_a_run_that_waits_and_is_cancelled_never_has_its_turn():
+    first, second = queue.start(RunConfig()), queue.start(RunConfig())
+    until(first, "running")
+    runs.cancel(second)
+    until(second, "cancelled")
+    assert names(queue.waiting()) == []
+    assert "turn" not in [event["kind"] for event in events.read(second)]
+    assert runs.status(first).state == "running"
+
+
+def test_a_full_queue_takes_no_more_and_says_when_to_try_again():
+    for _ in range(3):
+        queue.start(RunConfig(), most=3)
+    with pytest.raises(
+        queue.Full, match=r"^3 retrains are at work or wait already, no more than 3 may; try again in \d+ (seconds|minutes)$"
+    ):
+        queue.start(RunConfig(), most=3)
+    assert len(runs.list_runs()) == 3
+
+
+def test_a_run_that_was_killed_is_resumed_in_its_folder_for_its_owner():
+    run = queue.start(RunConfig(), owner="ada")
+    until(run, "running")
+    with pytest.raises(runs.Busy):
+        queue.resume(run)
+    os.kill(process_of(run), signal.SIGKILL)
+    until(run, "crashed")
+    queue.resume(run)
+    until(run, "running")
+    assert runs.owner(run) == "ada"
+    go(run)
+    assert [event["kind"] for event in events.read(run)] == ["queued", "turn", "started", "queued", "turn", "started", "done"]
+
+
+def test_a_cancelled_run_can_be_resumed():
+    first, second = queue.start(RunConfig()), queue.start(RunConfig())
+    runs.cancel(second)
+    until(second, "cancelled")
+    until(lambda: not runs.is_alive(second))
+    queue.resume(second)
+    assert runs.status(second).state == "queued"
+    go(first)
+    go(second)
+
+
+def test_two_servers_on_one_folder_run_every_job_once_and_one_at_a_time(root, tmp_path):
+    """Two processes start five runs each at the same time; every run works for a moment."""
+    (tmp_path / "go").touch()
+    server = f"import sys; sys.path.insert(0, {str(ROOT)!r})\nfrom pathlib import Path\nfrom jobs import queue, runs\nfrom jobs.config import RunConfig\n"
+    server += f"runs.ROOT = Path({str(tmp_path)!r})\nfor number in range(5): queue.start(RunConfig(network=sys.argv[1]))\n"
+    server += "[child.wait() for child in queue._children]"
+    servers = [subprocess.Popen([sys.executable, "-c", server, network]) for network in ("fc", "lenet5")]
+    assert [each.wait(120) for each in servers] == [0, 0]
+    made = runs.list_runs()
+    assert len(made) == 10
+    spans = []
+    for run in made:
+        told = events.read(run)
+        assert [event["kind"] for event in told] == ["queued", "turn", "started", "done"]
+        spans.append((told[1]["time"], told[3]["time"]))
+    spans.sort()
+    assert all(end <= begin for (_, end), (begin, _) in itertools.pairwise(spans))
+
+
+def test_each_gpu_has_one_run_which_sees_no_other(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,GPU-8d5f")
+    first, second, third = (queue.start(RunConfig()) for _ in range(3))
+    until(first, "running")
+    until(second, "running")
+    assert {runs.status(run).started["gpu"] for run in (first, second)} == {"0", "GPU-8d5f"}
+    assert sorted(queue.active_runs()) == sorted([first, second])
+    assert runs.status(third).state == "queued"
+    on_processor = queue.start(RunConfig(device="cpu"))
+    until(on_processor, "running")  # past the one that waits for a GPU
+    go(second)
+    until(third, "running")
+    assert runs.status(third).started["gpu"] == runs.status(second).started["gpu"]
+
+
+def test_the_queue_outlives_a_file_that_is_no_place_and_an_emptied_folder(root):
+    first, second = queue.start(RunConfig()), queue.start(RunConfig())
+    until(first, "running")
+    (root / queue.FOLDER / "00000000.20260101-000000-mnist-fc").write_text("no JSON")
+    assert names(queue.waiting()) == [second.name]
+    for path in (root / queue.FOLDER).glob("0*"):
+        path.unlink()
+    until(lambda: names(queue.waiting()) == [second.name])  # it has taken a place again
+    go(first)
+    until(second, "running")
+
+
+def test_the_forecast_adds_up_what_comes_before(monkeypatch):
+    monkeypatch.setattr(costs, "seconds", lambda config, pace=None: 100.0 * config.epochs)
+    first = queue.start(RunConfig(epochs=1))
+    until(first, "running")
+    for epochs in (2, 3):
+        queue.start(RunConfig(epochs=epochs))
+    until(lambda: len(queue.waiting()) == 2)
+    (start_second, end_second), (start_third, end_third) = queue.forecast(queue.waiting())
+    assert 50 < start_second <= 100  # what is left of the first
+    assert (end_second - start_second, start_third - end_second, end_third - start_third) == pytest.approx((200, 0, 300))
+
+
+def test_without_a_runs_folder_nothing_waits_and_nothing_is_at_work():
+    assert (queue.waiting(), queue.active_runs()) == ([], [])
+
+
+def test_a_started_run_is_the_leader_of_a_session_of_its_own_and_its_log_has_what_it_prints():
+    run = queue.start(RunConfig())
+    until(run, "running")
+    pid = process_of(run)
+    assert os.getsid(pid) == pid
+    assert str(["fit", "--run", str(run)]) in (run / "log.txt").read_text()
+
+
+def test_a_secret_for_the_process_is_in_no_file(root):
+    run = queue.start(RunConfig(), environment={"INKLING_CORRECTIONS": "postgresql://ada:hunter2@db/x"})
+    until(run, "running")
+    assert "hunter2" in Path(f"/proc/{process_of(run)}/environ").read_text()
+    assert not any(b"hunter2" in path.read_bytes() for path in root.rglob("*") if path.is_file())

@@ -1,0 +1,172 @@
+"""ui/visitor.py: what strangers may do, asked where it is done. Signing in itself: test_browser_public.py."""
+
+import time
+
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from jobs import events, queue, runs, site
+from jobs.config import RunConfig
+from ui import visitor
+
+PUBLIC = 'mode = "public"\nallowed = ["ada@school.example"]\n'
+
+
+@pytest.fixture(autouse=True)
+def folders(tmp_path, monkeypatch):
+    monkeypatch.setenv("INKLING_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setenv(site.VARIABLE, str(tmp_path / "inkling.toml"))
+    (tmp_path / "inkling.toml").write_text(PUBLIC)
+    (tmp_path / "runs").mkdir()
+    return tmp_path
+
+
+@pytest.fixture
+def sign_in(monkeypatch):
+    """Makes the visitor somebody."""
+
+    def sign_in(**claims: object) -> None:
+        claims = {"is_logged_in": True, "iat": time.time(), "email_verified": True, **claims}
+        monkeypatch.setattr(visitor, "has_provider", lambda: True)
+        monkeypatch.setattr(type(st.user), "to_dict", lambda self: claims)
+
+    return sign_in
+
+
+def refusal(act: str = "retrain") -> str:
+    with pytest.raises(visitor.NotAllowed) as caught:
+        visitor.demand(act)
+    return str(caught.value)
+
+
+def test_on_ones_own_machine_everything_is_allowed(folders, monkeypatch):
+    (folders / "inkling.toml").write_text('mode = "local"\n')
+    monkeypatch.setattr(st, "get_option", {"server.address": "localhost"}.get)
+    assert not visitor.is_public()
+    for act in visitor.DOING:
+        visitor.demand(act)
+    visitor.demand_retrain(1e9)
+    for _ in range(2000):
+        visitor.count("drawings", "answers_per_minute")
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0", "::", "192.0.2.7", "inkling.example", "", None])
+def test_a_server_bound_to_more_than_this_machine_is_public_whatever_the_file_says(folders, monkeypatch, address):
+    (folders / "inkling.toml").write_text('mode = "local"\n')
+    monkeypatch.setattr(st, "get_option", {"server.address": address}.get)
+    assert visitor.is_public()
+
+
+@pytest.mark.parametrize("text", ["mode = ", None])
+def test_settings_that_cannot_be_read_let_nobody_do_more(folders, text):
+    (folders / "inkling.toml").write_text(text) if text else (folders / "inkling.toml").unlink()
+    assert visitor.is_public()
+    assert refusal().startswith("Retraining is off until this server's settings are mended: ")
+    visitor.count("drawings", "answers_per_minute")  # drawing goes on
+
+
+def test_without_a_provider_nobody_may():
+    assert refusal() == "Retraining is off on this server: nobody can sign in here."
+    assert refusal("delete") == "Deleting is off on this server: nobody can sign in here."
+
+
+def test_who_is_not_signed_in_is_told_to(sign_in):
+    sign_in(is_logged_in=False)
+    assert refusal() == "Retraining is for people on this server's list: sign in first."
+
+
+def test_who_is_not_on_the_list_is_told_so(sign_in):
+    sign_in(email="ben@school.example")
+    assert refusal("import").endswith("and ben@school.example is not on it: ask who runs the server.")
+
+
+def test_who_is_on_the_list_may(sign_in):
+    sign_in(email="Ada@school.example")
+    visitor.demand("retrain")
+    assert visitor.may_act()
+
+
+@pytest.mark.parametrize("claims", [{"email_verified": False}, {"email": None}, {"iat": 0.0}, {"iat": None}])
+def test_an_address_that_the_provider_does_not_vouch_for_or_an_old_one_counts_for_nothing(sign_in, claims):
+    sign_in(**{"email": "ada@school.example", **claims})
+    assert visitor.address() == ""
+    assert "sign in first" in refusal()
+
+
+def test_being_signed_in_ends_by_itself(sign_in, folders):
+    (folders / "inkling.toml").write_text(PUBLIC + "sign_in_hours = 2\n")
+    sign_in(email="ada@school.example", iat=time.time() - 2 * 3600 + 60)
+    assert visitor.may_act()
+    sign_in(email="ada@school.example", iat=time.time() - 2 * 3600 - 60)
+    assert not visitor.may_act()
+
+
+def test_a_run_belongs_to_who_queued_it_and_its_files_do_not_say_who(sign_in):
+    sign_in(email="ada@school.example")
+    folder, _ = runs.create(RunConfig())
+    events.append(folder, "queued", owner=visitor.owner())
+    visitor.demand_run(folder)
+    assert "ada" not in (folder / "events.jsonl").read_text()
+    site.path().write_text('mode = "public"\nallowed = ["@school.example"]\n')
+    sign_in(email="ben@school.example")
+    with pytest.raises(visitor.NotAllowed, match="is somebody else's retrain: only they may cancel, resume or delete it"):
+        visitor.demand_run(folder)
+
+
+def test_a_retrain_that_would_take_too_long_is_refused_before_it_starts(sign_in):
+    sign_in(email="ada@school.example")
+    visitor.demand_retrain(3600)
+    with pytest.raises(visitor.NotAllowed, match="expected to take 2 h 0 min, and one may take 1 h 0 min here: choose fewer epochs"):
+        visitor.demand_retrain(7200)
+
+
+def test_a_visitor_has_two_places_in_the_queue_and_others_have_theirs(sign_in, monkeypatch):
+    sign_in(email="ada@school.example")
+    own = []
+    for _ in range(2):
+        folder, _ = runs.create(RunConfig())
+        events.append(folder, "queued", owner=visitor.owner())
+        own.append(folder)
+    monkeypatch.setattr(queue, "active_runs", lambda: own)
+    with pytest.raises(visitor.NotAllowed, match="2 of your retrains are at work or wait, and a visitor may have 2"):
+        visitor.demand_retrain(1)
+    site.path().write_text('mode = "public"\nallowed = ["@school.example"]\n')
+    sign_in(email="ben@school.example")
+    visitor.demand_retrain(1)
+
+
+def test_more_drawings_a_minute_than_allowed_are_told_when_to_go_on(monkeypatch):
+    monkeypatch.setattr(st, "session_state", {})
+    site.path().write_text(PUBLIC + "[limits]\nanswers_per_minute = 3\n")
+    for _ in range(3):
+        visitor.count("drawings", "answers_per_minute")
+    with pytest.raises(visitor.NotAllowed, match=r"^More than 3 drawings a minute from one visitor: try again in (59|60) s\.$"):
+        visitor.count("drawings", "answers_per_minute")
+    now = time.monotonic()
+    monkeypatch.setattr(visitor.time, "monotonic", lambda: now + 61)
+    visitor.count("drawings", "answers_per_minute")
+
+
+@pytest.mark.parametrize("name", ["draw", "upload", "models", "history", "corrections", "own_images", "experiments"])
+def test_a_public_page_without_a_provider_offers_a_stranger_nothing_but_looking(name):
+    app = AppTest.from_string(f"from ui import sidebar, {name}; sidebar.show(); {name}.page()", default_timeout=60).run()
+    assert not app.exception
+    keys = [button.key for button in app.button]
+    assert not [
+        key
+        for key in keys
+        if key.startswith(("retrain-go", "own-import", "own-delete", "models-delete", "corrections-delete", "corrections-retrain"))
+    ]
+    assert "A public page" in "".join(each.value for each in app.caption)
+
+
+def test_the_form_itself_refuses_too(monkeypatch):
+    """A click that a browser sends without having been shown the button."""
+    started = []
+    monkeypatch.setattr(queue, "start", lambda *facts: started.append(facts))
+    from ui import retrain
+
+    with pytest.raises(visitor.NotAllowed):
+        retrain.begin(RunConfig(), "lenet5")
+    assert started == []

@@ -1,0 +1,140 @@
+"""The Retrains page: what was trained here, how it went, and going on with what stopped."""
+
+import contextlib
+import html
+import time
+from pathlib import Path
+
+import streamlit as st
+
+from jobs import runs, summary
+from jobs.config import RunConfig
+from models import shelf
+from models.errors import InklingError
+from ui import figures, panel, settings, visitor
+
+FEW, MORE = 12, 24  # runs shown at first, and more on each click
+EVERY = 1.0  # seconds between two looks while something is at work
+STATES = {
+    "queued": "waiting",
+    "starting": "beginning",
+    "running": "at work",
+    "done": "done",
+    "failed": "failed",
+    "cancelled": "cancelled",
+    "crashed": "crashed",
+}
+
+
+def page() -> None:
+    """Shows the page."""
+    st.html(
+        figures.heading(
+            "Retrains", "What was trained on this machine from here, the newest first. What stopped can go on from its last whole epoch."
+        )
+    )
+    st.fragment(_list, run_every=EVERY if panel.look().names else None)()
+
+
+def _list() -> None:
+    """Runs again by itself while something is at work."""
+    if st.session_state.pop("history-acted", False):
+        st.rerun()  # the sidebar changes with it
+    if problem := st.session_state.pop("history-problem", None):
+        st.html(figures.error("Nothing was done", problem))
+    found = [(run, config) for run in runs.list_runs() if (config := _config(run)) is not None and config.publish and runs.was_queued(run)]
+    if visitor.is_public():
+        found = [(run, config) for run, config in found if panel.may_act_on(run)]
+        if not found and not visitor.may_act():
+            st.html(
+                figures.empty(
+                    "Nothing to see",
+                    "Everybody sees their own retrains here, and retraining is for those who signed in and are on the list.",
+                )
+            )
+            return
+    if not found:
+        st.html(figures.empty("None yet", "Start one in the sidebar: its course and its outcome stay here."))
+        return
+    count = st.session_state.get("history-shown", FEW)
+    for run, config in found[:count]:
+        _show(run, config)
+    if count < len(found):
+        st.button(f"Show more of {len(found):,}", key="history-more", on_click=_show_more)
+
+
+def _config(run: Path) -> RunConfig | None:
+    with contextlib.suppress(InklingError):
+        return runs.read_config(run)
+    return None
+
+
+def _show(run: Path, config: RunConfig) -> None:
+    status = runs.status(run)
+    with st.container(border=True, key=f"history-{run.name}"):
+        st.html(_line(run, config, status))
+        with st.container(horizontal=True):
+            if len(status.steps) > 1 and status.epochs:
+                with st.popover("Curves", icon=":material/show_chart:"):
+                    panel.show_curves(status, config.epochs, f"history-{run.name}")
+            st.button(
+                "Retrain with these settings", icon=":material/tune:", key=f"history-again-{run.name}", on_click=_again, args=(run, config)
+            )
+            if not panel.may_act_on(run):
+                return
+            if status.is_active:
+                st.button("Cancel", icon=":material/stop:", key=f"history-cancel-{run.name}", on_click=panel.cancel, args=(run,))
+                return
+            if status.state != "done":
+                st.button("Resume", icon=":material/resume:", key=f"history-resume-{run.name}", on_click=panel.resume, args=(run,))
+            st.button("Delete", icon=":material/delete:", key=f"history-delete-{run.name}", type="tertiary", on_click=_delete, args=(run,), help="Deletes its record and checkpoints; a network that it published stays.")  # fmt: skip
+        if problem := st.session_state.pop(f"retrain-problem-{run.name}", None):
+            st.html(figures.error("It was not resumed", problem))
+
+
+def _line(run: Path, config: RunConfig, status: runs.Status) -> str:
+    """What it trained, when, how it ended and what came out."""
+    words = summary.in_words(
+        {name: value for name, value in summary.settings_that_matter(config).items() if name not in ("dataset", "network")}
+    )
+    facts = []
+    if status.exported:
+        with contextlib.suppress(InklingError):
+            card = shelf.load_card(status.exported["dataset"], status.exported["name"])
+            facts.append(f"test accuracy {figures.percent(card.test_accuracy, 2)}")
+    if status.epochs:
+        facts.append(f"validation accuracy {figures.percent(status.epochs[-1]['val_accuracy'], 2)}")
+    if status.started and not status.is_active:
+        facts.append(figures.duration(status.seconds))
+    if status.is_active and status.progress:
+        facts.append(f"{status.progress:.0%}")
+    message = f'<p class="ink-note">{html.escape(status.message)}</p>' if status.message else ""
+    mood = {"done": " reproduced", "failed": " differs", "crashed": " differs"}.get(status.state, "")
+    return (
+        f'<div class="ink" data-testid="retrain"><h3 style="padding:0;margin:0;font-size:1.15rem">{html.escape(panel.title(config).replace("*", ""))} '
+        f'<span class="ink-verdict{mood}">{STATES[status.state]}</span></h3>'
+        f'<p class="ink-lead">{_when(run)}{" · " if facts else ""}{" · ".join(facts)}</p><p class="ink-note">{html.escape(words)}</p>{message}</div>'
+    )
+
+
+def _when(run: Path) -> str:
+    return time.strftime("%-d %B %Y, %H:%M", time.strptime(run.name[:15], "%Y%m%d-%H%M%S"))
+
+
+def _again(run: Path, config: RunConfig) -> None:
+    settings.give(config, f"The retrain of {_when(run)}")
+    st.session_state["history-acted"] = True
+
+
+def _delete(run: Path) -> None:
+    try:
+        visitor.demand_run(run, "delete")
+        runs.remove(run)
+        panel.forget()
+        st.session_state["history-acted"] = True
+    except (InklingError, OSError) as error:
+        st.session_state["history-problem"] = str(error)
+
+
+def _show_more() -> None:
+    st.session_state["history-shown"] = st.session_state.get("history-shown", FEW) + MORE

@@ -1,0 +1,307 @@
+"""The part of the sidebar that shows the retrains: at work, waiting, and the news of those that ended.
+
+It reads the runs folder, so it is the same after a refresh and in every browser.
+"""
+
+import contextlib
+import functools
+import re
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import streamlit as st
+
+from jobs import queue, runs, site
+from jobs.config import ConfigError, RunConfig
+from models import datasets, shelf
+from models.errors import InklingError
+from ui import figures, sidebar, visitor
+
+NEWS_LASTS = 15 * 60  # seconds that the panel goes on showing a run after its end
+LIVE, IDLE = 0.5, 3.0  # seconds between two looks at the runs folder
+STALE = 0.4  # seconds that one look serves all visitors
+LATEST = 8  # runs among which news are looked for
+
+_lock = threading.Lock()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """What the runs folder says at one moment. ended: runs that ended lately, the last one first, with their statuses."""
+
+    moment: float
+    root: Path
+    active: tuple[Path, ...]
+    places: tuple[queue.Place, ...]
+    times: tuple[tuple[float, float], ...]
+    ended: tuple[tuple[Path, runs.Status], ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of all that is at work or waits, in order."""
+        return tuple(run.name for run in [*self.active, *(place.run for place in self.places)])
+
+
+_last: Look | None = None
+
+
+def look() -> Look:
+    """The runs folder as it is, or was a moment ago: a hundred visitors look at it together, not each for themselves."""
+    global _last
+    with _lock:
+        root = runs.runs_folder()
+        if _last is None or _last.root != root or not 0 <= time.monotonic() - _last.moment < STALE:
+            places = queue.waiting()
+            _last = Look(
+                active=tuple(queue.active_runs()),
+                places=tuple(places),
+                times=tuple(queue.forecast(places) if places else ()),
+                ended=tuple(_ended()),
+                root=root,
+                moment=time.monotonic(),
+            )
+        return _last
+
+
+def forget() -> None:
+    """Has the next look be a fresh one, after something was changed here."""
+    global _last
+    with _lock:
+        _last = None
+
+
+def is_busy() -> bool:
+    """Whether a retrain that is started now would have to wait."""
+    return bool(look().active)
+
+
+def next_turn() -> float:
+    """Seconds until the last of those in the queue is expected to be done, about."""
+    now = look()
+    if now.times:
+        return max(end for _, end in now.times)
+    return min((runs.status(run).seconds_left or 0.0 for run in now.active), default=0.0)
+
+
+def _ended() -> list[tuple[Path, runs.Status]]:
+    found = []
+    for folder in runs.list_runs()[:LATEST]:
+        with contextlib.suppress(OSError):  # deleted just now
+            changed = max(path.stat().st_mtime_ns for path in (folder, folder / "events.jsonl") if path.exists())
+            status = _status_of_ended(folder, changed) if not runs.is_alive(folder) else None
+            if status is not None and status.ended_at and time.time() - status.ended_at < NEWS_LASTS:
+                found.append((folder, status))
+    return sorted(found, key=lambda each: -each[1].ended_at)
+
+
+@functools.lru_cache(maxsize=64)
+def _status_of_ended(folder: Path, changed: int) -> runs.Status | None:
+    """A run that has ended does not change any more: its events are read once."""
+    status = runs.status(folder)
+    return None if status.is_active else status
+
+
+def show() -> None:
+    """Shows it, and again by itself."""
+    now = look()
+    st.session_state["retrain-names"] = now.names
+    st.fragment(_panel, run_every=LIVE if now.names else IDLE)()
+
+
+def _panel() -> None:
+    now = look()
+    if st.session_state.pop("retrain-acted", False) or now.names != st.session_state.get("retrain-names"):
+        st.rerun()  # the form, the picker, the page and the pace of this panel change with it
+    for run in now.active:
+        _show_live(run)
+    if now.places:
+        _show_queue(now)
+    if now.active:
+        return
+    dismissed = st.session_state.get("retrain-dismissed", set())
+    for folder, status in now.ended:
+        config = _config(folder)
+        if config is None or folder.name in dismissed or config.publish in ("", *shelf.SHIPPED):
+            continue
+        if visitor.is_public() and runs.owner(folder) != visitor.owner():
+            continue
+        card = _published(status)
+        if card is not None or status.exported is None:  # of a network that was deleted since there is no news
+            _show_news(folder, status, card)
+            return
+
+
+def title(config: RunConfig) -> str:
+    """What a configuration trains, for people: LeNet-5, digits."""
+    network = shelf.TITLES["ensemble"] if config.members > 1 else shelf.TITLES[config.network]
+    about = datasets.info(config.dataset)
+    return f"**{network}**, {_plain(about.title) if about.is_own else f'{about.noun}s'}"
+
+
+def may_act_on(run: Path) -> bool:
+    """Whether the visitor may cancel, resume or delete a run."""
+    try:
+        visitor.demand_run(run)
+    except InklingError:
+        return False
+    return True
+
+
+def _show_queue(now: Look) -> None:
+    """Who waits, in which place, and from when on each is expected to be at work."""
+    count = len(now.places)
+    with st.container(border=True, key="retrain-queue"):
+        st.caption(f"{count} waiting" if count > 1 else "One waiting")
+        for number, (place, (begin, _)) in enumerate(zip(now.places, now.times, strict=True), 1):
+            config = _config(place.run)
+            if config is None:
+                continue
+            whose = " (yours)" if visitor.is_public() and place.owner == visitor.owner() else ""
+            with st.container(horizontal=True, vertical_alignment="center"):
+                st.markdown(f"{number}. {title(config)}{whose}  \nin about {figures.duration(begin)}")
+                if may_act_on(place.run) and not (place.run / runs.CANCEL).exists():
+                    st.button("", icon=":material/close:", help="Take it out of the queue", key=f"retrain-leave-{place.run.name}", type="tertiary", on_click=cancel, args=(place.run,))  # fmt: skip
+
+
+def cancel(run: Path) -> None:
+    """Asks a run to stop. A callback."""
+    with contextlib.suppress(visitor.NotAllowed):  # of the button that was shown to somebody who was signed out since
+        visitor.demand_run(run)
+        runs.cancel(run)
+        _act()
+
+
+def _config(folder: Path) -> RunConfig | None:
+    """The configuration of a run; None when its data set was deleted since."""
+    try:
+        return runs.read_config(folder)
+    except ConfigError:
+        return None
+
+
+def _published(status: runs.Status) -> shelf.Card | None:
+    """The network that a run put on the shelf; None when it has none there."""
+    if status.exported is None:
+        return None
+    try:
+        return shelf.load_card(status.exported["dataset"], status.exported["name"])
+    except InklingError:
+        return None
+
+
+def _show_live(folder: Path) -> None:
+    status = runs.status(folder)
+    config = _config(folder)
+    if config is None:
+        st.html(figures.error("The data set was deleted", "The pictures of the run at work are gone; cancel it."))
+        _show_cancel(folder)
+        return
+    percent_done = round(status.progress * 100)
+    left = "" if status.seconds_left is None or status.progress >= 1 else f" · {figures.duration(status.seconds_left)} left"
+    st.progress(status.progress, text=f"{title(config)}  \n{status.stage or 'finishing'} · {percent_done} %{left}")
+    if status.started and status.started["is_sample"]:
+        st.caption(
+            f"With the bundled sample of {status.started['train_images']:,} images: the full data set was not found. Expect less accuracy."
+        )
+    show_curves(status, config.epochs, folder.name)
+    _show_cancel(folder)
+
+
+def _show_cancel(folder: Path) -> None:
+    if (folder / runs.CANCEL).exists():
+        st.caption("Stopping…")
+    elif may_act_on(folder):
+        st.button("Cancel", icon=":material/stop:", key=f"retrain-cancel-{folder.name}", width="stretch", on_click=cancel, args=(folder,))
+
+
+def _plain(title: str) -> str:
+    """A title from outside in a text that is read as Markdown."""
+    return re.sub(r"([^\w\s])", r"\\\1", title)
+
+
+def show_curves(status: runs.Status, total_epochs: int, key: str) -> None:
+    """Loss and accuracy so far. key: tells the charts of several runs apart."""
+    if len(status.steps) < 2:
+        return
+    from ui import charts
+
+    st.altair_chart(charts.loss_curve(status.steps, status.epochs, total_epochs), key=f"retrain-loss-{key}", height=150)
+    st.caption("Blue: loss on training images. Orange: on validation images.")
+    if max((event["epoch"] for event in status.epochs), default=0) > 1:
+        st.altair_chart(charts.accuracy_curve(status.epochs, total_epochs), key=f"retrain-accuracy-{key}", height=150)
+    elif status.epochs:
+        st.caption(f"Validation accuracy after one epoch: {figures.percent(status.epochs[-1]['val_accuracy'])}")
+
+
+def _show_news(folder: Path, status: runs.Status, card: shelf.Card | None) -> None:
+    with st.container(border=True):
+        if status.state == "done" and card is not None:
+            _show_new_network(status, card)
+        elif status.state == "cancelled":
+            st.markdown("**Cancelled.** Nothing was published.")
+        elif status.state == "crashed":
+            st.html(figures.error("The retrain crashed", status.message))
+        else:
+            st.html(figures.error("The retrain failed", status.message))
+        if status.state != "done" and may_act_on(folder):
+            st.button("Resume", icon=":material/resume:", key="retrain-resume", width="stretch", on_click=resume, args=(folder,), help="Goes on from the last whole epoch.")  # fmt: skip
+            if problem := st.session_state.pop(f"retrain-problem-{folder.name}", None):
+                st.html(figures.error("It was not resumed", problem))
+        if st.button("Dismiss", key="retrain-dismiss", width="stretch"):
+            st.session_state.setdefault("retrain-dismissed", set()).add(folder.name)
+            st.rerun()
+
+
+def resume(folder: Path) -> None:
+    """Queues a run that stopped once more. A callback; what went wrong is told where the run is shown."""
+    try:
+        visitor.demand_run(folder)
+        config = runs.read_config(folder)
+        address = {}
+        if config.corrections:
+            from corrections import store
+            from ui import serving
+
+            address[store.VARIABLE] = serving.corrections().url.render_as_string(hide_password=False)
+        queue.resume(folder, address, site.read().queue)
+        st.session_state.setdefault("retrain-dismissed", set()).discard(folder.name)
+        _act()
+    except (InklingError, OSError) as error:
+        st.session_state[f"retrain-problem-{folder.name}"] = str(error)
+
+
+def _show_new_network(status: runs.Status, card: shelf.Card) -> None:
+    dataset, name = card.dataset, card.name
+    listed = {each.name: each for each in shelf.list_cards(dataset)}
+    rivals = [each for each in listed.values() if each.is_shipped and each.facts["architecture"] == card.facts["architecture"]]
+    rival = next((each for each in rivals if (each.facts["members"] > 1) == (card.facts["members"] > 1)), None) or next(iter(rivals), None)
+    rival = listed.get(card.facts["config"]["start_from"], rival)
+    st.markdown(f"**{card.title}** is ready after {figures.duration(status.seconds)}.")
+    st.html(figures.comparison(card, rival))
+    show_curves(status, card.facts["config"]["epochs"], card.name)
+    chosen = sidebar.chosen_card()
+    if chosen is None or chosen.name != name or sidebar.chosen_dataset() != dataset:
+        st.button("Use it", type="primary", key="retrain-use", width="stretch", on_click=_use, args=(dataset, name))
+    if visitor.may_act():
+        st.button("Delete it", key="retrain-delete", width="stretch", on_click=_delete, args=(card,))
+
+
+def _use(dataset: str, name: str) -> None:
+    sidebar.choose_dataset(dataset)
+    sidebar.choose(dataset, name)
+    _act()
+
+
+def _delete(card: shelf.Card) -> None:
+    with contextlib.suppress(visitor.NotAllowed):
+        visitor.demand("delete")
+        shelf.remove(card)
+        _act()
+
+
+def _act() -> None:
+    """These buttons stand in a fragment, which alone would run again after a click, and the picker would put its old value back."""
+    st.session_state["retrain-acted"] = st.session_state["history-acted"] = True
+    forget()

@@ -1,0 +1,144 @@
+"""Who the visitor is, and what they may do: everything on one's own machine, less on a public address (inkling.toml)."""
+
+import hashlib
+import ipaddress
+import math
+import time
+
+import streamlit as st
+
+from jobs import queue, runs, site
+from models.errors import InklingError
+from ui import figures
+
+DOING = {  # what needs a right, as a sentence begins
+    "retrain": "Retraining",
+    "cancel": "Cancelling and resuming",
+    "delete": "Deleting",
+    "import": "Importing own images",
+    "correct": "Keeping and reviewing corrections",
+}
+
+
+class NotAllowed(InklingError):
+    """The visitor may not do this, or not now. The message says who may, or when."""
+
+
+def is_public() -> bool:
+    """Whether strangers may come: the site says so, or cannot be read, or the server is bound to more than this machine."""
+    try:
+        if site.read().mode == "public":
+            return True
+    except site.SiteError:
+        return True
+    return not _is_loopback(st.get_option("server.address"))
+
+
+def _is_loopback(address: str | None) -> bool:
+    if address == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(address or "").is_loopback
+    except ValueError:
+        return False
+
+
+def address() -> str:
+    """The e-mail address that the visitor signed in with, as the provider vouches for it; empty for everybody else."""
+    user = st.user.to_dict() if has_provider() else {}
+    if not user.get("is_logged_in") or user.get("email_verified") is False:
+        return ""
+    since = user.get("auth_time") or user.get("iat") or 0
+    if time.time() - float(since) > site.read().sign_in_hours * 3600:
+        return ""
+    return str(user.get("email") or "")
+
+
+def has_provider() -> bool:
+    """Whether [auth] in .streamlit/secrets.toml names somebody to sign in with."""
+    return st.secrets.load_if_toml_exists() and "auth" in st.secrets
+
+
+def owner() -> str:
+    """What a run is said to belong to: a digest of the address, so that no file has the address itself. Empty on one's own machine."""
+    return hashlib.sha256(f"inkling {address().lower()}".encode()).hexdigest()[:16] if is_public() else ""
+
+
+def may_act() -> bool:
+    """Whether the visitor may do more than draw and upload."""
+    try:
+        demand("retrain")
+    except InklingError:
+        return False
+    return True
+
+
+def demand(act: str) -> None:
+    """Raises NotAllowed unless the visitor may do what DOING has; called where it is done, for a button that is not shown stops nobody."""
+    if not is_public():
+        return
+    try:
+        here = site.read()
+    except site.SiteError as error:
+        raise NotAllowed(f"{DOING[act]} is off until this server's settings are mended: {error}") from None
+    if not has_provider():
+        raise NotAllowed(f"{DOING[act]} is off on this server: nobody can sign in here.")
+    if not address():
+        raise NotAllowed(f"{DOING[act]} is for people on this server's list: sign in first.")
+    if not here.allows(address()):
+        raise NotAllowed(f"{DOING[act]} is for people on this server's list, and {address()} is not on it: ask who runs the server.")
+
+
+def demand_run(folder: "runs.Path", act: str = "cancel") -> None:
+    """Raises NotAllowed unless a run is the visitor's own, or the machine is."""
+    demand(act)
+    if is_public() and runs.owner(folder) != owner():
+        raise NotAllowed(f"{folder.name} is somebody else's retrain: only they may cancel, resume or delete it.")
+
+
+def demand_retrain(seconds: float) -> None:
+    """Raises NotAllowed when one more retrain, expected to take this long, is more than a visitor may have."""
+    demand("retrain")
+    if not is_public():
+        return
+    here = site.read()
+    if seconds > here.retrain_minutes * 60:
+        raise NotAllowed(
+            f"This retrain is expected to take {figures.duration(seconds)}, and one may take {figures.duration(here.retrain_minutes * 60)} here: choose fewer epochs or a smaller network."
+        )
+    own = [run for run in [*queue.active_runs(), *(place.run for place in queue.waiting())] if runs.owner(run) == owner()]
+    if len(own) >= here.retrains:
+        raise NotAllowed(
+            f"{len(own)} of your retrains are at work or wait, and a visitor may have {here.retrains}: try again when one has ended."
+        )
+
+
+def count(what: str, limit: str) -> None:
+    """Counts one act of this visitor. limit: the setting of Site that says how many may be in a minute. Raises NotAllowed when this is one too many."""
+    if not is_public():
+        return
+    try:
+        most_a_minute = getattr(site.read(), limit)
+    except site.SiteError:
+        most_a_minute = getattr(site.Site(), limit)
+    now = time.monotonic()
+    times = [moment for moment in st.session_state.get(f"visitor-{what}", []) if now - moment < 60]
+    if len(times) >= most_a_minute:
+        wait = math.ceil(60 - (now - times[-most_a_minute]))
+        raise NotAllowed(f"More than {most_a_minute:,} {what} a minute from one visitor: try again in {wait} s.")
+    st.session_state[f"visitor-{what}"] = [*times, now]
+
+
+def show() -> None:
+    """The part of the sidebar that says who one is; nothing on one's own machine."""
+    if not is_public():
+        return
+    st.divider()
+    if not has_provider():
+        st.caption("A public page: drawing and uploads are for everybody, the rest is off.")
+    elif address():
+        st.caption(f"Signed in as {address()}" + ("" if may_act() else ", which is not on this server's list") + ".")
+        st.button("Sign out", icon=":material/logout:", key="visitor-logout", width="stretch", on_click=st.logout)
+    else:
+        st.caption("Sign in to retrain.")
+        st.button("Sign in", icon=":material/login:", key="visitor-login", width="stretch", on_click=st.login)
