@@ -1,4 +1,4 @@
-"""python -m ui [options of streamlit run]: serves app.py, as `streamlit run app.py` does, with the first page there sooner.
+"""python -m ui [options of streamlit run]: serves app.py, as `streamlit run app.py` does, with security headers (asgi.py) and the first page there sooner.
 
 While the browser parses its part the server would idle for half a second; it spends that on what the page imports.
 benchmarks/cold_start.py measures it.
@@ -16,7 +16,7 @@ from streamlit import runtime  # noqa: E402
 from streamlit.runtime import RuntimeState  # noqa: E402
 from streamlit.web import cli  # noqa: E402
 
-APP = Path(__file__).parent.parent / "app.py"
+SERVER = Path(__file__).parent.parent / "asgi.py"  # which serves app.py
 
 
 def _load_ahead() -> None:
@@ -33,7 +33,7 @@ def _load_ahead() -> None:
 def main() -> None:
     """Starts the server and serves until it is stopped."""
     threading.Thread(target=_load_ahead, name="load-ahead", daemon=True).start()
-    sys.argv = ["streamlit", "run", str(APP), *sys.argv[1:]]
+    sys.argv = ["streamlit", "run", str(SERVER), *sys.argv[1:]]
     cli.main()
 
 

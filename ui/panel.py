@@ -39,9 +39,10 @@ class Look:
     ended: tuple[tuple[Path, runs.Status], ...]
 
     @property
-    def names(self) -> tuple[str, ...]:
-        """Of all that is at work or waits, in order."""
-        return tuple(run.name for run in [*self.active, *(place.run for place in self.places)])
+    def names(self) -> tuple[tuple[str, ...], ...]:
+        """Of what is at work, and of what waits; empty when there is neither."""
+        names = tuple(run.name for run in self.active), tuple(place.run.name for place in self.places)
+        return names if any(names) else ()
 
 
 _last: Look | None = None
@@ -74,7 +75,7 @@ def forget() -> None:
 
 def is_busy() -> bool:
     """Whether a retrain that is started now would have to wait."""
-    return bool(look().active)
+    return bool(look().names)
 
 
 def next_turn() -> float:
@@ -82,7 +83,7 @@ def next_turn() -> float:
     now = look()
     if now.times:
         return max(end for _, end in now.times)
-    return min((runs.status(run).seconds_left or 0.0 for run in now.active), default=0.0)
+    return max((runs.status(run).seconds_left or 0.0 for run in now.active), default=0.0)
 
 
 def _ended() -> list[tuple[Path, runs.Status]]:

@@ -204,12 +204,9 @@ def _what_happens(config: RunConfig | None) -> str:
 
 def _what_it_takes(config: RunConfig) -> str:
     """How long it is expected to take, and what stands before it."""
-    places = panel.look().places
-    before = (
-        f" It begins in about {figures.duration(panel.next_turn())}, after {len(places) + 1} other{'s' if places else ''}."
-        if panel.is_busy()
-        else ""
-    )
+    now = panel.look()
+    count = len(now.active) + len(now.places)
+    before = f" It begins in about {figures.duration(panel.next_turn())}, after {count} other{'s' if count > 1 else ''}." if count else ""
     return f"Takes about {figures.duration(_seconds(config))}.{before}"
 
 

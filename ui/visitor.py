@@ -140,5 +140,10 @@ def show() -> None:
         st.caption(f"Signed in as {address()}" + ("" if may_act() else ", which is not on this server's list") + ".")
         st.button("Sign out", icon=":material/logout:", key="visitor-logout", width="stretch", on_click=st.logout)
     else:
-        st.caption("Sign in to retrain.")
+        is_signed_in = st.user.to_dict().get("is_logged_in")
+        st.caption(
+            "Signed in too long ago, or with an address that the provider does not vouch for: sign in again."
+            if is_signed_in
+            else "Sign in to retrain."
+        )
         st.button("Sign in", icon=":material/login:", key="visitor-login", width="stretch", on_click=st.login)
