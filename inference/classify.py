@@ -51,18 +51,21 @@ class Classifier:
 
     def __init__(self, card: Card, *, threads: int = 1, providers: Sequence[str] | None = None, gate: "Classifier | None" = None) -> None:
         """Raises ShelfError when the graph does not match its card or cannot be run."""
+        from inference import graph  # it brings onnx, which the first page does not need
+
         self.gate = gate
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads  # one picture is 0.05 to 5 ms of work: more threads only get in each other's way
         options.inter_op_num_threads = 1
-        graph = card.read_graph()
+        content = card.read_graph()
         try:
-            self.session = onnxruntime.InferenceSession(graph, options, providers=list(providers or ["CPUExecutionProvider"]))
+            graph.check(content, card.shape, len(card.labels))
+        except graph.GraphError as error:
+            raise ShelfError(f"{card.graph_path.name} is not served: {error}; publish {card.name} again") from None
+        try:
+            self.session = onnxruntime.InferenceSession(content, options, providers=list(providers or ["CPUExecutionProvider"]))
         except Exception as error:  # onnxruntime's own exceptions share no public base class
             raise ShelfError(f"{card.graph_path.name} cannot be run ({str(error)[:120]}); publish {card.name} again") from None
-        shape = tuple(self.session.get_inputs()[0].shape[1:])
-        if shape != card.shape:
-            raise ShelfError(f"{card.graph_path.name} takes pixels {shape}, its card says {card.shape}; publish {card.name} again")
         self.card = card
 
     @property

@@ -148,7 +148,10 @@ def test_a_graph_that_is_not_its_cards_is_refused(own_card: Card):
 
 
 def test_a_graph_of_another_shape_than_its_cards_is_refused(own_card: Card):
-    with pytest.raises(ShelfError, match=r"lenet5\.onnx takes pixels \(1, 28, 28\), its card says \(3, 64, 64\); publish lenet5 again"):
+    with pytest.raises(
+        ShelfError,
+        match=r"lenet5\.onnx is not served: it takes pixels uint8 \[N, 1, 28, 28\], its card says pixels uint8 \[N, 3, 64, 64\]; publish lenet5 again",
+    ):
         Classifier(dataclasses.replace(own_card, shape=(3, 64, 64)))
 
 
@@ -166,7 +169,7 @@ def test_a_graph_that_cannot_be_run_is_refused_though_its_sha256_is_right(own_ca
     with pytest.raises(ShelfError) as caught:
         Classifier(shelf.load_card("mnist", "lenet5"))
     message = str(caught.value)
-    assert message.startswith("lenet5.onnx cannot be run")
+    assert message.startswith("lenet5.onnx is not served")
     assert message.endswith("publish lenet5 again")
     assert message.isprintable()
 
@@ -174,7 +177,7 @@ def test_a_graph_that_cannot_be_run_is_refused_though_its_sha256_is_right(own_ca
 def test_a_cut_off_graph_is_refused(own_card: Card):
     half = own_card.graph_path.read_bytes()[:100_000]
     own_card.graph_path.write_bytes(half)
-    with pytest.raises(ShelfError, match=r"lenet5\.onnx cannot be run"):
+    with pytest.raises(ShelfError, match=r"lenet5\.onnx is not served"):
         Classifier(dataclasses.replace(own_card, sha256=hashlib.sha256(half).hexdigest()))
 
 

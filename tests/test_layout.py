@@ -29,6 +29,7 @@ EXCEPTIONS = {
     "ui/__main__.py": {"pandas"},  # imported there only to be there when Streamlit wants it
     "inference/decode.py": {"pillow_heif"},  # only where a HEIC photo comes
     "inference/foreground.py": {"cv2"},  # only where a photo has no plain ground
+    "inference/graph.py": {"onnx", "google"},  # a graph is looked at before it is run
     "inference/features.py": {"onnx"},  # only where somebody looks inside a network
     "training/strokes.py": {"skimage"},  # only where digits are traced: requirements-shelf.txt
 }

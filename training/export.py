@@ -21,6 +21,7 @@ import onnxruntime
 import torch
 from torch import Tensor
 
+from inference import graph
 from inference.classify import Classifier
 from jobs import events, runs
 from jobs.config import RunConfig
@@ -72,6 +73,7 @@ def publish(folders: list[Path], name: str, data: Dataset | OwnDataset, average:
     scratch = target / f".{name}.{time.monotonic_ns()}.onnx"
     try:
         write_graph(served, dataset, scratch)
+        graph.check(scratch.read_bytes(), datasets.info(dataset).shape, len(datasets.info(dataset).labels))
         check_parity(served, scratch, data.validation.pixels[:64])
         card = _card(name, config, served, data, scratch, configs if average else [config])
         card["n_seeds"] = _spread(candidates if len(groups) > 1 else [Served([member]).eval() for member in served.members], data, labels)

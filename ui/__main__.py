@@ -5,6 +5,7 @@ benchmarks/cold_start.py measures it.
 """
 
 import gc
+import importlib
 import sys
 import threading
 import time
@@ -26,6 +27,8 @@ def _load_ahead() -> None:
         import pandas  # noqa: F401  Streamlit asks it about what every canvas is given
 
         from ui import draw, experiments, models, own_images, sidebar, upload  # noqa: F401
+
+        importlib.import_module("inference.graph")  # last: for the first answer
     finally:
         gc.enable()
 

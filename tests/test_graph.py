@@ -1,0 +1,96 @@
+"""inference/graph.py: a model file is data, and what asks for more than ours do is refused before it is run."""
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from inference import graph
+from inference.classify import Classifier
+from models import shelf
+from models.datasets import DATASETS
+
+
+@pytest.fixture
+def model() -> onnx.ModelProto:
+    """mnist/lenet5, to be spoilt."""
+    return onnx.ModelProto.FromString(shelf.load_card("mnist", "lenet5").read_graph())
+
+
+def refusal(model: onnx.ModelProto | bytes) -> str:
+    content = model if isinstance(model, bytes) else model.SerializeToString()
+    with pytest.raises(graph.GraphError) as caught:
+        graph.check(content, (1, 28, 28), 10)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("dataset", list(DATASETS))
+def test_every_graph_of_the_shelf_passes(dataset):
+    cards = [*shelf.list_cards(dataset), shelf.gate_card(dataset), *([shelf.photo_card()] if dataset == "fashion-mnist" else [])]
+    assert len(cards) >= 5
+    for card in cards:
+        graph.check(card.read_graph(), card.shape, len(card.labels))
+
+
+@pytest.mark.parametrize("content", [b"", b"no ONNX", bytes(range(256)) * 40])
+def test_what_is_no_graph_is_refused(content):
+    assert refusal(content)
+
+
+def test_weights_in_another_file_are_refused_and_the_file_is_not_opened(model, tmp_path):
+    tensor = model.graph.initializer[0]
+    for key, value in {"location": "../../../etc/passwd", "offset": "0", "length": "16"}.items():
+        tensor.external_data.add(key=key, value=value)
+    tensor.data_location = TensorProto.EXTERNAL
+    assert "lies in another file; a graph has to be one file" in refusal(model)
+
+
+def test_custom_operators_are_refused(model):
+    model.graph.node.append(helper.make_node("Run", ["pixels"], ["x"], domain="com.evil"))
+    assert refusal(model) == "it has custom operators (com.evil), which could do anything"
+
+
+def test_functions_of_its_own_are_refused(model):
+    inside = [helper.make_node("Relu", ["a"], ["b"])]
+    model.functions.append(helper.make_function("", "Relu", ["a"], ["b"], inside, [helper.make_opsetid("", 18)]))
+    assert "custom operators" in refusal(model)
+
+
+@pytest.mark.parametrize("operator", ["Loop", "ConstantOfShape", "Tile", "Range", "RandomNormal", "SequenceEmpty"])
+def test_operators_that_none_of_ours_has_are_refused(model, operator):
+    model.graph.node.append(helper.make_node(operator, [], ["x"]))
+    assert refusal(model) == f"it has the operator {operator}, which no network of Inkling needs"
+
+
+def test_a_graph_inside_a_graph_is_refused(model):
+    inside = helper.make_graph([], "inside", [], [])
+    model.graph.node.append(helper.make_node("Identity", ["pixels"], ["x"], body=inside))
+    assert "has a graph inside it" in refusal(model)
+
+
+def test_huge_tensors_are_refused_before_memory_is_reserved(model):
+    model.graph.initializer.append(TensorProto(name="huge", data_type=TensorProto.FLOAT, dims=[2**20, 2**20]))
+    assert refusal(model) == "its tensor 'huge' is 1048576x1048576, more than 268,435,456 numbers"
+
+
+def test_a_shape_that_asks_for_a_huge_tensor_is_refused(model):
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.array([2**16, 2**16], np.int64), "shape"))
+    model.graph.node.append(helper.make_node("Expand", ["pixels", "shape"], ["x"]))
+    assert "asks for a tensor of more than" in refusal(model)
+
+
+def test_a_wrong_signature_is_refused(model):
+    model.graph.input[0].type.tensor_type.elem_type = TensorProto.FLOAT
+    assert refusal(model) == "it takes pixels float [N, 1, 28, 28], its card says pixels uint8 [N, 1, 28, 28]"
+    model.graph.input[0].type.tensor_type.elem_type = TensorProto.UINT8
+    del model.graph.output[1]
+    assert refusal(model).startswith("it gives probabilities float [N, 10], its card says probabilities float [N, 10] and logits")
+
+
+def test_a_refused_graph_is_one_sentence_and_no_session_is_made(model, monkeypatch):
+    card = shelf.load_card("mnist", "lenet5")
+    model.graph.node.append(helper.make_node("Run", ["pixels"], ["x"], domain="com.evil"))
+    monkeypatch.setattr(shelf.Card, "read_graph", lambda self: model.SerializeToString())
+    monkeypatch.setattr("onnxruntime.InferenceSession", lambda *facts, **more: pytest.fail("a session was made"))
+    with pytest.raises(shelf.ShelfError, match=r"^lenet5\.onnx is not served: it has custom operators .*; publish lenet5 again$"):
+        Classifier(card)
