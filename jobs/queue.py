@@ -78,6 +78,9 @@ def resume(folder: Path, environment: Mapping[str, str] | None = None, most: int
     _demand_place(most)
     config = runs.read_config(folder)
     lock = runs.hold(folder)
+    if runs.status(folder, alive=False).state == "done":
+        os.close(lock)
+        raise runs.Busy(f"{folder.name} is done already; there is nothing to resume")
     (folder / runs.CANCEL).unlink(missing_ok=True)
     _begin(folder, lock, config, environment, runs.owner(folder))
 

@@ -167,9 +167,9 @@ def read_config(folder: Path) -> RunConfig:
         raise ConfigError(f"{folder / 'config.json'} cannot be read ({reason}); start the run again") from None
 
 
-def status(folder: Path) -> Status:
-    """What the run's events and process say now."""
-    alive = is_alive(folder)  # first: a process that ends in between has then written its last event
+def status(folder: Path, alive: bool | None = None) -> Status:
+    """What the run's events and process say now. alive: whether it has a process, looked up where left out."""
+    alive = is_alive(folder) if alive is None else alive  # first: a process that ends in between has then written its last event
     lines = events.read(folder)
     kinds: dict[str, list[dict[str, Any]]] = {}
     for event in lines:

@@ -131,6 +131,9 @@ def test_a_run_that_was_killed_is_resumed_in_its_folder_for_its_owner():
     until(run, "running")
     assert runs.owner(run) == "ada"
     go(run)
+    until(lambda: not runs.is_alive(run))
+    with pytest.raises(runs.Busy, match="is done already; there is nothing to resume"):
+        queue.resume(run)
     assert [event["kind"] for event in events.read(run)] == ["queued", "turn", "started", "queued", "turn", "started", "done"]
 
 

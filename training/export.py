@@ -70,6 +70,8 @@ def publish(folders: list[Path], name: str, data: Dataset | OwnDataset, average:
         served.temperature.fill_(fit_temperature(val_logits[best], labels))
     target = shelf.shelf_folder() / dataset
     target.mkdir(parents=True, exist_ok=True)
+    for left in target.glob(f".{name}.*.onnx"):  # by one that was killed here
+        left.unlink(missing_ok=True)
     scratch = target / f".{name}.{time.monotonic_ns()}.onnx"
     try:
         write_graph(served, dataset, scratch)
