@@ -4,6 +4,7 @@ Kinds: started, redrawing (digits are drawn anew), teaching (a teacher is asked 
 corrections (how many are learned from), step, epoch, held_back (of what was learned from corrections, as validation asks), exported, then exactly one of done, failed, cancelled.
 """
 
+import errno
 import json
 import os
 import time
@@ -23,7 +24,9 @@ def append(folder: Path, kind: str, **facts: Any) -> None:
         # A killed writer may have left half a line: start on a fresh one, so that this event is not lost with it.
         size = os.fstat(descriptor).st_size
         torn = size > 0 and _last_byte(folder / FILE, size) != b"\n"
-        os.write(descriptor, (("\n" if torn else "") + line).encode())
+        content = (("\n" if torn else "") + line).encode()
+        if os.write(descriptor, content) < len(content):  # the last bytes of a disk: the line is torn, and the next one says so
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder / FILE))
     finally:
         os.close(descriptor)
 

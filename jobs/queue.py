@@ -11,6 +11,7 @@ import heapq
 import json
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -111,6 +112,10 @@ def _begin(folder: Path, lock: int, config: RunConfig, environment: Mapping[str,
                     pass_fds=(lock,),
                 )
             )
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            shutil.rmtree(folder) if not (folder / "events.jsonl").exists() else events.append(folder, "failed", message=str(error))
+        raise runs.NotWritten(runs.sentence(error, folder)) from None
     finally:
         os.close(lock)
     return folder

@@ -5,6 +5,7 @@ outlives the server, and the kernel frees it however the process ends.
 """
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -25,6 +26,10 @@ from models.errors import InklingError
 ROOT = Path(__file__).parent.parent
 CANCEL = "cancel"
 RUN_ID = re.compile(r"\d{8}-\d{6}-[a-z0-9._-]+")
+
+
+class NotWritten(InklingError):
+    """A run cannot be kept. The message names the file, the fault and the fix."""
 
 
 class Busy(InklingError):
@@ -65,18 +70,32 @@ def runs_folder() -> Path:
 def create(config: RunConfig, folder: Path | None = None) -> tuple[Path, int]:
     """Makes a run folder with its configuration and returns it with the descriptor of its held lock.
 
-    The folder appears by rename, already locked. Raises FileExistsError when `folder` exists.
+    The folder appears by rename, already locked. Raises FileExistsError when `folder` exists, NotWritten when it cannot be made.
     """
     target = folder or _free_folder(f"{config.dataset}-{config.network}")
     if target.exists():
         raise FileExistsError(f"the run folder {target} exists; give another one, or continue it with --resume")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    scratch = target.parent / f".new-{os.getpid()}-{time.monotonic_ns()}"
-    scratch.mkdir()
-    (scratch / "config.json").write_text(json.dumps(config.to_dict(), indent=1) + "\n")
-    lock = hold(scratch)
-    scratch.rename(target)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        scratch = target.parent / f".new-{os.getpid()}-{time.monotonic_ns()}"
+        scratch.mkdir()
+        try:
+            (scratch / "config.json").write_text(json.dumps(config.to_dict(), indent=1) + "\n")
+            lock = hold(scratch)
+            scratch.rename(target)
+        except OSError:
+            shutil.rmtree(scratch, ignore_errors=True)
+            raise
+    except OSError as error:
+        raise NotWritten(sentence(error, target)) from None
     return target, lock
+
+
+def sentence(error: OSError, path: Path) -> str:
+    """What went wrong with a file, and what to do about it. path: where the error does not say which."""
+    fixes = {errno.ENOSPC: "free some space", errno.EDQUOT: "free some space", errno.ENOENT: "put it back, or start anew"}
+    fix = fixes.get(error.errno, "mend its rights, or choose another folder in INKLING_RUNS")
+    return f"{error.filename or path} cannot be written ({error.strerror or error}); {fix} and try again"
 
 
 def _free_folder(kind: str) -> Path:
@@ -184,7 +203,7 @@ def status(folder: Path, alive: bool | None = None) -> Status:
         "exported": kinds.get("exported", [None])[-1],
         "steps": steps,
         "epochs": epochs,
-        "seconds": lines[-1]["time"] - started["time"] if started else 0.0,
+        "seconds": max(0.0, lines[-1]["time"] - started["time"]) if started else 0.0,  # a clock may be set back
     }
     if ending:
         shared["ended_at"] = ending["time"]

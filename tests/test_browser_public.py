@@ -99,7 +99,7 @@ def test_who_is_not_on_the_list_or_only_says_so_may_not(browser: Browser, tmp_pa
 
 
 def test_being_signed_in_ends_by_itself(browser: Browser, tmp_path: Path, signs_in: Provider):
-    signs_in.claims = {"email": "ada@school.example", "email_verified": True, "iat": int(time.time()) - 3600 + 20}
+    signs_in.claims = {"email": "ada@school.example", "email_verified": True, "iat": int(time.time()) - 3600 + 12}
     with public(tmp_path, signs_in, sign_in_hours=1) as url:
         visitor = Visitor(browser, url)
         sign_in(visitor)

@@ -81,7 +81,8 @@ def test_the_camera_reads_a_digit_on_paper(browser_with_camera: Browser, page_ur
     visitor = Visitor(browser_with_camera, f"{page_url}/upload")
     page = visitor.page
     page.get_by_text("Camera", exact=False).first.click()
-    page.wait_for_function("document.querySelector('video')?.readyState >= 2")  # before its first frame there is nothing to take
+    while not page.evaluate("() => document.querySelector('video')?.readyState >= 2"):  # before its first frame there is nothing to take
+        page.wait_for_timeout(100)
     page.wait_for_timeout(500)
     page.get_by_role("button", name="Take Photo").click()
     expect(page.get_by_test_id("answer").locator(".ink-glyph")).to_have_text("7")

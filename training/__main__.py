@@ -225,6 +225,9 @@ def _train(folder: Path, data_folder: Path | None, tensorboard: bool = False) ->
     if last and last[-1]["kind"] == "done":
         print(f"{folder} is done already; nothing to resume")
         return 0
+    reserve = folder / "reserve"
+    with contextlib.suppress(OSError):
+        reserve.write_bytes(bytes(2**16))  # given up at the end, so that a full disk has room for what is said of it
     try:
         from training import data, export, fit
 
@@ -240,8 +243,12 @@ def _train(folder: Path, data_folder: Path | None, tensorboard: bool = False) ->
             export.announce(folder, card)
             print(f"published {card.dataset}/{card.name}: validation {card.val_accuracy:.2%}, test {card.test_accuracy:.2%}")
     except BaseException as error:
+        reserve.unlink(missing_ok=True)
         _tell_ending(folder, error)
+        if isinstance(error, OSError):
+            raise runs.NotWritten(runs.sentence(error, folder)) from None
         raise
+    reserve.unlink(missing_ok=True)
     events.append(folder, "done")
     return 0
 
@@ -252,7 +259,9 @@ def _tell_ending(folder: Path, error: BaseException) -> None:
     if isinstance(error, Cancelled | KeyboardInterrupt | SystemExit):
         events.append(folder, "cancelled")
     else:
-        events.append(folder, "failed", message=str(error) or type(error).__name__)
+        with contextlib.suppress(OSError):  # of a folder that was deleted: there is nobody to tell, and the log says it
+            message = runs.sentence(error, folder) if isinstance(error, OSError) else str(error)
+            events.append(folder, "failed", message=message or type(error).__name__)
 
 
 def _export(options: argparse.Namespace) -> int:

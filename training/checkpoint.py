@@ -19,7 +19,10 @@ class CheckpointError(InklingError):
 
 
 def save(path: Path, network: nn.Module, optimizer: Optimizer, epochs_done: int) -> None:
-    """Writes everything that continuing needs. Either the old file or the whole new one is there, never a part."""
+    """Writes everything that continuing needs. Either the old file or the whole new one is there, never a part.
+
+    Raises CheckpointError when it cannot be written.
+    """
     tensors = {f"network.{name}": tensor for name, tensor in network.state_dict().items()}
     scalars: dict[str, Any] = {}
     for index, state in optimizer.state_dict()["state"].items():
@@ -34,9 +37,13 @@ def save(path: Path, network: nn.Module, optimizer: Optimizer, epochs_done: int)
     facts = {"epochs_done": epochs_done, "scalars": scalars}
     partial = path.with_suffix(".partial")
     # clone: safetensors refuses tensors that share memory, and channels_last ones that are not contiguous
-    save_file(
-        {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}, partial, {"inkling": json.dumps(facts)}
-    )
+    try:
+        save_file(
+            {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}, partial, {"inkling": json.dumps(facts)}
+        )
+    except SafetensorError as error:
+        partial.unlink(missing_ok=True)
+        raise CheckpointError(f"{path} cannot be written ({str(error)[:120]}); free some space, or mend its rights, and resume") from None
     with partial.open("rb") as file:
         os.fsync(file.fileno())
     partial.replace(path)

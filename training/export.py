@@ -345,7 +345,11 @@ def put_in_place(card: dict[str, Any], name: str, scratch: Path, target: Path) -
     """Puts a pair on the shelf, the card last."""
     path = target / f"{name}.json"
     partial = target / f".{name}.json.partial"
-    partial.write_text(_as_json(card))
+    try:
+        partial.write_text(_as_json(card))
+    except OSError:
+        partial.unlink(missing_ok=True)
+        raise
     path.unlink(missing_ok=True)  # a card implies its graph: while the graph is exchanged there is none
     scratch.replace(target / f"{name}.onnx")
     partial.replace(path)

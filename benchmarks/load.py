@@ -1,7 +1,8 @@
-"""python -m benchmarks.clients [--clients 40] [--rate 2] [--seconds 20] [--usual-seconds 8] [--json]
+"""python -m benchmarks.load [--clients 100] [--rate 1] [--seconds 60] [--retrain] [--usual-seconds 8] [--json]
 
 Many people drawing at once: websocket clients that speak Streamlit's protocol, each sending a drawing at a fixed rate and
-waiting for the end of the rerun that answers it. Then the same load on benchmarks/usual_page.py.
+waiting for the end of the rerun that answers it. With --retrain once more while a retrain is at work. Then the same load on
+benchmarks/usual_page.py. The server's memory is looked at all the while: its growth is from a sixth of the time on to the end.
 
 The drawings are recorded from Chromium, frame by frame, and sent again with the ids of each client's own session. Like
 a browser, a client also asks for the parts of a page that refresh themselves. A latency counts from the moment that its
@@ -10,8 +11,10 @@ drawing was due, so that a server which falls behind cannot hide it by slowing i
 
 import asyncio
 import gc
+import os
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
@@ -19,8 +22,12 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from benchmarks.common import INKLING, USUAL, Server, chromium, draw_stroke, hardware, open_page, parser, show, summary
+from jobs import queue, runs
+from jobs.config import RunConfig
 
 STROKES_A_DRAWING = 3  # recorded: the drawing after one, two and three strokes, over and over
+LOOKS = 2.0  # seconds between two looks at the server's memory
+WARM = 1 / 6  # of the time, after which memory should stay as it is
 ANSWER_TIMEOUT = 30.0  # seconds without an answer that count as an error
 # The element that holds a drawing's answer and a text in it, so that an empty rerun is not taken for one.
 ANSWERS = {INKLING["script"]: ("html", 'data-testid="answer"'), USUAL["script"]: ("heading", "Prediction")}
@@ -54,6 +61,7 @@ class Tally:
     ended: float = 0.0
     latencies: list[float] = field(default_factory=list)  # ms
     errors: list[str] = field(default_factory=list)
+    memory: list[float] = field(default_factory=list)  # MB, every LOOKS seconds
 
 
 class Client:
@@ -149,14 +157,22 @@ async def load(server: Server, drawings: list[BackMsg], clients: int, rate: floa
             opened.append(client)
             await client.open()
         began = tally.began = time.perf_counter() + 0.2
+        watch = asyncio.create_task(_watch(server, tally))
         await asyncio.gather(
             *(_draw_often(each, tally, began + k / clients / rate, 1 / rate, began + seconds) for k, each in enumerate(opened))
         )
+        watch.cancel()
     finally:
         for client in opened:
             await client.close()
     tally.errors.extend("exception on the page" for client in opened for _ in range(client.exceptions))
     return tally
+
+
+async def _watch(server: Server, tally: Tally) -> None:
+    while True:
+        tally.memory.append(server.rss())
+        await asyncio.sleep(LOOKS)
 
 
 async def _draw_often(client: Client, tally: Tally, due: float, period: float, end: float) -> None:
@@ -174,15 +190,32 @@ async def _draw_often(client: Client, tally: Tally, due: float, period: float, e
         due += period
 
 
-def measure(page: dict[str, str], clients: int, rate: float, seconds: float) -> dict[str, object]:
+def start_retrain(runs_folder: str) -> Path:
+    """A retrain of LeNet-5 that goes on for longer than any load, at work when this returns."""
+    os.environ["INKLING_RUNS"] = runs_folder
+    run = queue.start(RunConfig(epochs=500, threads=runs.page_friendly_threads(), publish="load"))
+    while not runs.status(run).steps:
+        if not runs.status(run).is_active:
+            raise SystemExit(f"the retrain ended: {(run / 'log.txt').read_text()}")
+        time.sleep(0.2)
+    return run
+
+
+def measure(page: dict[str, str], clients: int, rate: float, seconds: float, retrain: bool = False) -> dict[str, object]:
     """One row of the table."""
     with Server(page) as server:
         drawings = record_drawings(server)
         before = server.rss()
+        run = start_retrain(server.scratch.name) if retrain else None
         gc.collect()
         gc.freeze()  # the clients' own collections would count as the server's latency
         tally = asyncio.run(load(server, drawings, clients, rate, seconds))
-        after = server.rss()
+        warm, peak = tally.memory[int(len(tally.memory) * WARM)], max(tally.memory)
+        growth = tally.memory[-1] / warm - 1
+        if run:
+            runs.cancel(run)
+            while runs.is_alive(run):
+                time.sleep(0.1)
     figure = summary(tally.latencies)
     return {
         "due": clients * round(rate * seconds),
@@ -191,21 +224,25 @@ def measure(page: dict[str, str], clients: int, rate: float, seconds: float) -> 
         **{f"{key} ms": figure[key] for key in ("median", "std", "p95", "p99")},
         "errors": len(tally.errors),
         "RSS before MB": before,
-        "after MB": after,
+        "most MB": peak,
+        "growth": f"{growth:.1%}",
     } | ({"kinds": ", ".join(sorted(set(tally.errors)))} if tally.errors else {})
 
 
 def main() -> None:
     """Measures and prints."""
     arguments = parser(__doc__)
-    arguments.add_argument("--clients", type=int, default=40, help="clients at once (default: 40)")
-    arguments.add_argument("--rate", type=float, default=2.0, help="drawings a second of each (default: 2)")
-    arguments.add_argument("--seconds", type=float, default=20.0, help="how long they draw (default: 20)")
+    arguments.add_argument("--clients", type=int, default=100, help="clients at once (default: 100)")
+    arguments.add_argument("--rate", type=float, default=1.0, help="drawings a second of each (default: 1)")
+    arguments.add_argument("--seconds", type=float, default=60.0, help="how long they draw (default: 60)")
+    arguments.add_argument("--retrain", action="store_true", help="once more while a retrain is at work")
     arguments.add_argument("--usual-seconds", type=float, default=8.0, help="how long on the usual page (default: 8)")
     options = arguments.parse_args()
     rows = []
-    for name, page, seconds in (("Inkling", INKLING, options.seconds), ("usual", USUAL, options.usual_seconds)):
-        rows.append({"page": name, **measure(page, options.clients, options.rate, seconds)})
+    rows.append({"page": "Inkling", **measure(INKLING, options.clients, options.rate, options.seconds)})
+    if options.retrain:
+        rows.append({"page": "beside a retrain", **measure(INKLING, options.clients, options.rate, options.seconds, retrain=True)})
+    rows.append({"page": "usual", **measure(USUAL, options.clients, options.rate, options.usual_seconds)})
     rows[-1]["usual/Inkling"] = rows[-1]["median ms"] / rows[0]["median ms"]
     title = f"{options.clients} clients, {options.rate:g} drawings a second each, {options.seconds:g} s"
     notes = []
