@@ -22,7 +22,7 @@ def _inline_scripts() -> str:
     return " ".join(f"'sha256-{base64.b64encode(hashlib.sha256(each).digest()).decode()}'" for each in found)
 
 
-# What the page loads, and from where: itself. data: is what the camera's picture is fetched as. Inline styles are Streamlit's, eval Vega's (the charts), blob: the canvas's code and workers.
+# What the page loads, and from where: itself. Inline styles are Streamlit's, blob: is the canvas's code, data: what the camera's picture is fetched as.
 POLICY = {
     "default-src": "'self'",
     "script-src": f"'self' {_inline_scripts()} blob:",

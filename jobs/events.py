@@ -4,6 +4,7 @@ Kinds: started, redrawing (digits are drawn anew), teaching (a teacher is asked 
 corrections (how many are learned from), step, epoch, held_back (of what was learned from corrections, as validation asks), exported, then exactly one of done, failed, cancelled.
 """
 
+import contextlib
 import errno
 import json
 import os
@@ -46,6 +47,14 @@ def read(folder: Path) -> list[Event]:
         if isinstance(event, dict) and "kind" in event and "time" in event:
             events.append(event)
     return events
+
+
+def first(folder: Path) -> Event | None:
+    """The first event, without reading the others; None before there is a whole one."""
+    with contextlib.suppress(OSError, ValueError), (folder / FILE).open("rb") as file:
+        event = json.loads(file.readline())
+        return event if isinstance(event, dict) and "kind" in event else None
+    return None
 
 
 def _last_byte(path: Path, size: int) -> bytes:

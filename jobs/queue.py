@@ -16,12 +16,12 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from jobs import costs, events, runs
-from jobs.config import ConfigError, RunConfig
+from jobs.config import RunConfig
 from models.errors import InklingError
 
 FOLDER = ".queue"  # of the runs folder; a file a place, NUMBER.RUN
@@ -70,7 +70,12 @@ def start(config: RunConfig, environment: Mapping[str, str] | None = None, owner
     _reap()
     _demand_place(most)
     folder, lock = runs.create(config)
-    return _begin(folder, lock, config, environment, owner)
+    try:
+        _begin(folder, lock, config, environment, owner)
+    except runs.NotWritten:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    return folder
 
 
 def resume(folder: Path, environment: Mapping[str, str] | None = None, most: int = MOST_RUNS) -> None:
@@ -83,21 +88,22 @@ def resume(folder: Path, environment: Mapping[str, str] | None = None, most: int
         os.close(lock)
         raise runs.Busy(f"{folder.name} is done already; there is nothing to resume")
     (folder / runs.CANCEL).unlink(missing_ok=True)
-    _begin(folder, lock, config, environment, runs.owner(folder))
+    _begin(folder, lock, config, environment, runs.owner(folder) or "")
 
 
 def _demand_place(most: int) -> None:
     places = waiting()
     count = len(places) + len(active_runs())
     if count >= most:
-        soonest = min((begin for begin, _ in forecast(places)), default=60.0)
+        soonest = next(iter(forecast(places)))
         raise Full(f"{count} retrains are at work or wait already, no more than {most} may; try again in {costs.in_words(soonest)}")
 
 
-def _begin(folder: Path, lock: int, config: RunConfig, environment: Mapping[str, str] | None, owner: str) -> Path:
+def _begin(folder: Path, lock: int, config: RunConfig, environment: Mapping[str, str] | None, owner: str) -> None:
     try:
-        events.append(folder, "queued", owner=owner, host=socket.gethostname())
-        _take_place(folder, config, owner)
+        expected = costs.seconds(config)
+        events.append(folder, "queued", owner=owner, host=socket.gethostname(), seconds=round(expected, 1))
+        _take_place(folder, config, expected)
         with (folder / "log.txt").open("ab") as log:
             _children.append(
                 subprocess.Popen(
@@ -113,18 +119,15 @@ def _begin(folder: Path, lock: int, config: RunConfig, environment: Mapping[str,
                 )
             )
     except OSError as error:
-        with contextlib.suppress(OSError):
-            shutil.rmtree(folder) if not (folder / "events.jsonl").exists() else events.append(folder, "failed", message=str(error))
         raise runs.NotWritten(runs.sentence(error, folder)) from None
     finally:
         os.close(lock)
-    return folder
 
 
-def _take_place(folder: Path, config: RunConfig, owner: str) -> None:
+def _take_place(folder: Path, config: RunConfig, expected: float) -> None:
     root = runs.runs_folder() / FOLDER
     root.mkdir(parents=True, exist_ok=True)
-    facts = {"owner": owner, "seconds": costs.seconds(config), "devices": devices(config)}
+    facts = {"seconds": expected, "devices": devices(config)}
     with _locked(root / "lock"):
         number = max((number for number, _ in _entries()), default=0) + 1
         scratch = root / f".{number}"
@@ -151,7 +154,7 @@ def waiting() -> list[Place]:
             facts = json.loads(path.read_text())
             if runs.is_alive(run):
                 devices = tuple(facts["devices"])
-                places.append(Place(run=run, number=number, owner=facts["owner"], seconds=float(facts["seconds"]), devices=devices))
+                places.append(Place(run=run, number=number, owner=runs.owner(run) or "", seconds=float(facts["seconds"]), devices=devices))
                 continue
         except (OSError, ValueError, KeyError, TypeError):
             pass
@@ -170,7 +173,8 @@ def wait_for_turn(folder: Path) -> int | None:
         places = waiting()
         own = next((place for place in places if place.run.name == folder.name), None)
         if own is None:  # somebody emptied the folder: at the end again
-            _take_place(folder, runs.read_config(folder), runs.owner(folder))
+            config = runs.read_config(folder)
+            _take_place(folder, config, costs.seconds(config))
             continue
         before_it = [place for place in places if place.number < own.number]
         if not any(set(place.devices) & set(own.devices) for place in before_it):
@@ -220,29 +224,30 @@ def active_runs() -> list[Path]:
     return found
 
 
-def forecast(places: Sequence[Place]) -> list[tuple[float, float]]:
-    """Of each place in seconds from now: when it is expected to start, and to end."""
-    left = []
-    for run in active_runs():
-        status = runs.status(run)
-        expected = status.seconds_left
-        if expected is None:
-            with contextlib.suppress(ConfigError):
-                expected = max(0.0, costs.seconds(runs.read_config(run)) - status.seconds)
-        left.append(expected or 0.0)
-    count = max((len(place.devices) for place in places), default=1)
+def forecast(places: Sequence[Place]) -> list[float]:
+    """In how many seconds each place is expected to be at work, and last, one more that were queued now."""
+    left = [_seconds_left(run) for run in active_runs()]
+    count = max((len(place.devices) for place in places), default=max(1, len(left)))
     free = [0.0] * max(0, count - len(left)) + left
     heapq.heapify(free)
-    times = []
+    begins = []
     for place in places:
-        begin = heapq.heappop(free)
-        heapq.heappush(free, begin + place.seconds)
-        times.append((begin, begin + place.seconds))
-    return times
+        begins.append(heapq.heappop(free))
+        heapq.heappush(free, begins[-1] + place.seconds)
+    return [*begins, free[0]]
+
+
+def _seconds_left(run: Path) -> float:
+    """Of a run at work: by its pace, or until it has one by what was expected when it was queued."""
+    status = runs.status(run)
+    if status.seconds_left is not None:
+        return status.seconds_left
+    expected = (events.first(run) or {}).get("seconds", 0.0)
+    return max(0.0, float(expected) - status.seconds)
 
 
 @contextlib.contextmanager
-def _locked(path: Path):
+def _locked(path: Path) -> Iterator[None]:
     with path.open("a") as file:
         fcntl.flock(file.fileno(), fcntl.LOCK_EX)
         yield

@@ -94,7 +94,7 @@ def create(config: RunConfig, folder: Path | None = None) -> tuple[Path, int]:
 def sentence(error: OSError, path: Path) -> str:
     """What went wrong with a file, and what to do about it. path: where the error does not say which."""
     fixes = {errno.ENOSPC: "free some space", errno.EDQUOT: "free some space", errno.ENOENT: "put it back, or start anew"}
-    fix = fixes.get(error.errno, "mend its rights, or choose another folder in INKLING_RUNS")
+    fix = fixes.get(error.errno, "mend its rights")
     return f"{error.filename or path} cannot be written ({error.strerror or error}); {fix} and try again"
 
 
@@ -128,14 +128,10 @@ def cancel(folder: Path) -> None:
             os.kill(pid, signal.SIGTERM)
 
 
-def owner(folder: Path) -> str:
-    """Who asked for a run that was started from the app, as it was told then; nobody where nothing was."""
-    return next((str(event.get("owner", "")) for event in events.read(folder) if event["kind"] == "queued"), "")
-
-
-def was_queued(folder: Path) -> bool:
-    """Whether a run was started from the app, and not by a command."""
-    return any(event["kind"] == "queued" for event in events.read(folder))
+def owner(folder: Path) -> str | None:
+    """Who asked for a run that was started from the app, as it was told then; None of a run that a command started."""
+    first = events.first(folder)
+    return str(first.get("owner", "")) if first and first["kind"] == "queued" else None
 
 
 def remove(folder: Path) -> None:

@@ -32,3 +32,13 @@ def places(tmp_path, monkeypatch):
     monkeypatch.setenv("INKLING_EXPERIMENTS", str(tmp_path / "experiments"))
     monkeypatch.setenv("INKLING_DATA", "sample")
     return tmp_path
+
+
+@pytest.fixture
+def workshop(tmp_path, monkeypatch):
+    """Runs and shelf of a test in a folder of its own, which it returns, for processes too; data from the bundled sample, no GPU."""
+    monkeypatch.setenv("INKLING_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setenv("INKLING_MODELS", str(tmp_path / "models"))
+    monkeypatch.setenv("INKLING_DATA", "sample")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    return tmp_path

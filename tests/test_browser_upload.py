@@ -27,6 +27,11 @@ def files(tmp_path: Path) -> list[Path]:
     return [good[0], text, cut, svg, good[1]]
 
 
+def at_rest(page: Page) -> None:
+    """Waits for the end of the run: until then the file below the button is the last run's."""
+    expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
+
+
 def test_bad_files_get_a_sentence_each_and_good_ones_an_answer(browser: Browser, page_url: str, files: list[Path], tmp_path: Path):
     visitor = Visitor(browser, f"{page_url}/upload")
     page = visitor.page
@@ -35,6 +40,7 @@ def test_bad_files_get_a_sentence_each_and_good_ones_an_answer(browser: Browser,
     expect(page.get_by_role("alert").filter(has_text="letter.png")).to_contain_text("text file")
     expect(page.get_by_role("alert").filter(has_text="cut.jpg")).to_contain_text("damaged or cut off")
     expect(page.get_by_role("alert").filter(has_text="drawing.png")).to_contain_text("SVG")
+    at_rest(page)
     with page.expect_download() as download:
         page.get_by_test_id("stDownloadButton").get_by_role("button").click()
     target = tmp_path / "results.csv"
@@ -54,6 +60,7 @@ def test_inversion_can_be_overridden(browser: Browser, page_url: str):
     page.get_by_role("button", name="Adjust").click()
     page.get_by_test_id("stPopoverBody").get_by_text("No", exact=True).click()
     expect(seen).not_to_have_attribute("src", before)
+    at_rest(page)
     with page.expect_download() as downloaded:
         page.get_by_test_id("stDownloadButton").get_by_role("button").click()
     lines = Path(downloaded.value.path()).read_text().splitlines()

@@ -20,13 +20,9 @@ PATIENCE = 90.0  # seconds
 
 
 @pytest.fixture(autouse=True)
-def folders(tmp_path, monkeypatch):
-    for name, place in {"RUNS": "runs", "MODELS": "models"}.items():
-        monkeypatch.setenv(f"INKLING_{name}", str(tmp_path / place))
-    monkeypatch.setenv("INKLING_DATA", "sample")
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+def folders(workshop, monkeypatch):
     monkeypatch.setattr(queue, "_children", [])
-    yield tmp_path
+    yield workshop
     for child in queue._children:
         child.kill()
         child.wait()
@@ -73,13 +69,13 @@ def test_a_disk_that_fills_up_during_a_run_is_told_in_the_run_and_its_log(folder
     assert shelf.list_cards("mnist") == []
 
 
-def test_a_shelf_that_is_full_keeps_what_it_has(folders, mounted):
+def test_a_shelf_that_is_full_keeps_what_it_has(folders, mounted, monkeypatch):
     assert _train(CONFIG) == 0
     before = (folders / "models" / "mnist" / "fault.json").read_bytes()
     mounted(folders / "full", "size=1m")
     shutil.copytree(folders / "models", folders / "full", dirs_exist_ok=True)
     (folders / "full" / "rest").write_bytes(bytes(2**20 - sum(path.stat().st_size for path in (folders / "full").rglob("*.*")) - 40_000))
-    os.environ["INKLING_MODELS"] = str(folders / "full")
+    monkeypatch.setenv("INKLING_MODELS", str(folders / "full"))
     run, lock = runs.create(CONFIG)
     os.close(lock)
     assert main(["fit", "--resume", str(run)]) == 1

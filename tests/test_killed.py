@@ -51,13 +51,9 @@ for line in sys.stdin:
 
 
 @pytest.fixture(autouse=True)
-def folders(tmp_path, monkeypatch):
-    for name, place in {"RUNS": "runs", "MODELS": "models"}.items():
-        monkeypatch.setenv(f"INKLING_{name}", str(tmp_path / place))
-    monkeypatch.setenv("INKLING_DATA", "sample")
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+def folders(workshop, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    return tmp_path
+    return workshop
 
 
 def new_run() -> Path:

@@ -1,5 +1,6 @@
 """ui/visitor.py: what strangers may do, asked where it is done. Signing in itself: test_browser_public.py."""
 
+import os
 import time
 
 import pytest
@@ -64,6 +65,31 @@ def test_settings_that_cannot_be_read_let_nobody_do_more(folders, text):
     assert visitor.is_public()
     assert refusal().startswith("Retraining is off until this server's settings are mended: ")
     visitor.count("drawings", "answers_per_minute")  # drawing goes on
+
+
+def test_settings_that_cannot_be_read_do_not_take_the_page_from_who_is_signed_in(folders, sign_in):
+    sign_in(email="ada@school.example")
+    (folders / "inkling.toml").write_text("mode = ")
+    app = AppTest.from_string("from ui import sidebar, history; sidebar.show(); history.page()", default_timeout=60).run()
+    assert not app.exception
+    assert not visitor.may_act()
+
+
+def test_resuming_counts_as_one_more_retrain(sign_in, monkeypatch):
+    from ui import panel
+
+    sign_in(email="ada@school.example")
+    own = []
+    for _ in range(3):
+        folder, lock = runs.create(RunConfig())
+        events.append(folder, "queued", owner=visitor.owner())
+        os.close(lock)
+        own.append(folder)
+    monkeypatch.setattr(queue, "active_runs", lambda: own[:2])
+    monkeypatch.setattr(queue, "resume", lambda *facts: pytest.fail("it was resumed"))
+    monkeypatch.setattr(st, "session_state", {})
+    panel.resume(own[2])
+    assert "a visitor may have 2" in st.session_state[f"retrain-problem-{own[2].name}"]
 
 
 def test_without_a_provider_nobody_may():

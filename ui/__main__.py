@@ -5,7 +5,6 @@ benchmarks/cold_start.py measures it.
 """
 
 import gc
-import importlib
 import sys
 import threading
 import time
@@ -26,9 +25,7 @@ def _load_ahead() -> None:
     try:
         import pandas  # noqa: F401  Streamlit asks it about what every canvas is given
 
-        from ui import draw, experiments, models, own_images, sidebar, upload  # noqa: F401
-
-        importlib.import_module("inference.graph")  # last: for the first answer
+        from ui import corrections, draw, experiments, history, models, own_images, sidebar, upload  # noqa: F401
     finally:
         gc.enable()
 

@@ -42,31 +42,24 @@ def _list() -> None:
         st.rerun()  # the sidebar changes with it
     if problem := st.session_state.pop("history-problem", None):
         st.html(figures.error("Nothing was done", problem))
-    found = [(run, config) for run in runs.list_runs() if (config := _config(run)) is not None and config.publish and runs.was_queued(run)]
-    if visitor.is_public():
-        found = [(run, config) for run, config in found if panel.may_act_on(run)]
-        if not found and not visitor.may_act():
-            st.html(
-                figures.empty(
-                    "Nothing to see",
-                    "Everybody sees their own retrains here, and retraining is for those who signed in and are on the list.",
-                )
+    is_public = visitor.is_public()
+    found = [run for run in runs.list_runs() if runs.owner(run) is not None and (not is_public or panel.may_act_on(run))]
+    if not found and not visitor.may_act():
+        st.html(
+            figures.empty(
+                "Nothing to see", "Everybody sees their own retrains here, and retraining is for those who signed in and are on the list."
             )
-            return
+        )
+        return
     if not found:
         st.html(figures.empty("None yet", "Start one in the sidebar: its course and its outcome stay here."))
         return
     count = st.session_state.get("history-shown", FEW)
-    for run, config in found[:count]:
-        _show(run, config)
+    for run in found[:count]:
+        if (config := panel.config_of(run)) is not None:
+            _show(run, config)
     if count < len(found):
         st.button(f"Show more of {len(found):,}", key="history-more", on_click=_show_more)
-
-
-def _config(run: Path) -> RunConfig | None:
-    with contextlib.suppress(InklingError):
-        return runs.read_config(run)
-    return None
 
 
 def _show(run: Path, config: RunConfig) -> None:
@@ -111,7 +104,7 @@ def _line(run: Path, config: RunConfig, status: runs.Status) -> str:
     message = f'<p class="ink-note">{html.escape(status.message)}</p>' if status.message else ""
     mood = {"done": " reproduced", "failed": " differs", "crashed": " differs"}.get(status.state, "")
     return (
-        f'<div class="ink" data-testid="retrain"><h3 style="padding:0;margin:0;font-size:1.15rem">{html.escape(panel.title(config).replace("*", ""))} '
+        f'<div class="ink" data-testid="retrain"><h3 style="padding:0;margin:0;font-size:1.15rem">{html.escape(", ".join(panel.title(config)))} '
         f'<span class="ink-verdict{mood}">{STATES[status.state]}</span></h3>'
         f'<p class="ink-lead">{_when(run)}{" · " if facts else ""}{" · ".join(facts)}</p><p class="ink-note">{html.escape(words)}</p>{message}</div>'
     )

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from jobs import queue, runs, site
+from jobs import costs, queue, runs, site
 from jobs.config import ConfigError, RunConfig
 from models import datasets, shelf
 from models.errors import InklingError
@@ -29,13 +29,13 @@ _lock = threading.Lock()
 
 @dataclass(frozen=True, kw_only=True)
 class Look:
-    """What the runs folder says at one moment. ended: runs that ended lately, the last one first, with their statuses."""
+    """What the runs folder says at one moment. begins: in how many seconds each place, and last one more, is expected to be at work. ended: runs that ended lately, the last one first, with their statuses."""
 
     moment: float
     root: Path
     active: tuple[Path, ...]
     places: tuple[queue.Place, ...]
-    times: tuple[tuple[float, float], ...]
+    begins: tuple[float, ...]
     ended: tuple[tuple[Path, runs.Status], ...]
 
     @property
@@ -58,7 +58,7 @@ def look() -> Look:
             _last = Look(
                 active=tuple(queue.active_runs()),
                 places=tuple(places),
-                times=tuple(queue.forecast(places) if places else ()),
+                begins=tuple(queue.forecast(places)),
                 ended=tuple(_ended()),
                 root=root,
                 moment=time.monotonic(),
@@ -76,14 +76,6 @@ def forget() -> None:
 def is_busy() -> bool:
     """Whether a retrain that is started now would have to wait."""
     return bool(look().names)
-
-
-def next_turn() -> float:
-    """Seconds until the last of those in the queue is expected to be done, about."""
-    now = look()
-    if now.times:
-        return max(end for _, end in now.times)
-    return max((runs.status(run).seconds_left or 0.0 for run in now.active), default=0.0)
 
 
 def _ended() -> list[tuple[Path, runs.Status]]:
@@ -123,7 +115,7 @@ def _panel() -> None:
         return
     dismissed = st.session_state.get("retrain-dismissed", set())
     for folder, status in now.ended:
-        config = _config(folder)
+        config = config_of(folder)
         if config is None or folder.name in dismissed or config.publish in ("", *shelf.SHIPPED):
             continue
         if visitor.is_public() and runs.owner(folder) != visitor.owner():
@@ -134,11 +126,17 @@ def _panel() -> None:
             return
 
 
-def title(config: RunConfig) -> str:
-    """What a configuration trains, for people: LeNet-5, digits."""
+def title(config: RunConfig) -> tuple[str, str]:
+    """What a configuration trains, and on what, for people: LeNet-5, digits."""
     network = shelf.TITLES["ensemble"] if config.members > 1 else shelf.TITLES[config.network]
     about = datasets.info(config.dataset)
-    return f"**{network}**, {_plain(about.title) if about.is_own else f'{about.noun}s'}"
+    return network, about.title if about.is_own else f"{about.noun}s"
+
+
+def _in_markdown(config: RunConfig) -> str:
+    """The same where Markdown is read, which a title from outside may not be."""
+    network, shown = title(config)
+    return f"**{network}**, " + re.sub(r"([^\w\s])", r"\\\1", shown)
 
 
 def may_act_on(run: Path) -> bool:
@@ -155,13 +153,13 @@ def _show_queue(now: Look) -> None:
     count = len(now.places)
     with st.container(border=True, key="retrain-queue"):
         st.caption(f"{count} waiting" if count > 1 else "One waiting")
-        for number, (place, (begin, _)) in enumerate(zip(now.places, now.times, strict=True), 1):
-            config = _config(place.run)
+        for number, (place, begin) in enumerate(zip(now.places, now.begins, strict=False), 1):
+            config = config_of(place.run)
             if config is None:
                 continue
             whose = " (yours)" if visitor.is_public() and place.owner == visitor.owner() else ""
             with st.container(horizontal=True, vertical_alignment="center"):
-                st.markdown(f"{number}. {title(config)}{whose}  \nin about {figures.duration(begin)}")
+                st.markdown(f"{number}. {_in_markdown(config)}{whose}  \nin about {figures.duration(begin)}")
                 if may_act_on(place.run) and not (place.run / runs.CANCEL).exists():
                     st.button("", icon=":material/close:", help="Take it out of the queue", key=f"retrain-leave-{place.run.name}", type="tertiary", on_click=cancel, args=(place.run,))  # fmt: skip
 
@@ -174,7 +172,7 @@ def cancel(run: Path) -> None:
         _act()
 
 
-def _config(folder: Path) -> RunConfig | None:
+def config_of(folder: Path) -> RunConfig | None:
     """The configuration of a run; None when its data set was deleted since."""
     try:
         return runs.read_config(folder)
@@ -194,14 +192,14 @@ def _published(status: runs.Status) -> shelf.Card | None:
 
 def _show_live(folder: Path) -> None:
     status = runs.status(folder)
-    config = _config(folder)
+    config = config_of(folder)
     if config is None:
         st.html(figures.error("The data set was deleted", "The pictures of the run at work are gone; cancel it."))
         _show_cancel(folder)
         return
     percent_done = round(status.progress * 100)
     left = "" if status.seconds_left is None or status.progress >= 1 else f" · {figures.duration(status.seconds_left)} left"
-    st.progress(status.progress, text=f"{title(config)}  \n{status.stage or 'finishing'} · {percent_done} %{left}")
+    st.progress(status.progress, text=f"{_in_markdown(config)}  \n{status.stage or 'finishing'} · {percent_done} %{left}")
     if status.started and status.started["is_sample"]:
         st.caption(
             f"With the bundled sample of {status.started['train_images']:,} images: the full data set was not found. Expect less accuracy."
@@ -215,11 +213,6 @@ def _show_cancel(folder: Path) -> None:
         st.caption("Stopping…")
     elif may_act_on(folder):
         st.button("Cancel", icon=":material/stop:", key=f"retrain-cancel-{folder.name}", width="stretch", on_click=cancel, args=(folder,))
-
-
-def _plain(title: str) -> str:
-    """A title from outside in a text that is read as Markdown."""
-    return re.sub(r"([^\w\s])", r"\\\1", title)
 
 
 def show_curves(status: runs.Status, total_epochs: int, key: str) -> None:
@@ -260,6 +253,7 @@ def resume(folder: Path) -> None:
     try:
         visitor.demand_run(folder)
         config = runs.read_config(folder)
+        visitor.demand_retrain(costs.seconds(config))
         address = {}
         if config.corrections:
             from corrections import store

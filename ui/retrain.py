@@ -188,7 +188,7 @@ def _form(dataset: str, chosen: shelf.Card | None) -> None:
 
 
 @st.cache_data(ttl="1m", max_entries=4, show_spinner=False)
-def _speed(shelf_folder: str) -> float:
+def _speed(runs_folder: str) -> float:
     """How quick this machine is, looked up once a minute and not on every run of the page."""
     return costs.speed()
 
@@ -206,7 +206,7 @@ def _what_it_takes(config: RunConfig) -> str:
     """How long it is expected to take, and what stands before it."""
     now = panel.look()
     count = len(now.active) + len(now.places)
-    before = f" It begins in about {figures.duration(panel.next_turn())}, after {count} other{'s' if count > 1 else ''}." if count else ""
+    before = f" It begins in about {figures.duration(now.begins[-1])}, after {count} other{'s' if count > 1 else ''}." if count else ""
     return f"Takes about {figures.duration(_seconds(config))}.{before}"
 
 

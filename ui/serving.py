@@ -63,6 +63,8 @@ def warm_up() -> threading.Thread:
         time.sleep(FIRST_PAGE)
         import altair  # noqa: F401
 
+        from inference import graph  # noqa: F401
+
         gc.collect()
         gc.freeze()
 

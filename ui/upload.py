@@ -206,7 +206,7 @@ def _show_table(rows: list[dict[str, str]]) -> None:
     writer.writerows({name: _harmless(value) for name, value in row.items()} for row in rows)
     st.download_button(
         "Download as CSV",
-        text.getvalue,  # made a file on the click: one made on every run is gone when the next run makes another, while the browser asks for it
+        text.getvalue(),  # not made on the click: such a file is nobody's, and the next refreshes of other visitors clear it away
         "inkling-results.csv",
         "text/csv",
         icon=":material/download:",

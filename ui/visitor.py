@@ -4,6 +4,7 @@ import hashlib
 import ipaddress
 import math
 import time
+from pathlib import Path
 
 import streamlit as st
 
@@ -26,12 +27,15 @@ class NotAllowed(InklingError):
 
 def is_public() -> bool:
     """Whether strangers may come: the site says so, or cannot be read, or the server is bound to more than this machine."""
+    return here().mode == "public" or not _is_loopback(st.get_option("server.address"))
+
+
+def here() -> site.Site:
+    """What the site's file says; where it cannot be read, a public site that allows nobody."""
     try:
-        if site.read().mode == "public":
-            return True
+        return site.read()
     except site.SiteError:
-        return True
-    return not _is_loopback(st.get_option("server.address"))
+        return site.Site(mode="public")
 
 
 def _is_loopback(address: str | None) -> bool:
@@ -49,7 +53,7 @@ def address() -> str:
     if not user.get("is_logged_in") or user.get("email_verified") is False:
         return ""
     since = user.get("auth_time") or user.get("iat") or 0
-    if time.time() - float(since) > site.read().sign_in_hours * 3600:
+    if time.time() - float(since) > here().sign_in_hours * 3600:
         return ""
     return str(user.get("email") or "")
 
@@ -78,18 +82,18 @@ def demand(act: str) -> None:
     if not is_public():
         return
     try:
-        here = site.read()
+        site.read()
     except site.SiteError as error:
         raise NotAllowed(f"{DOING[act]} is off until this server's settings are mended: {error}") from None
     if not has_provider():
         raise NotAllowed(f"{DOING[act]} is off on this server: nobody can sign in here.")
     if not address():
         raise NotAllowed(f"{DOING[act]} is for people on this server's list: sign in first.")
-    if not here.allows(address()):
+    if not here().allows(address()):
         raise NotAllowed(f"{DOING[act]} is for people on this server's list, and {address()} is not on it: ask who runs the server.")
 
 
-def demand_run(folder: "runs.Path", act: str = "cancel") -> None:
+def demand_run(folder: Path, act: str = "cancel") -> None:
     """Raises NotAllowed unless a run is the visitor's own, or the machine is."""
     demand(act)
     if is_public() and runs.owner(folder) != owner():
@@ -101,15 +105,15 @@ def demand_retrain(seconds: float) -> None:
     demand("retrain")
     if not is_public():
         return
-    here = site.read()
-    if seconds > here.retrain_minutes * 60:
+    most_seconds, most_runs = here().retrain_minutes * 60, here().retrains
+    if seconds > most_seconds:
         raise NotAllowed(
-            f"This retrain is expected to take {figures.duration(seconds)}, and one may take {figures.duration(here.retrain_minutes * 60)} here: choose fewer epochs or a smaller network."
+            f"This retrain is expected to take {figures.duration(seconds)}, and one may take {figures.duration(most_seconds)} here: choose fewer epochs or a smaller network."
         )
     own = [run for run in [*queue.active_runs(), *(place.run for place in queue.waiting())] if runs.owner(run) == owner()]
-    if len(own) >= here.retrains:
+    if len(own) >= most_runs:
         raise NotAllowed(
-            f"{len(own)} of your retrains are at work or wait, and a visitor may have {here.retrains}: try again when one has ended."
+            f"{len(own)} of your retrains are at work or wait, and a visitor may have {most_runs}: try again when one has ended."
         )
 
 
@@ -117,10 +121,7 @@ def count(what: str, limit: str) -> None:
     """Counts one act of this visitor. limit: the setting of Site that says how many may be in a minute. Raises NotAllowed when this is one too many."""
     if not is_public():
         return
-    try:
-        most_a_minute = getattr(site.read(), limit)
-    except site.SiteError:
-        most_a_minute = getattr(site.Site(), limit)
+    most_a_minute = getattr(here(), limit)
     now = time.monotonic()
     times = [moment for moment in st.session_state.get(f"visitor-{what}", []) if now - moment < 60]
     if len(times) >= most_a_minute:
