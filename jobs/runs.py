@@ -25,6 +25,7 @@ from models.errors import InklingError
 
 ROOT = Path(__file__).parent.parent
 CANCEL = "cancel"
+LEAVING = 10.0  # seconds that a process which told its ending is given to go
 RUN_ID = re.compile(r"\d{8}-\d{6}-[a-z0-9._-]+")
 
 
@@ -106,9 +107,14 @@ def _free_folder(kind: str) -> Path:
 
 
 def hold(folder: Path) -> int:
-    """Takes the lock of a run for this process and returns its descriptor. Raises Busy when the run is alive."""
+    """Takes the lock of a run for this process and returns its descriptor. Raises Busy when the run is alive.
+
+    A run that has told its ending is waited for: its process may be about to go.
+    """
     descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    if flock(descriptor, fcntl.LOCK_EX, patience=1.0):
+    lines = events.read(folder)
+    is_over = bool(lines) and lines[-1]["kind"] in events.ENDINGS
+    if flock(descriptor, fcntl.LOCK_EX, patience=LEAVING if is_over else 1.0):
         return descriptor
     os.close(descriptor)
     raise Busy(f"the run {folder.name} is at work in another process; wait for it or cancel it")

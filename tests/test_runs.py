@@ -94,6 +94,15 @@ def test_a_run_at_work_cannot_be_taken_over(run, holder):
         runs.hold(run)
 
 
+def test_a_run_that_told_its_ending_is_waited_for_until_its_process_is_gone(run, monkeypatch):
+    events.append(run, "cancelled")
+    code = f"import fcntl, time; file = open({str(run / 'lock')!r}); fcntl.flock(file, fcntl.LOCK_EX); print(flush=True); time.sleep(1.5)"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as leaving:
+        leaving.stdout.readline()
+        runs.remove(run)
+    assert not run.exists()
+
+
 def test_a_lock_is_held_for_the_time_of_a_block(run):
     with runs.held(run):
         assert runs.is_alive(run)

@@ -9,7 +9,7 @@ from streamlit.testing.v1 import AppTest
 
 from jobs import events, queue, runs, site
 from jobs.config import RunConfig
-from ui import visitor
+from ui import panel, visitor
 
 PUBLIC = 'mode = "public"\nallowed = ["ada@school.example"]\n'
 
@@ -76,8 +76,6 @@ def test_settings_that_cannot_be_read_do_not_take_the_page_from_who_is_signed_in
 
 
 def test_resuming_counts_as_one_more_retrain(sign_in, monkeypatch):
-    from ui import panel
-
     sign_in(email="ada@school.example")
     own = []
     for _ in range(3):
@@ -89,7 +87,17 @@ def test_resuming_counts_as_one_more_retrain(sign_in, monkeypatch):
     monkeypatch.setattr(queue, "resume", lambda *facts: pytest.fail("it was resumed"))
     monkeypatch.setattr(st, "session_state", {})
     panel.resume(own[2])
-    assert "a visitor may have 2" in st.session_state[f"retrain-problem-{own[2].name}"]
+    assert "a visitor may have 2" in panel.told(f"retrain-problem-{own[2].name}")
+
+
+def test_what_went_wrong_on_a_click_outlives_the_refreshes_and_then_goes(monkeypatch):
+    monkeypatch.setattr(st, "session_state", {})
+    assert panel.told("where") is None
+    panel.tell("where", ValueError("no room; make some"))
+    assert [panel.told("where") for _ in range(3)] == ["no room; make some"] * 3
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now + panel.READING)
+    assert panel.told("where") is None
 
 
 def test_without_a_provider_nobody_may():

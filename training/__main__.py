@@ -397,4 +397,8 @@ def _import(options: argparse.Namespace) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    if "--run" in sys.argv:  # started by the app: its run and its device stay taken for the 1.6 s that Python needs to tidy torch away
+        sys.stdout.flush()
+        os._exit(code)
+    sys.exit(code)

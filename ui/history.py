@@ -40,7 +40,7 @@ def _list() -> None:
     """Runs again by itself while something is at work."""
     if st.session_state.pop("history-acted", False):
         st.rerun()  # the sidebar changes with it
-    if problem := st.session_state.pop("history-problem", None):
+    if problem := panel.told("history-problem"):
         st.html(figures.error("Nothing was done", problem))
     is_public = visitor.is_public()
     found = [run for run in runs.list_runs() if runs.owner(run) is not None and (not is_public or panel.may_act_on(run))]
@@ -81,7 +81,7 @@ def _show(run: Path, config: RunConfig) -> None:
             if status.state != "done":
                 st.button("Resume", icon=":material/resume:", key=f"history-resume-{run.name}", on_click=panel.resume, args=(run,))
             st.button("Delete", icon=":material/delete:", key=f"history-delete-{run.name}", type="tertiary", on_click=_delete, args=(run,), help="Deletes its record and checkpoints; a network that it published stays.")  # fmt: skip
-        if problem := st.session_state.pop(f"retrain-problem-{run.name}", None):
+        if problem := panel.told(f"retrain-problem-{run.name}"):
             st.html(figures.error("It was not resumed", problem))
 
 
@@ -124,9 +124,10 @@ def _delete(run: Path) -> None:
         visitor.demand_run(run, "delete")
         runs.remove(run)
         panel.forget()
+        st.session_state.pop("history-problem", None)
         st.session_state["history-acted"] = True
     except (InklingError, OSError) as error:
-        st.session_state["history-problem"] = str(error)
+        panel.tell("history-problem", error)
 
 
 def _show_more() -> None:

@@ -23,6 +23,7 @@ NEWS_LASTS = 15 * 60  # seconds that the panel goes on showing a run after its e
 LIVE, IDLE = 0.5, 3.0  # seconds between two looks at the runs folder
 STALE = 0.4  # seconds that one look serves all visitors
 LATEST = 8  # runs among which news are looked for
+READING = 20  # seconds that what went wrong on a click is shown, however often the place runs again by itself
 
 _lock = threading.Lock()
 
@@ -241,7 +242,7 @@ def _show_news(folder: Path, status: runs.Status, card: shelf.Card | None) -> No
             st.html(figures.error("The retrain failed", status.message))
         if status.state != "done" and may_act_on(folder):
             st.button("Resume", icon=":material/resume:", key="retrain-resume", width="stretch", on_click=resume, args=(folder,), help="Goes on from the last whole epoch.")  # fmt: skip
-            if problem := st.session_state.pop(f"retrain-problem-{folder.name}", None):
+            if problem := told(f"retrain-problem-{folder.name}"):
                 st.html(figures.error("It was not resumed", problem))
         if st.button("Dismiss", key="retrain-dismiss", width="stretch"):
             st.session_state.setdefault("retrain-dismissed", set()).add(folder.name)
@@ -262,9 +263,21 @@ def resume(folder: Path) -> None:
             address[store.VARIABLE] = serving.corrections().url.render_as_string(hide_password=False)
         queue.resume(folder, address, site.read().queue)
         st.session_state.setdefault("retrain-dismissed", set()).discard(folder.name)
+        st.session_state.pop(f"retrain-problem-{folder.name}", None)
         _act()
     except (InklingError, OSError) as error:
-        st.session_state[f"retrain-problem-{folder.name}"] = str(error)
+        tell(f"retrain-problem-{folder.name}", error)
+
+
+def tell(key: str, problem: Exception) -> None:
+    """Keeps what went wrong on a click until it can have been read. For callbacks."""
+    st.session_state[key] = (str(problem), time.monotonic())
+
+
+def told(key: str) -> str | None:
+    """What `tell` kept lately, if anything."""
+    problem, moment = st.session_state.get(key, ("", 0.0))
+    return problem if problem and time.monotonic() - moment < READING else None
 
 
 def _show_new_network(status: runs.Status, card: shelf.Card) -> None:
