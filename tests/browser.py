@@ -39,8 +39,10 @@ def free_port() -> int:
 
 
 @contextmanager
-def server(folder: Path, port: int | None = None, options: Sequence[str] = (), **environment: str) -> Iterator[str]:
-    """Inkling's page in a process of its own, with shelf and runs in `folder`; yields its address. options: of Streamlit."""
+def server(
+    folder: Path, port: int | None = None, options: Sequence[str] = (), before: Sequence[str] = (), **environment: str
+) -> Iterator[str]:
+    """Inkling's page in a process of its own, with shelf and runs in `folder`; yields its address. options: of Streamlit; before: the command."""
     port = port or free_port()
     shelf = folder / "models"
     shutil.copytree(ROOT / "models", shelf, ignore=shutil.ignore_patterns("*.py", "__pycache__", "*-[0-9]*-[0-9]*.*"), dirs_exist_ok=True)
@@ -53,7 +55,7 @@ def server(folder: Path, port: int | None = None, options: Sequence[str] = (), *
     } | environment
     log = (folder / "server.log").open("ab")
     process = subprocess.Popen(
-        [sys.executable, "-m", "ui", "--server.port", str(port), *options],
+        [*before, sys.executable, "-m", "ui", "--server.port", str(port), *options],
         cwd=ROOT,
         env=os.environ | settings,
         stdout=log,

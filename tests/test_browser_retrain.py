@@ -1,6 +1,8 @@
 """Retraining in headless Chromium: to the end, cancelled, refreshed in the middle, seen by somebody else."""
 
 import re
+import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 from playwright.sync_api import Browser, Page, expect
@@ -20,8 +22,38 @@ def start(page: Page, epochs: int = 1) -> None:
     expect(page.get_by_role("button", name="Cancel")).to_be_visible()
 
 
-def test_a_retrain_runs_to_its_end_and_its_network_answers(browser: Browser, tmp_path: Path):
-    with server(tmp_path) as url:
+# Every call of the server and of all that it starts that could reach somebody; -D leaves the server the child of the test.
+CALLS = "connect,bind,sendto,sendmsg,sendmmsg"
+WATCHED = ("strace", "-D", "-f", "-qq", "--seccomp-bpf", "-s", "80", "-e", "signal=none", "-e", f"trace={CALLS}", "-o")
+LOCAL = re.compile(r'sa_family=AF_(UNIX|NETLINK|UNSPEC)\b|inet_addr\("127\.|inet_pton\(AF_INET6, "(::1|::ffff:127\.[\d.]+)"')
+
+
+def foreign_calls(lines: Iterable[str]) -> list[str]:
+    """Those that name an address of another machine, or of all of this one's."""
+    return [line for line in lines if "sa_family=" in line and not LOCAL.search(line)]
+
+
+def test_what_counts_as_a_call_of_somebody_else():
+    local = [
+        '7 connect(5, {sa_family=AF_INET, sin_port=htons(5), sin_addr=inet_addr("127.0.0.1")}, 16) = 0',
+        '7 connect(5, {sa_family=AF_INET6, sin6_port=htons(5), inet_pton(AF_INET6, "::1", &sin6_addr), sin6_scope_id=0}, 28) = 0',
+        '7 connect(5, {sa_family=AF_UNIX, sun_path="/run/nscd"...}, 110) = -1 ENOENT',
+        '7 sendto(9, ""..., 120, 0, NULL, 0) = 120',
+    ]
+    foreign = [
+        '7 connect(5, {sa_family=AF_INET, sin_port=htons(53), sin_addr=inet_addr("9.9.9.9")}, 16) = 0',
+        '7 bind(5, {sa_family=AF_INET, sin_port=htons(80), sin_addr=inet_addr("0.0.0.0")}, 16) = 0',
+        '7 sendto(5, ""..., 30, 0, {sa_family=AF_INET6, sin6_port=htons(53), inet_pton(AF_INET6, "2620:fe::fe", &sin6_addr)}, 28) = 30',
+    ]
+    assert foreign_calls(local + foreign) == foreign
+
+
+def test_a_retrain_runs_to_its_end_and_its_network_answers_and_nobody_is_called(browser: Browser, tmp_path: Path, monkeypatch):
+    for name in ("CI", "ORT_DISABLE_TELEMETRY"):  # ONNX Runtime is silent by itself where it sees one of these
+        monkeypatch.delenv(name, raising=False)
+    calls = tmp_path / "calls"
+    before = (*WATCHED, str(calls)) if shutil.which("strace") else ()
+    with server(tmp_path, before=before) as url:
         visitor = Visitor(browser, url)
         page = visitor.page
         start(page)
@@ -54,6 +86,10 @@ def test_a_retrain_runs_to_its_end_and_its_network_answers(browser: Browser, tmp
         assert list((tmp_path / "models" / "mnist").glob("lenet5-*")) == []
         assert visitor.complaints == []
         assert other.complaints == []
+    if before:
+        lines = calls.read_text().splitlines()
+        assert any("bind(" in line and "127.0.0.1" in line for line in lines)
+        assert foreign_calls(lines) == []
 
 
 def test_a_cancelled_retrain_publishes_nothing(browser: Browser, tmp_path: Path):
