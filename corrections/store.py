@@ -183,6 +183,6 @@ def told(done: str) -> Iterator[None]:
         yield
     except (SQLAlchemyError, ImportError) as error:  # the latter: a driver that is not installed
         cause = (str(getattr(error, "orig", None) or error).strip() or type(error).__name__).splitlines()[0]
-        raise StoreError(
-            f"corrections cannot be {done} ({cause[:160]}); check the database that {VARIABLE} or .streamlit/secrets.toml names, and the right to write to it"
-        ) from None
+        check = f"check the database that {VARIABLE} or .streamlit/secrets.toml names, and the right to write to it"
+        fix = "free some space there: SQLite needs a little even for deleting" if "disk is full" in cause else check
+        raise StoreError(f"corrections cannot be {done} ({cause[:160]}); {fix}") from None

@@ -21,10 +21,13 @@ from typing import Any
 
 from jobs import events
 from jobs.config import ConfigError, RunConfig
+from models import scratch
 from models.errors import InklingError
 
 ROOT = Path(__file__).parent.parent
 CANCEL = "cancel"
+LOCK, JOB_LOCK = "lock", "job.lock"
+ORPHAN = 90.0  # seconds that the process of a lost node or head is given to go
 LEAVING = 10.0  # seconds that a process which told its ending is given to go
 RUN_ID = re.compile(r"\d{8}-\d{6}-[a-z0-9._-]+")
 
@@ -77,15 +80,13 @@ def create(config: RunConfig, folder: Path | None = None) -> tuple[Path, int]:
     if target.exists():
         raise FileExistsError(f"the run folder {target} exists; give another one, or continue it with --resume")
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        scratch = target.parent / f".new-{os.getpid()}-{time.monotonic_ns()}"
-        scratch.mkdir()
+        new = scratch.new(target.parent)
         try:
-            (scratch / "config.json").write_text(json.dumps(config.to_dict(), indent=1) + "\n")
-            lock = hold(scratch)
-            scratch.rename(target)
+            (new / "config.json").write_text(json.dumps(config.to_dict(), indent=1) + "\n")
+            lock = hold(new)
+            new.rename(target)
         except OSError:
-            shutil.rmtree(scratch, ignore_errors=True)
+            shutil.rmtree(new, ignore_errors=True)
             raise
     except OSError as error:
         raise NotWritten(sentence(error, target)) from None
@@ -111,12 +112,25 @@ def hold(folder: Path) -> int:
 
     A run that has told its ending is waited for: its process may be about to go.
     """
-    descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     lines = events.read(folder)
     is_over = bool(lines) and lines[-1]["kind"] in events.ENDINGS
-    if flock(descriptor, fcntl.LOCK_EX, patience=LEAVING if is_over else 1.0):
+    if not _is_held(folder / JOB_LOCK):
+        with contextlib.suppress(Busy):
+            return _take(folder / LOCK, LEAVING if is_over else 1.0)
+    raise Busy(f"the run {folder.name} is at work in another process; wait for it or cancel it")
+
+
+def hold_for_job(folder: Path) -> int:
+    """Takes the lock that a job on a cluster has beside that of the process that follows it. Raises Busy while another job is at work."""
+    return _take(folder / JOB_LOCK, ORPHAN)
+
+
+def _take(path: Path, patience: float) -> int:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    if flock(descriptor, fcntl.LOCK_EX, patience):
         return descriptor
     os.close(descriptor)
+    folder = path.parent
     raise Busy(f"the run {folder.name} is at work in another process; wait for it or cancel it")
 
 
@@ -145,9 +159,7 @@ def remove(folder: Path) -> None:
     if not RUN_ID.fullmatch(folder.name):
         raise FileNotFoundError(f"{folder} is no run folder")
     with held(folder):
-        gone = folder.with_name(f".gone-{folder.name}")
-        folder.rename(gone)  # at once, so that nobody reads a half of it
-        shutil.rmtree(gone)
+        scratch.remove(folder)
 
 
 def page_friendly_threads() -> int:
@@ -156,9 +168,13 @@ def page_friendly_threads() -> int:
 
 
 def is_alive(folder: Path) -> bool:
-    """Whether a process holds the run's lock."""
+    """Whether a process holds the run's lock, or a job on a cluster its own."""
+    return _is_held(folder / LOCK) or _is_held(folder / JOB_LOCK)
+
+
+def _is_held(path: Path) -> bool:
     try:
-        descriptor = os.open(folder / "lock", os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return False
     try:

@@ -8,11 +8,11 @@ import json
 import math
 import os
 import re
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from models import scratch
 from models.errors import InklingError
 
 OWN_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")  # it becomes part of paths, so neither dots nor slashes
@@ -154,8 +154,7 @@ def remove(name: str) -> None:
     folder = own_folder(name)
     if name in DATASETS:
         raise DatasetError(f"{name} came with Inkling and is not kept in {datasets_folder()}; there is nothing to delete")
-    (folder / FACTS).unlink(missing_ok=True)  # first: without it the folder is no data set
-    shutil.rmtree(folder, ignore_errors=True)
+    scratch.remove(folder)
 
 
 def _info_from(name: str, facts: Any) -> DatasetInfo:

@@ -7,13 +7,17 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from corrections import store
 from jobs import events, queue, runs
 from jobs.config import RunConfig
 from jobs.runs import ROOT
-from models import shelf
+from models import datasets, shelf
+from tests import shapes
 from training.__main__ import main
+from training.own_images import import_images
 
 CONFIG = RunConfig(network="fc", hidden=(256,), epochs=3, threads=1, publish="fault")
 PATIENCE = 90.0  # seconds
@@ -95,6 +99,46 @@ def test_a_runs_folder_that_cannot_be_written_refuses_a_start_in_one_sentence(fo
     assert is_sentence(str(caught.value))
     assert runs.list_runs() == []
     assert queue.waiting() == []
+
+
+def test_a_full_disk_keeps_the_corrections_it_has_and_says_why_it_takes_no_more(folders, mounted, monkeypatch):
+    mounted(folders / "database", "size=512k")
+    monkeypatch.setenv(store.VARIABLE, f"sqlite:///{folders / 'database' / 'corrections.sqlite3'}")
+    engine, about = store.open_store(), datasets.info("mnist")
+    other = folders / "database" / "other"
+    other.write_bytes(bytes(200_000))
+
+    def fill() -> None:
+        for number in range(100):
+            pixels = np.full((1, 28, 28), number, np.uint8)
+            store.keep(engine, store.Correction(dataset="mnist", label="7", said="1", network="lenet5", pixels=pixels, picture=bytes(20_000)), about)  # fmt: skip
+
+    with pytest.raises(store.StoreError) as caught:
+        fill()
+    assert str(caught.value).startswith("corrections cannot be kept (database or disk is full); free some space there")
+    assert is_sentence(str(caught.value))
+    kept = store.count(engine, "mnist")
+    assert 0 < kept < 100
+    assert [int(each.pixels.max()) for each in store.find(engine, about)] == list(range(kept))[::-1]
+    other.unlink()
+    store.remove(engine, [each.id for each in store.find(engine, about)[:3]])
+    assert store.count(engine, "mnist") == kept - 3
+    engine.dispose()
+
+
+def test_an_import_onto_a_full_disk_leaves_nothing_and_the_others_as_they_were(folders, mounted, monkeypatch):
+    monkeypatch.setenv("INKLING_DATASETS", str(folders / "datasets"))
+    mounted(folders / "datasets", "size=128k")
+    source = shapes.write_folder(folders / "pictures", 12)
+    import_images(source, "small", side=16, grey=True)
+    with pytest.raises(datasets.DatasetError) as caught:
+        import_images(source, "large", side=64)
+    assert "cannot be written to" in str(caught.value)
+    assert "; make room there" in str(caught.value)
+    assert "None" not in str(caught.value)
+    assert is_sentence(str(caught.value))
+    assert [path.name for path in (folders / "datasets").iterdir()] == ["small"]
+    assert datasets.info("small").height == 16
 
 
 def test_a_run_whose_folder_is_deleted_ends_and_the_next_has_its_turn(folders):

@@ -8,7 +8,6 @@ created.
 
 import hashlib
 import json
-import os
 import shutil
 import time
 from collections import Counter
@@ -20,7 +19,7 @@ import numpy as np
 
 from inference.decode import UnreadableImage, decode
 from inference.prepare import prepare_own
-from models import datasets
+from models import datasets, scratch
 from models.datasets import DATASETS, FEWEST_CLASSES, LARGEST_SIDE, MOST_CLASSES, SMALLEST_SIDE, DatasetError, DatasetInfo
 from models.errors import InklingError
 from training.archive import File, Source, UnreadableFile, opened
@@ -178,18 +177,19 @@ def _mean_and_std(pixels: np.ndarray, chosen: np.ndarray) -> tuple[float, float]
 
 
 def _put_in_place(target: Path, facts: dict[str, Any], parts: dict[str, np.ndarray], pixels: np.ndarray, numbers: np.ndarray) -> None:
-    """Writes a scratch folder and renames it. Raises DatasetError when the disk will not have it."""
-    scratch = target.parent / f".new-{os.getpid()}-{time.monotonic_ns()}"
+    """Writes a folder under another name and renames it. Raises DatasetError when the disk will not have it."""
+    new = None
     try:
-        scratch.mkdir(parents=True)
+        new = scratch.new(target.parent)
         for part, chosen in parts.items():
-            np.save(scratch / f"{part}-pixels.npy", pixels[chosen], allow_pickle=False)
-            np.save(scratch / f"{part}-labels.npy", numbers[chosen], allow_pickle=False)
-        (scratch / datasets.FACTS).write_text(json.dumps(facts, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-        scratch.rename(target)  # onto a folder that somebody else has just made it fails
+            np.save(new / f"{part}-pixels.npy", pixels[chosen], allow_pickle=False)
+            np.save(new / f"{part}-labels.npy", numbers[chosen], allow_pickle=False)
+        (new / datasets.FACTS).write_text(json.dumps(facts, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+        new.rename(target)  # onto a folder that somebody else has just made it fails
     except OSError as error:
         raise DatasetError(
-            f"the data set cannot be written to {target} ({error.strerror}); make room there, or give another --name"
+            f"the data set cannot be written to {target} ({error.strerror or error}); make room there, or give another --name"
         ) from None
     finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        if new is not None:
+            shutil.rmtree(new, ignore_errors=True)

@@ -1,0 +1,41 @@
+"""Folders that appear whole and go at once: made under another name and renamed, renamed and then deleted."""
+
+import os
+import shutil
+import time
+from pathlib import Path
+
+OLD = 3600.0  # seconds after which what is still half made, or half deleted, is of a process that was killed
+
+
+def new(parent: Path) -> Path:
+    """Makes an empty folder in `parent` that nobody takes for a finished one; to be renamed. Raises OSError."""
+    parent.mkdir(parents=True, exist_ok=True)
+    clear(parent)
+    folder = parent / f".new-{os.getpid()}-{time.monotonic_ns()}"
+    folder.mkdir()
+    return folder
+
+
+def remove(folder: Path) -> None:
+    """Deletes a folder so that nobody sees a half of it; one that is gone already is no error. Raises OSError when it may not be."""
+    clear(folder.parent)
+    gone = folder.with_name(f".gone-{folder.name}-{time.monotonic_ns()}")
+    try:
+        os.utime(folder)
+        folder.rename(gone)
+    except FileNotFoundError:
+        return
+    shutil.rmtree(gone, ignore_errors=True)
+
+
+def clear(parent: Path) -> None:
+    """Deletes what killed processes left half made or half deleted in `parent`."""
+    for pattern in (".new-*", ".gone-*"):
+        for path in parent.glob(pattern):
+            try:
+                is_old = time.time() - path.stat().st_mtime > OLD
+            except OSError:  # somebody else was quicker
+                continue
+            if is_old:
+                shutil.rmtree(path, ignore_errors=True)
