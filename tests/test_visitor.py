@@ -43,7 +43,7 @@ def refusal(act: str = "retrain") -> str:
 
 def test_on_ones_own_machine_everything_is_allowed(folders, monkeypatch):
     (folders / "inkling.toml").write_text('mode = "local"\n')
-    monkeypatch.setattr(st, "get_option", {"server.address": "localhost"}.get)
+    monkeypatch.setattr(st, "get_option", {"server.address": "localhost", "server.allowedHosts": ["localhost", "127.0.0.1"]}.get)
     assert not visitor.is_public()
     for act in visitor.DOING:
         visitor.demand(act)
@@ -55,7 +55,14 @@ def test_on_ones_own_machine_everything_is_allowed(folders, monkeypatch):
 @pytest.mark.parametrize("address", ["0.0.0.0", "::", "192.0.2.7", "inkling.example", "", None])
 def test_a_server_bound_to_more_than_this_machine_is_public_whatever_the_file_says(folders, monkeypatch, address):
     (folders / "inkling.toml").write_text('mode = "local"\n')
-    monkeypatch.setattr(st, "get_option", {"server.address": address}.get)
+    monkeypatch.setattr(st, "get_option", {"server.address": address, "server.allowedHosts": ["localhost"]}.get)
+    assert visitor.is_public()
+
+
+@pytest.mark.parametrize("names", [["localhost", "inkling.example"], ["*"], ["*.example"], [], None])
+def test_a_server_that_answers_to_other_names_as_behind_a_proxy_is_public_too(folders, monkeypatch, names):
+    (folders / "inkling.toml").write_text('mode = "local"\n')
+    monkeypatch.setattr(st, "get_option", {"server.address": "localhost", "server.allowedHosts": names}.get)
     assert visitor.is_public()
 
 

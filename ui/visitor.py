@@ -26,8 +26,12 @@ class NotAllowed(InklingError):
 
 
 def is_public() -> bool:
-    """Whether strangers may come: the site says so, or cannot be read, or the server is bound to more than this machine."""
-    return here().mode == "public" or not _is_loopback(st.get_option("server.address"))
+    """Whether strangers may come: the site says so, or cannot be read, or the server is bound to more than this machine.
+
+    Or it answers to more names than this machine's, as behind a proxy, through which everybody comes from here.
+    """
+    names = (st.get_option("server.address"), *(st.get_option("server.allowedHosts") or ["*"]))
+    return here().mode == "public" or not all(_is_loopback(name) for name in names)
 
 
 def here() -> site.Site:
