@@ -107,6 +107,11 @@ class Server:
         status = Path(f"/proc/{self.process.pid}/status").read_text()
         return int(status.split("VmRSS:")[1].split()[0]) / 1024
 
+    def cpu(self) -> float:
+        """Seconds of processor time that the server has had, its retrains not counted."""
+        facts = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(facts[11]) + int(facts[12])) / os.sysconf("SC_CLK_TCK")
+
 
 def free_port() -> int:
     """The first port of the benchmarks' range that nobody listens on."""

@@ -3,6 +3,7 @@
 Many people drawing at once: websocket clients that speak Streamlit's protocol, each sending a drawing at a fixed rate and
 waiting for the end of the rerun that answers it. With --retrain once more while a retrain is at work. Then the same load on
 benchmarks/usual_page.py. The server's memory is looked at all the while: its growth is from a sixth of the time on to the end.
+The processor time of an answer has in it what the open pages take; --rate 0.05 tells these apart (benchmarks/campus.py).
 
 The drawings are recorded from Chromium, frame by frame, and sent again with the ids of each client's own session. Like
 a browser, a client also asks for the parts of a page that refresh themselves. A latency counts from the moment that its
@@ -62,6 +63,7 @@ class Tally:
     latencies: list[float] = field(default_factory=list)  # ms
     errors: list[str] = field(default_factory=list)
     memory: list[float] = field(default_factory=list)  # MB, every LOOKS seconds
+    cpu: float = 0.0  # seconds of processor time that the server had while they drew
 
 
 class Client:
@@ -157,10 +159,12 @@ async def load(server: Server, drawings: list[BackMsg], clients: int, rate: floa
             opened.append(client)
             await client.open()
         began = tally.began = time.perf_counter() + 0.2
+        tally.cpu -= server.cpu()
         watch = asyncio.create_task(_watch(server, tally))
         await asyncio.gather(
             *(_draw_often(each, tally, began + k / clients / rate, 1 / rate, began + seconds) for k, each in enumerate(opened))
         )
+        tally.cpu += server.cpu()
         watch.cancel()
     finally:
         for client in opened:
@@ -222,6 +226,7 @@ def measure(page: dict[str, str], clients: int, rate: float, seconds: float, ret
         "n": figure["n"],
         "answers/s": figure["n"] / max(tally.ended - tally.began, 1e-9),
         **{f"{key} ms": figure[key] for key in ("median", "std", "p95", "p99")},
+        "CPU ms an answer": tally.cpu * 1000 / max(1, figure["n"]),
         "errors": len(tally.errors),
         "RSS before MB": before,
         "most MB": peak,
@@ -236,14 +241,15 @@ def main() -> None:
     arguments.add_argument("--rate", type=float, default=1.0, help="drawings a second of each (default: 1)")
     arguments.add_argument("--seconds", type=float, default=60.0, help="how long they draw (default: 60)")
     arguments.add_argument("--retrain", action="store_true", help="once more while a retrain is at work")
-    arguments.add_argument("--usual-seconds", type=float, default=8.0, help="how long on the usual page (default: 8)")
+    arguments.add_argument("--usual-seconds", type=float, default=8.0, help="how long on the usual page, 0 to leave it out (default: 8)")
     options = arguments.parse_args()
     rows = []
     rows.append({"page": "Inkling", **measure(INKLING, options.clients, options.rate, options.seconds)})
     if options.retrain:
         rows.append({"page": "beside a retrain", **measure(INKLING, options.clients, options.rate, options.seconds, retrain=True)})
-    rows.append({"page": "usual", **measure(USUAL, options.clients, options.rate, options.usual_seconds)})
-    rows[-1]["usual/Inkling"] = rows[-1]["median ms"] / rows[0]["median ms"]
+    if options.usual_seconds:
+        rows.append({"page": "usual", **measure(USUAL, options.clients, options.rate, options.usual_seconds)})
+        rows[-1]["usual/Inkling"] = rows[-1]["median ms"] / rows[0]["median ms"]
     title = f"{options.clients} clients, {options.rate:g} drawings a second each, {options.seconds:g} s"
     notes = []
     if rows[-1]["n"] < rows[-1]["due"]:

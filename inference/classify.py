@@ -31,7 +31,7 @@ class Answer:
     label, probability: the most probable class, label None where it declines. reason: why it declines, else empty.
     probabilities: float32 [classes], None where there was nothing to show the network, and of a number. prepared: what it saw.
     digits: of a number the answers to its digits, left to right; label is then the number, probability their product.
-    stranger: what the gate takes the picture for when it declines it, such as "letter"; else empty.
+    stranger: what the gate takes the picture for when it declines it, such as "letter"; else empty. division: of a number, where its digits are.
     """
 
     label: str | None
@@ -41,6 +41,7 @@ class Answer:
     prepared: Prepared | None = None
     digits: tuple["Answer", ...] = ()
     stranger: str = ""
+    division: Division | None = None
 
 
 class Classifier:
@@ -87,9 +88,36 @@ class Classifier:
         card's threshold. stranger: what the gate said of the same picture before; it is asked when None."""
         if prepared.is_blank:
             return Answer(label=None, probability=None, probabilities=None, reason=BLANK[self.card.dataset], prepared=prepared)
-        probabilities = self.probabilities(prepared.batch)[0]
+        return self._answer_each([prepared], None if stranger is None else [stranger])[0]
+
+    def answer_number(self, prepared: Prepared, division: Division, strangers: Sequence[str] | None = None) -> Answer:
+        """The answer to the digits that another network, or this one, found. strangers: what the gate said of each; it is asked when None."""
+        digits = self._answer_each(division.digits, strangers)
+        probability, reason = math.prod(digit.probability for digit in digits), ""
+        if division.count > len(digits):
+            reason = f"There seem to be {division.count} digits; up to {MOST_DIGITS} are read."
+        elif unsure := [(at, digit) for at, digit in enumerate(digits, 1) if digit.label is None]:
+            at, digit = unsure[0]
+            reason = f"Digit {at} of {len(digits)}: {digit.reason[0].lower()}{digit.reason[1:]}"
+        guesses = "".join(self.card.labels[int(digit.probabilities.argmax())] for digit in digits)
+        return Answer(
+            label=None if reason else guesses,
+            probability=probability,
+            probabilities=None,
+            reason=reason,
+            prepared=prepared,
+            digits=digits,
+            division=division,
+        )
+
+    def _answer_each(self, pictures: Sequence[Prepared], strangers: Sequence[str] | None) -> tuple[Answer, ...]:
+        """Answers to pictures that are not blank, in one batch."""
+        batch = np.concatenate([each.batch for each in pictures])
+        strangers = self._strangers(batch) if strangers is None else strangers
+        return tuple(map(self._answer_one, pictures, self.probabilities(batch), strangers))
+
+    def _answer_one(self, prepared: Prepared, probabilities: np.ndarray, stranger: str) -> Answer:
         best = int(probabilities.argmax())
-        stranger = self._stranger(prepared) if stranger is None else stranger
         reason = self._refusal(stranger) if stranger else self._doubts(probabilities)
         return Answer(
             label=None if reason else self.card.labels[best],
@@ -100,13 +128,14 @@ class Classifier:
             stranger=stranger,
         )
 
-    def _stranger(self, prepared: Prepared) -> str:
-        """What the picture is instead of what the network is made for; empty where the gate lets it in."""
+    def _strangers(self, batch: np.ndarray) -> list[str]:
+        """What each picture is instead of what the network is made for; empty where the gate lets it in."""
         if self.gate is None:
-            return ""
-        probabilities = self.gate.probabilities(prepared.batch)[0]
-        is_known = float(probabilities[0]) >= self.gate.card.decline_below
-        return "" if is_known else self.gate.card.labels[1 + int(probabilities[1:].argmax())]
+            return [""] * len(batch)
+        told = self.gate.probabilities(batch)
+        return [
+            "" if float(each[0]) >= self.gate.card.decline_below else self.gate.card.labels[1 + int(each[1:].argmax())] for each in told
+        ]
 
     def _refusal(self, stranger: str) -> str:
         return f"This looks like {stranger if stranger == 'noise' else f'a {stranger}'}, not a {self.gate.card.labels[0]}."
@@ -146,22 +175,15 @@ def answer_image(classifier: Classifier, image: Image.Image, invert: bool | None
         ink, inverted = find_ink(image, invert)
         division = divide(ink, inverted, classifier.probabilities_of_digits) if ink else None
         prepared = prepare_ink(ink, inverted)
-        return _number(classifier, prepared, division) if division else classifier.answer(prepared)
+        return classifier.answer_number(prepared, division) if division else classifier.answer(prepared)
     return classifier.answer(prepare_for(classifier.card, image, invert, crop))
 
 
-def _number(classifier: Classifier, prepared: Prepared, division: Division) -> Answer:
-    digits = tuple(classifier.answer(digit) for digit in division.digits)
-    probability, reason = math.prod(digit.probability for digit in digits), ""
-    if division.count > len(digits):
-        reason = f"There seem to be {division.count} digits; up to {MOST_DIGITS} are read."
-    elif unsure := [(at, digit) for at, digit in enumerate(digits, 1) if digit.label is None]:
-        at, digit = unsure[0]
-        reason = f"Digit {at} of {len(digits)}: {digit.reason[0].lower()}{digit.reason[1:]}"
-    guesses = "".join(classifier.card.labels[int(digit.probabilities.argmax())] for digit in digits)
-    return Answer(
-        label=None if reason else guesses, probability=probability, probabilities=None, reason=reason, prepared=prepared, digits=digits
-    )
+def answer_again(classifier: Classifier, answer: Answer) -> Answer:
+    """What another network of the same data set says of what was answered: of the same pixels, and of a number of the same digits."""
+    if answer.division is None:
+        return classifier.answer(answer.prepared, answer.stranger)
+    return classifier.answer_number(answer.prepared, answer.division, [digit.stranger for digit in answer.digits])
 
 
 def answer_bytes(

@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image
 
 from inference.ink import border
+from inference.opencv import opencv
 
 SIDE = 192  # pixels of the longest side that it works on; chosen with what follows on 500 training photos (EXPERIMENTS.md)
 MARGIN = 0.02  # of the shorter side: what certainly is ground
@@ -26,7 +27,7 @@ def cut_out(colours: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
 
     colours: float32 [H, W, 3], 0 to 255, of at least 2x2 pixels.
     """
-    import cv2
+    cv2 = opencv()
 
     small = Image.fromarray(colours.astype(np.uint8))
     small.thumbnail((SIDE, SIDE))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageFilter
 
-from inference.components import enlarged, label, reduced
+from inference.components import enlarged, labelled, reduced
 from inference.rules import without_rules
 
 DUST, DUST_AT_EDGE = 0.06, 0.35  # pieces smaller than this, times the largest, are none; at the picture's edge they are cut off things
@@ -157,18 +157,16 @@ def _without_dust(solid: np.ndarray) -> np.ndarray:
         return solid
     factor = -(-max(solid.shape) // DUST_SIDE)
     small = reduced(solid, factor)
-    numbers = label(small)
-    if numbers is None:
+    found = labelled(small)
+    if found is None:
         return without_specks(solid)
-    rows, columns = np.nonzero(numbers)
-    at = numbers[rows, columns]
-    lows, highs = np.full((2, numbers.max() + 1), max(small.shape)), np.full((2, numbers.max() + 1), -1)
-    for axis, places in enumerate((rows, columns)):
-        np.minimum.at(lows[axis], at, places)
-        np.maximum.at(highs[axis], at, places)
-    extents = (highs - lows + 1).max(0)
-    cut = (lows == 0).any(0) | (highs[0] == small.shape[0] - 1) | (highs[1] == small.shape[1] - 1)
-    kept = (extents >= np.maximum(np.where(cut, DUST_AT_EDGE, DUST) * extents.max(), 3))[numbers]
+    numbers, boxes = found
+    if not len(boxes):
+        return solid
+    extents = (boxes[:, 2:] - boxes[:, :2]).max(1)
+    cut = (boxes[:, :2] == 0).any(1) | (boxes[:, 2] == small.shape[1]) | (boxes[:, 3] == small.shape[0])
+    is_kept = extents >= np.maximum(np.where(cut, DUST_AT_EDGE, DUST) * extents.max(), 3)
+    kept = np.concatenate([[False], is_kept])[numbers]
     return solid & enlarged(kept, factor)[: solid.shape[0], : solid.shape[1]]
 
 

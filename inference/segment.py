@@ -11,7 +11,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from inference.components import label, reduced
+from inference.components import labelled, reduced
 from inference.ink import Ink
 from inference.prepare import Prepared, bounds, prepare_ink
 
@@ -50,8 +50,8 @@ def divide(ink: Ink, inverted: bool, probabilities: Probabilities) -> Division |
     probabilities: as Classifier.probabilities, of pixels uint8 [N, 1, 28, 28].
     """
     factor = -(-max(ink.solid.shape) // WORKING_SIDE)
-    numbers = label(reduced(ink.solid, factor))
-    pieces = None if numbers is None else find_pieces(numbers)
+    found = labelled(reduced(ink.solid, factor))
+    pieces = None if found is None else find_pieces(*found)
     if pieces is None or not 1 < pieces.max() <= MOST_PIECES:
         return None
     boxes = [bounds(pieces == number) for number in range(1, pieces.max() + 1)]
@@ -62,6 +62,7 @@ def divide(ink: Ink, inverted: bool, probabilities: Probabilities) -> Division |
     shown = {group: _part(ink, inverted, (large > group[0]) & (large <= group[1] + 1)) for group in groups}
     shown = {group: prepared for group, prepared in shown.items() if prepared is not None}
     told = probabilities(np.stack([prepared.pixels for prepared in shown.values()])[:, None]).max(1) if shown else ()
+    numbers, _ = found
     of = [set(np.unique(numbers[pieces == at])) for at in range(1, len(boxes) + 1)]  # the components that each piece is of
     connected = [bool(one & other) for one, other in pairwise(of)]
     high = [bottom - top >= HIGH * tallest for _, top, _, bottom in boxes]
@@ -81,11 +82,11 @@ def divide(ink: Ink, inverted: bool, probabilities: Probabilities) -> Division |
     return Division(digits=tuple(shown[group] for group in best[:MOST_DIGITS]), count=len(best))
 
 
-def find_pieces(numbers: np.ndarray) -> np.ndarray | None:
-    """Numbers the pieces of what `label` gives from left to right: int32 [H, W], 0 where there is none; None of what is no writing."""
-    if not 0 < numbers.max() <= MOST_COMPONENTS:
+def find_pieces(numbers: np.ndarray, boxes: np.ndarray) -> np.ndarray | None:
+    """Numbers the pieces of what `labelled` gives from left to right: int32 [H, W], 0 where there is none; None of what is no writing."""
+    if not 0 < len(boxes) <= MOST_COMPONENTS:
         return None
-    found = sorted((bounds(numbers == number), number) for number in range(1, numbers.max() + 1))
+    found = sorted((tuple(box), number) for number, box in enumerate(boxes.tolist(), 1))
     tallest = max(bottom - top for (_, top, _, bottom), _ in found)
     pieces, kept = np.zeros_like(numbers), []
     for box, number in found:

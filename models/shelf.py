@@ -1,5 +1,6 @@
 """The registry of published networks: models/<dataset>/<name>.onnx with its card, <name>.json, beside it."""
 
+import functools
 import hashlib
 import json
 import os
@@ -121,7 +122,7 @@ def load_card(dataset: str, name: str) -> Card:
     folder = shelf_folder() / dataset
     path = folder / f"{name}.json"
     try:
-        facts = json.loads(path.read_text())
+        facts = _read_facts(path, path.stat().st_mtime_ns, path.stat().st_ino)
         card = Card(
             dataset=dataset,
             name=name,
@@ -157,6 +158,12 @@ def load_card(dataset: str, name: str) -> Card:
         raise ShelfError(f"there is no network {name!r} for {dataset}; there are: {there}") from None
     except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise ShelfError(f"the card {path.name} is damaged ({error!r}); publish {name} again or delete it") from None
+
+
+@functools.lru_cache(maxsize=256)
+def _read_facts(path: Path, changed: int, number: int) -> dict[str, Any]:
+    """A card is published by a rename, so that one that was read is read again only when it is another file."""
+    return json.loads(path.read_text())
 
 
 def photo_card() -> Card | None:

@@ -1,9 +1,8 @@
 """The Draw page: a canvas, the answer after every stroke, and all networks side by side."""
 
 import streamlit as st
-from PIL import Image
 
-from inference.classify import Answer, answer_image
+from inference.classify import Answer, answer_again, answer_image
 from models import datasets, shelf
 from ui import canvas, figures, serving, sidebar, tell, visitor, why
 
@@ -51,7 +50,7 @@ def _pad_and_answer() -> None:
             why.show(chosen, answer, "draw")
         with st.container(key="draw-place-tell"):
             tell.show(chosen, answer, lambda: drawing, "draw")
-    cards, answers = _others(dataset, chosen, answer, drawing)
+    cards, answers = _others(dataset, chosen, answer)
     st.html(figures.trio(cards, answers, chosen.name))
 
 
@@ -66,7 +65,7 @@ def _show_blank(noun: str) -> None:
     st.html(figures.empty(f"Draw a {noun}", "Use the mouse, a pen or a finger. The answer appears here."))
 
 
-def _others(dataset: str, chosen: shelf.Card, answer: Answer, drawing: Image.Image) -> tuple[list[shelf.Card], list[Answer]]:
+def _others(dataset: str, chosen: shelf.Card, answer: Answer) -> tuple[list[shelf.Card], list[Answer]]:
     """The chosen network beside the shipped ones, or the newest of an own data set; a damaged one is named on the Models page."""
     cards, answers = [], []
     listed = shelf.list_cards(dataset)
@@ -77,12 +76,7 @@ def _others(dataset: str, chosen: shelf.Card, answer: Answer, drawing: Image.Ima
             answers.append(answer)
         elif card.is_shipped or card.name in beside:
             try:
-                classifier = serving.classifier(card)
-                answers.append(
-                    answer_image(classifier, drawing, invert=False)
-                    if answer.digits
-                    else classifier.answer(answer.prepared, answer.stranger)
-                )
+                answers.append(answer_again(serving.classifier(card), answer))
                 cards.append(card)
             except shelf.ShelfError:
                 continue

@@ -33,7 +33,7 @@ def page() -> None:
             "Retrains", "What was trained on this machine from here, the newest first. What stopped can go on from its last whole epoch."
         )
     )
-    st.fragment(_list, run_every=EVERY if panel.look().names else None)()
+    st.fragment(_list, run_every=panel.pace(EVERY) if panel.look().names else None)()
 
 
 def _list() -> None:

@@ -5,6 +5,8 @@ It reads the runs folder, so it is the same after a refresh and in every browser
 
 import contextlib
 import functools
+import itertools
+import math
 import re
 import threading
 import time
@@ -20,7 +22,9 @@ from models.errors import InklingError
 from ui import figures, sidebar, visitor
 
 NEWS_LASTS = 15 * 60  # seconds that the panel goes on showing a run after its end
-LIVE, IDLE = 0.5, 3.0  # seconds between two looks at the runs folder
+LIVE, IDLE = 0.5, 3.0  # seconds between two looks of a page at the runs folder, of few pages
+SHARE = 0.05  # seconds more for each page that is open: twenty looks a second, however many there are
+GONE = 60.0  # seconds after which a page that has not looked is closed
 STALE = 0.4  # seconds that one look serves all visitors
 LATEST = 8  # runs among which news are looked for
 READING = 20  # seconds that what went wrong on a click is shown, however often the place runs again by itself
@@ -47,6 +51,8 @@ class Look:
 
 
 _last: Look | None = None
+_numbers = itertools.count()
+_pages: dict[int, float] = {}  # when each looked last
 
 
 def look() -> Look:
@@ -97,16 +103,37 @@ def _status_of_ended(folder: Path, changed: int) -> runs.Status | None:
     return None if status.is_active else status
 
 
+@functools.lru_cache(maxsize=8)
+def _status(folder: Path, moment: float) -> runs.Status:
+    """Of a run at work, read once for all who look at that moment."""
+    return runs.status(folder)
+
+
 def show() -> None:
     """Shows it, and again by itself."""
     now = look()
     st.session_state["retrain-names"] = now.names
-    st.fragment(_panel, run_every=LIVE if now.names else IDLE)()
+    st.session_state["retrain-pace"] = pace(LIVE if now.names else IDLE)
+    st.fragment(_panel, run_every=st.session_state["retrain-pace"])()
+
+
+def pace(few: float) -> float:
+    """Seconds between two looks of this page, by how many are open: as `few` has it, or twice, four times ... that."""
+    own, now = st.session_state.setdefault("retrain-page", next(_numbers)), time.monotonic()
+    with _lock:
+        _pages[own] = now
+        for page in [page for page, moment in _pages.items() if now - moment > GONE]:
+            del _pages[page]
+        times = len(_pages) * SHARE / few
+    return few * 2 ** max(0, math.ceil(math.log2(times)))
 
 
 def _panel() -> None:
     now = look()
-    if st.session_state.pop("retrain-acted", False) or now.names != st.session_state.get("retrain-names"):
+    changed = now.names != st.session_state.get("retrain-names") or pace(LIVE if now.names else IDLE) != st.session_state.get(
+        "retrain-pace"
+    )
+    if st.session_state.pop("retrain-acted", False) or changed:
         st.rerun()  # the form, the picker, the page and the pace of this panel change with it
     for run in now.active:
         _show_live(run)
@@ -192,7 +219,7 @@ def _published(status: runs.Status) -> shelf.Card | None:
 
 
 def _show_live(folder: Path) -> None:
-    status = runs.status(folder)
+    status = _status(folder, look().moment)
     config = config_of(folder)
     if config is None:
         st.html(figures.error("The data set was deleted", "The pictures of the run at work are gone; cancel it."))

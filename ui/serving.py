@@ -64,7 +64,9 @@ def warm_up() -> threading.Thread:
         import altair  # noqa: F401
 
         from inference import graph  # noqa: F401
+        from inference.opencv import opencv
 
+        opencv()
         gc.collect()
         gc.freeze()
 
