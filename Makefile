@@ -15,7 +15,7 @@ app: $(VENV)/app.done
 test: $(VENV)/test.done
 	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || ./install.sh chromium
 	@command -v strace >/dev/null || ./install.sh strace || echo "Without strace nothing looks at whom the server calls"
-	@command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] || ./install.sh nginx || echo "Without nginx the test of several servers is skipped"
+	@command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] || [ -x $(VENV)/nginx/usr/sbin/nginx ] || ./unpack.sh nginx $(VENV)/nginx || echo "Without nginx the test of several servers is skipped"
 	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || ./install.sh postgresql || echo "Without PostgreSQL its tests are skipped"
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	$(BIN)/python -m pytest

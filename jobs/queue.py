@@ -8,6 +8,7 @@ queue, for the kernel frees its lock. The first in the queue takes the lock of a
 import contextlib
 import fcntl
 import heapq
+import itertools
 import json
 import os
 import re
@@ -20,7 +21,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from jobs import costs, events, runs
+from jobs import costs, events, runs, site
 from jobs.config import RunConfig
 from models.errors import InklingError
 
@@ -28,6 +29,7 @@ FOLDER = ".queue"  # of the runs folder; a file a place, NUMBER.RUN
 LOOKS = 0.25  # seconds between two looks of a waiting process
 MOST_RUNS = 20  # at work or waiting
 GPUS = "CUDA_VISIBLE_DEVICES"
+RAY = "ray"  # stands for all devices of a cluster, which gives them out itself (jobs/cluster.py)
 
 _children: list[subprocess.Popen] = []
 
@@ -51,6 +53,8 @@ class Place:
 
 def devices(config: RunConfig) -> tuple[str, ...]:
     """The devices of this machine that a configuration may take: each GPU for itself, or the processor. torch is not asked: it is slow to import."""
+    if site.read().ray_address:
+        return (RAY,)
     listed = os.environ.get(GPUS)
     if listed is None:
         gpus = sorted(path.name.removeprefix("nvidia") for path in Path("/dev").glob("nvidia[0-9]*"))
@@ -102,7 +106,7 @@ def _demand_place(most: int) -> None:
 def _begin(folder: Path, lock: int, config: RunConfig, environment: Mapping[str, str] | None, owner: str) -> None:
     try:
         expected = costs.seconds(config)
-        events.append(folder, "queued", owner=owner, host=socket.gethostname(), seconds=round(expected, 1))
+        events.append(folder, "queued", owner=owner, host=_host(), seconds=round(expected, 1))
         _take_place(folder, config, expected)
         with (folder / "log.txt").open("ab") as log:
             _children.append(
@@ -170,27 +174,50 @@ def wait_for_turn(folder: Path) -> int | None:
     the process then sees its own alone: torch must not have been imported before.
     """
     while not (folder / runs.CANCEL).exists():
-        places = waiting()
-        own = next((place for place in places if place.run.name == folder.name), None)
-        if own is None:  # somebody emptied the folder: at the end again
-            config = runs.read_config(folder)
-            _take_place(folder, config, costs.seconds(config))
-            continue
-        before_it = [place for place in places if place.number < own.number]
-        if not any(set(place.devices) & set(own.devices) for place in before_it):
-            for device in own.devices:
-                descriptor = _take_device(device, folder.name)
-                if descriptor is not None:
-                    _path(own.number, folder.name).unlink(missing_ok=True)
-                    events.append(folder, "turn", device=device)
-                    if not device.endswith("/cpu"):
-                        os.environ[GPUS] = device.partition("/")[2]
-                    return descriptor
+        own = own_place_if_first(folder)
+        for device in own.devices if own else ():
+            descriptor = _take_device(device, folder.name)
+            if descriptor is not None:
+                leave(folder)
+                events.append(folder, "turn", device=device)
+                if not device.endswith("/cpu"):
+                    os.environ[GPUS] = device.partition("/")[2]
+                return descriptor
         time.sleep(LOOKS)
+    leave(folder)
+    return None
+
+
+def own_place_if_first(folder: Path) -> Place | None:
+    """The place of the run of this process, unless another run before it waits for a device that it could take."""
+    places = waiting()
+    own = next((place for place in places if place.run.name == folder.name), None)
+    if own is None:  # somebody emptied the folder: at the end again
+        config = runs.read_config(folder)
+        _take_place(folder, config, costs.seconds(config))
+        return None
+    is_first = not any(set(place.devices) & set(own.devices) for place in places if place.number < own.number)
+    return own if is_first else None
+
+
+def leave(folder: Path) -> None:
+    """Gives up a run's place."""
     for number, name in _entries():
         if name == folder.name:
             _path(number, name).unlink(missing_ok=True)
-    return None
+
+
+def take_slot(folder: Path) -> int:
+    """Has a run on the cluster count as at work. Returns the descriptor of a lock, to be kept open to the end."""
+    for number in itertools.count():
+        descriptor = _take_device(f"{RAY}/{number}", folder.name)
+        if descriptor is not None:
+            return descriptor
+
+
+def _host() -> str:
+    """The machine whose process numbers a run's events have. Those of a cluster are nobody's here: a signal would hit somebody else."""
+    return RAY if site.read().ray_address else socket.gethostname()
 
 
 def _path(number: int, name: str) -> Path:

@@ -1,4 +1,4 @@
-"""inkling.toml: who may do what on this server, and how much of it."""
+"""inkling.toml: who may do what on this server, how much of it, and where retrains are trained."""
 
 import dataclasses
 import functools
@@ -14,6 +14,7 @@ from models.errors import InklingError
 
 MODES = ("local", "public")
 ADDRESS = re.compile(r"[^@\s]*@[^@\s]+")
+HEAD = re.compile(r"https?://[^\s/]+/?")
 VARIABLE = "INKLING_SITE"
 
 
@@ -37,6 +38,10 @@ class Site:
     retrain_minutes: float = _number(60.0, 0.1, 100_000)
     answers_per_minute: int = _number(600, 1, 1_000_000)
     uploads_per_minute: int = _number(60, 1, 1_000_000)
+    ray_address: str = ""
+    ray_cpus: float = _number(1.0, 0, 1000)
+    ray_gpus: float = _number(0.0, 0, 64)
+    ray_python: str = "python"
 
     def __post_init__(self) -> None:
         if self.mode not in MODES:
@@ -46,6 +51,10 @@ class Site:
                 raise SiteError(
                     f"allowed has {address!r}; give e-mail addresses, such as ada@school.example, or @school.example for all of it"
                 )
+        if self.ray_address and not (isinstance(self.ray_address, str) and HEAD.fullmatch(self.ray_address)):
+            raise SiteError(f"ray's address is {self.ray_address!r}; give that of the head's dashboard, such as http://head:8265")
+        if not isinstance(self.ray_python, str) or not self.ray_python:
+            raise SiteError(f"ray's python is {self.ray_python!r}; give a command that every node has")
         for item in dataclasses.fields(self):
             limits, value = item.metadata, getattr(self, item.name)
             if "low" not in limits:
@@ -83,6 +92,10 @@ def _read(place: Path, changed: int) -> Site:
     limits = facts.pop("limits", {})
     if not isinstance(limits, dict):
         raise SiteError(f"{place}: limits is {limits!r}; it must be a table: [limits]")
+    ray = facts.pop("ray", {})
+    if not isinstance(ray, dict):
+        raise SiteError(f"{place}: ray is {ray!r}; it must be a table: [ray]")
+    facts |= {f"ray_{name}": value for name, value in ray.items()}
     known = {item.name for item in dataclasses.fields(Site)}
     unknown = sorted({*facts, *limits} - known)
     if unknown:

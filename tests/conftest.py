@@ -5,8 +5,9 @@ import sys
 import pytest
 
 from tests.browser import browser, page_url
+from tests.database import postgresql
 
-__all__ = ["browser", "page_url"]
+__all__ = ["browser", "page_url", "postgresql"]
 
 
 @pytest.fixture(scope="session", autouse=True)

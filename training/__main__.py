@@ -4,8 +4,6 @@ The commands import torch themselves: --help and recipes answer at once.
 """
 
 import argparse
-import contextlib
-import dataclasses
 import json
 import os
 import signal
@@ -13,15 +11,14 @@ import sys
 import time
 from pathlib import Path
 
-from jobs import events, queue, runs
-from jobs.config import LAYERS, ConfigError, RunConfig
+from jobs import runs
+from jobs.config import ConfigError
 from models import shelf
 from models.datasets import DATASETS, PARTS, read_facts
 from models.errors import InklingError
-from training import sweep_commands
+from training import fit_command, sweep_commands
 
 TELL_EVERY = 0.3  # seconds between two lines on how far an import is
-NICENESS = 10  # a retrain started from the app leaves the page its share of the cores
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -40,21 +37,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m training", description="Trains, evaluates and exports Inkling's networks.")
     commands = parser.add_subparsers(required=True, metavar="fit|evaluate|export|photos|gate|sweep|search|recipes|data")
 
-    fit = commands.add_parser(
-        "fit", help="train a network", description="Trains the members of one configuration; settings given override the recipe's."
-    )
-    fit.add_argument("--recipe", metavar="NAME", help="start from a named configuration (python -m training recipes)")
-    fit.add_argument(
-        "--fine-tune", metavar="DATASET/NAME", help="start from a published network and learn the corrections that people kept"
-    )
-    fit.add_argument("--resume", type=Path, metavar="RUN", help="continue a run that was stopped, to the same result")
-    fit.add_argument("--run", type=Path, metavar="RUN", help=argparse.SUPPRESS)  # how the app starts a folder it has made
-    fit.add_argument("--out", type=Path, metavar="RUN", help="run folder to make (default: a new one in runs/)")
-    fit.add_argument(
-        "--tensorboard", action="store_true", help="write curves for TensorBoard into the run folder: tensorboard --logdir runs"
-    )
-    _add_settings(fit)
-    fit.set_defaults(command=_fit)
+    fit = fit_command.add(commands)
 
     evaluate = commands.add_parser(
         "evaluate", help="measure a published network", description="Measures a published network as served, on one part of its data set."
@@ -123,145 +106,6 @@ def _parser() -> argparse.ArgumentParser:
             help="folder with MNIST/raw and FashionMNIST/raw or the word sample (default: $INKLING_DATA, cache, download, sample)",
         )
     return parser
-
-
-def _add_settings(parser: argparse.ArgumentParser) -> None:
-    """One option for every setting of RunConfig, with its limits in the help."""
-    for item in dataclasses.fields(RunConfig):
-        limits, flag = item.metadata, "--" + item.name.replace("_", "-")
-        about = limits["help"].replace("%", "%%")
-        default = (
-            ""
-            if item.default in ("", ())
-            else f" (default: {' '.join(map(str, item.default)) if isinstance(item.default, tuple) else item.default})"
-        )
-        shared = {"dest": item.name, "default": None, "help": about + default}
-        if "choices" in limits:
-            parser.add_argument(flag, choices=limits["choices"], **shared)
-        elif "most" in limits:
-            parser.add_argument(flag, nargs="*", type=int, metavar="N", **shared)
-        elif isinstance(item.default, bool):
-            parser.add_argument(flag, action=argparse.BooleanOptionalAction, **shared)
-        elif "low" in limits:
-            shared["help"] += f"; {limits['low']:.10g} to {limits['high']:.10g}"
-            parser.add_argument(flag, type=type(item.default), metavar="N" if isinstance(item.default, int) else "X", **shared)
-        else:
-            parser.add_argument(flag, metavar="NAME", **shared)
-
-
-def _config(options: argparse.Namespace) -> RunConfig:
-    from jobs.recipes import RECIPES, fine_tuned
-
-    if options.recipe is not None and options.recipe not in RECIPES:
-        raise ConfigError(f"there is no recipe {options.recipe!r}; there are {', '.join(RECIPES)}")
-    if options.recipe and options.fine_tune:
-        raise ConfigError(f"give --recipe {options.recipe} or --fine-tune {options.fine_tune}: each has all settings")
-    base = RECIPES[options.recipe].config if options.recipe else RunConfig()
-    if options.fine_tune:
-        dataset, _, name = options.fine_tune.partition("/")
-        base = fine_tuned(shelf.load_card(dataset, name))
-    given = {item.name: getattr(options, item.name) for item in dataclasses.fields(RunConfig)}
-    given = {name: value for name, value in given.items() if value is not None}
-    network = given.get("network", base.network)
-    usual = LAYERS.get(network, {}) if network != base.network else {}
-    return dataclasses.replace(base, **usual | given)
-
-
-def _fit(options: argparse.Namespace) -> int:
-    if options.run or options.resume:
-        folder = options.run or options.resume
-        ignored = [item.name for item in dataclasses.fields(RunConfig) if getattr(options, item.name) is not None]
-        if ignored or options.recipe or options.fine_tune:
-            raise ConfigError(
-                f"a run goes on with its own config.json; leave out --recipe, --fine-tune and settings such as {', '.join(ignored) or 'its name'}"
-            )
-        if not (folder / "config.json").is_file():
-            raise ConfigError(f"{folder} is not a run folder: it has no config.json; give one that fit has made")
-        with contextlib.ExitStack() as stack:
-            if options.run:  # the app started this process with the run's lock already held
-                _give_way()
-                if queue.wait_for_turn(folder) is None:
-                    events.append(folder, "cancelled")
-                    return 1
-            else:
-                stack.enter_context(runs.held(folder))
-                (folder / runs.CANCEL).unlink(missing_ok=True)
-            return _train(folder, options.data, options.tensorboard)
-    folder, lock = runs.create(_config(options), options.out)
-    print(f"run folder {folder}")
-    try:
-        code = _train(folder, options.data)
-        if options.recipe and code == 0:
-            _compare(options.recipe, folder, options.data)
-        return code
-    finally:
-        os.close(lock)
-
-
-def _compare(recipe: str, folder: Path, data_folder: Path | None) -> None:
-    """Prints the figure of a recipe's source beside what this run reaches on the same test images."""
-    from jobs.recipes import RECIPES
-    from training import data, export
-
-    reference, dataset = RECIPES[recipe].reference, runs.read_config(folder).dataset
-    if reference is None or dataset != RECIPES[recipe].config.dataset:
-        return
-    source = data.find(dataset, data_folder)
-    ours = export.test_accuracy(folder, source)
-    note = " of the bundled sample" if source.is_sample else ""
-    print(f"{recipe}: reference {reference:.2%}, ours {ours:.2%} on {len(source.test):,} test images{note}")
-
-
-def _give_way() -> None:
-    """Leaves the page its share of the cores. Linux weighs niceness within a session only, unless the session has one too."""
-    os.nice(NICENESS)
-    with contextlib.suppress(OSError):  # kernels without autogroup have no such file
-        Path("/proc/self/autogroup").write_text(str(NICENESS))
-
-
-def _train(folder: Path, data_folder: Path | None, tensorboard: bool = False) -> int:
-    """Trains and publishes a run, and makes sure that its events end with exactly one of done, failed, cancelled."""
-    last = events.read(folder)
-    if last and last[-1]["kind"] == "done":
-        print(f"{folder} is done already; nothing to resume")
-        return 0
-    reserve = folder / "reserve"
-    with contextlib.suppress(OSError):
-        reserve.write_bytes(bytes(2**16))  # given up at the end, so that a full disk has room for what is said of it
-    try:
-        from training import data, export, fit
-
-        config = runs.read_config(folder)
-        source = data.find(config.dataset, data_folder)
-        if source.is_sample:
-            print(
-                f"Training on the bundled sample of {len(source.train)} images: expect a less accurate network than with the full data set."
-            )
-        fit.fit(config, folder, source, board=folder / "tensorboard" if tensorboard else None)
-        if config.publish:
-            card = export.publish([folder], config.publish, source, average=config.members > 1)
-            export.announce(folder, card)
-            print(f"published {card.dataset}/{card.name}: validation {card.val_accuracy:.2%}, test {card.test_accuracy:.2%}")
-    except BaseException as error:
-        reserve.unlink(missing_ok=True)
-        _tell_ending(folder, error)
-        if isinstance(error, OSError):
-            raise runs.NotWritten(runs.sentence(error, folder)) from None
-        raise
-    reserve.unlink(missing_ok=True)
-    events.append(folder, "done")
-    return 0
-
-
-def _tell_ending(folder: Path, error: BaseException) -> None:
-    from training.fit import Cancelled
-
-    if isinstance(error, Cancelled | KeyboardInterrupt | SystemExit):
-        events.append(folder, "cancelled")
-    else:
-        with contextlib.suppress(OSError):  # of a folder that was deleted: there is nobody to tell, and the log says it
-            message = runs.sentence(error, folder) if isinstance(error, OSError) else str(error)
-            events.append(folder, "failed", message=message or type(error).__name__)
 
 
 def _export(options: argparse.Namespace) -> int:
@@ -398,7 +242,7 @@ def _import(options: argparse.Namespace) -> int:
 
 if __name__ == "__main__":
     code = main()
-    if "--run" in sys.argv:  # started by the app: its run and its device stay taken for the 1.6 s that Python needs to tidy torch away
+    if {"--run", "--job"} & {*sys.argv}:  # from the app: run and device would stay taken for the 1.6 s that Python needs to tidy torch away
         sys.stdout.flush()
         os._exit(code)
     sys.exit(code)

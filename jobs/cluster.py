@@ -1,0 +1,151 @@
+"""Retrains on a Ray cluster, by Ray's own job interface (its REST API), which asks for no Ray on the app's machine.
+
+With an address under [ray] in inkling.toml, the process that a retrain waits in (jobs/queue.py) trains nothing itself: when its turn comes it submits a job,
+which trains in the run's folder, and follows it. So progress, cancelling, queue and history are as they are without Ray: they are in the
+folder, which every node sees at the same path. A job that ends without a word, as when its node is lost, is submitted again and
+goes on from the checkpoint; when the head does not answer, it is asked again until it does.
+
+The job holds a lock of its own in the folder, so that a run goes on when the app's machine is lost, and no second job begins beside it.
+"""
+
+import contextlib
+import json
+import os
+import shlex
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from jobs import events, queue, runs, site
+from models.errors import InklingError
+
+LOOKS = 0.5  # seconds between two questions to the head
+ANSWER = 10.0  # seconds that the head has for an answer
+STOPPING = 30.0  # seconds that a job has to end by itself when it is cancelled
+TRIES = 4  # of a job that ends without a word
+OVER = ("STOPPED", "SUCCEEDED", "FAILED")  # as Ray names it
+PASSED_ON = "INKLING_"  # variables of the server that a job gets too
+
+
+class ClusterError(InklingError):
+    """Ray's head refused something. The message says what, why and what to do."""
+
+
+def follow(folder: Path) -> int:
+    """Has a run trained by the cluster when it is its turn and returns when it has ended: 0, or 1 when it was not trained to its end."""
+    while queue.own_place_if_first(folder) is None:
+        if (folder / runs.CANCEL).exists():
+            return _cancelled(folder)
+        time.sleep(queue.LOOKS)
+    for number in range(TRIES):
+        job = _submit(folder, f"inkling-{folder.name}-{time.time_ns()}")
+        if number == 0:
+            if not _wait_until_at_work(folder, job):
+                return _cancelled(folder)
+            queue.leave(folder)
+            slot = queue.take_slot(folder)
+            events.append(folder, "turn", device=queue.RAY)
+        _wait_until_over(folder, job)
+        if not _ending(folder) and (folder / runs.CANCEL).exists():
+            events.append(folder, "cancelled")
+        if _ending(folder):
+            break
+        print(f"the job {job} ended without a word", flush=True)
+    os.close(slot)
+    return int(_ending(folder) != "done")
+
+
+def _ending(folder: Path) -> str | None:
+    last = events.read(folder)[-1]["kind"]
+    return last if last in events.ENDINGS else None
+
+
+def _cancelled(folder: Path) -> int:
+    queue.leave(folder)
+    events.append(folder, "cancelled")
+    return 1
+
+
+def _wait_until_at_work(folder: Path, job: str) -> bool:
+    """Whether it came to that: not when it is cancelled before."""
+    while _state(folder, job) == "PENDING":
+        if (folder / runs.CANCEL).exists():
+            _stop(job)
+            return False
+        time.sleep(LOOKS)
+    return True
+
+
+def _wait_until_over(folder: Path, job: str) -> None:
+    cancelled_at = None
+    while _state(folder, job) not in (*OVER, None):
+        if cancelled_at is None and (folder / runs.CANCEL).exists():  # the job looks for that mark itself, and ends with a checkpoint
+            cancelled_at = time.monotonic()
+        if cancelled_at is not None and time.monotonic() - cancelled_at > STOPPING:
+            _stop(job)
+            return
+        time.sleep(LOOKS)
+
+
+def _submit(folder: Path, job: str) -> str:
+    """Submits the training of a folder under this id, which it returns; again and again until the head answers. Raises ClusterError."""
+    here = site.read()
+    command = shlex.join([here.ray_python, "-m", "training", "fit", "--job", str(folder)])
+    variables = {name: value for name, value in os.environ.items() if name.startswith(PASSED_ON)}
+    request = {
+        "entrypoint": f"cd {shlex.quote(str(runs.ROOT))} && exec {command} >> {shlex.quote(str(folder / 'log.txt'))} 2>&1",
+        "submission_id": job,
+        "runtime_env": {"env_vars": {**variables, "PYTHONUNBUFFERED": "1", "RAY_USAGE_STATS_ENABLED": "0"}},
+        "metadata": {"run": folder.name},
+        "entrypoint_num_cpus": here.ray_cpus,
+        "entrypoint_num_gpus": here.ray_gpus,
+    }
+    while True:
+        try:
+            _ask("POST", "", request)
+            return job
+        except urllib.error.HTTPError as error:
+            said = error.read(2000).decode(errors="replace").strip().splitlines() or [error.reason]
+            if "already exists" in " ".join(said):  # an answer of the head was lost
+                return job
+            raise ClusterError(
+                f"Ray at {here.ray_address} refused the job (HTTP {error.code}: {said[-1][:200]}); mend [ray] in inkling.toml, or the cluster"
+            ) from None
+        except OSError:
+            if (folder / runs.CANCEL).exists():
+                return job
+            time.sleep(LOOKS)
+
+
+def _state(folder: Path, job: str) -> str | None:
+    """What Ray says of a job, as soon as the head answers; None when it knows of none, as after its restart, or does not answer and the run is cancelled."""
+    while True:
+        try:
+            return _ask("GET", job)["status"]
+        except urllib.error.HTTPError as error:
+            if error.code == 404:
+                return None
+        except (OSError, ValueError, KeyError):
+            if (folder / runs.CANCEL).exists():
+                return None
+        time.sleep(LOOKS)
+
+
+def _stop(job: str) -> None:
+    with contextlib.suppress(OSError):  # it is not there, or over
+        _ask("POST", f"{job}/stop")
+
+
+def _ask(method: str, path: str, content: Mapping[str, Any] | None = None) -> Any:
+    """One request of Ray's job interface (docs.ray.io, Ray Jobs REST API). Raises OSError."""
+    request = urllib.request.Request(
+        f"{site.read().ray_address.rstrip('/')}/api/jobs/{path}",
+        method=method,
+        data=None if content is None else json.dumps(content).encode(),
+        headers={"content-type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=ANSWER) as answer:
+        return json.loads(answer.read(2**20) or b"null")

@@ -1,0 +1,225 @@
+"""Retrains as jobs of a Ray cluster: against a head that is made up, and on a real cluster that loses a node and its head."""
+
+import json
+import logging
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from jobs import cluster, events, queue, runs, site
+from jobs.config import RunConfig
+from tests.browser import free_port
+
+PATIENCE = 120.0  # seconds
+LONG = RunConfig(network="fc", hidden=(256,), epochs=80, threads=1, publish="long")
+SHORT = RunConfig(network="fc", hidden=(8,), threads=1, publish="short")
+
+
+@pytest.fixture(autouse=True)
+def folders(workshop, monkeypatch):
+    monkeypatch.setattr(queue, "_children", [])
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    yield workshop
+    for child in queue._children:
+        child.kill()
+        child.wait()
+
+
+def point_at(monkeypatch, folder: Path, address: str) -> None:
+    (folder / "inkling.toml").write_text(f'[ray]\naddress = "{address}"\npython = "{sys.executable}"\n')
+    monkeypatch.setenv(site.VARIABLE, str(folder / "inkling.toml"))
+
+
+def until(is_true: Callable[[], bool], *said: object) -> None:
+    give_up = time.monotonic() + PATIENCE
+    while not is_true():
+        assert time.monotonic() < give_up, said
+        time.sleep(0.1)
+
+
+def state(run: Path) -> str:
+    return runs.status(run).state
+
+
+class Head:
+    """Says what Ray's head would say: a job has the next of these states each time it is asked for, and the last one for ever."""
+
+    def __init__(self, *states: str | None) -> None:
+        self.states, self.asked = list(states), []
+        self.refusal: tuple[int, str] | None = None
+        head = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                said = head.states.pop(0) if len(head.states) > 1 else head.states[0]
+                self._answer(404 if said is None else 200, {"status": said})
+
+            def do_POST(self) -> None:
+                content = self.rfile.read(int(self.headers.get("content-length") or 0))
+                head.asked.append((self.path, json.loads(content) if content else None))
+                self._answer(*(head.refusal or (200, {})))
+
+            def _answer(self, code: int, content: object) -> None:
+                self.send_response(code)
+                self.end_headers()
+                self.wfile.write(json.dumps(content).encode())
+
+            def log_message(self, *args: object) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("localhost", 0), Handler)
+        self.address = f"http://localhost:{self.server.server_port}"
+
+    def __enter__(self) -> "Head":
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+
+    @property
+    def submitted(self) -> list[dict]:
+        return [content for path, content in self.asked if path == "/api/jobs/"]
+
+
+def queued(monkeypatch, folder: Path, head: Head) -> Path:
+    """A run with a place in the queue, whose process this one is."""
+    point_at(monkeypatch, folder, head.address)
+    monkeypatch.setattr(queue.subprocess, "Popen", lambda *_, **__: None)
+    run = queue.start(SHORT, owner="ada")
+    queue._children.clear()
+    runs.hold(run)
+    return run
+
+
+def test_a_job_is_told_what_to_train_and_with_what(monkeypatch, folders):
+    monkeypatch.setenv("INKLING_CORRECTIONS", "sqlite://")
+    monkeypatch.setenv("HOME_SECRET", "hunter2")
+    with Head("PENDING", "RUNNING", "SUCCEEDED") as head:
+        run = queued(monkeypatch, folders, head)
+        assert [place.devices for place in queue.waiting()] == [(queue.RAY,)]
+        monkeypatch.setattr(cluster, "TRIES", 1)
+        assert cluster.follow(run) == 1  # nobody trained it
+    (asked,) = head.submitted
+    assert f"-m training fit --job {run}" in asked["entrypoint"]
+    assert asked["submission_id"].startswith(f"inkling-{run.name}-")
+    assert (asked["entrypoint_num_cpus"], asked["entrypoint_num_gpus"]) == (1.0, 0.0)
+    assert asked["runtime_env"]["env_vars"]["INKLING_CORRECTIONS"] == "sqlite://"
+    assert "hunter2" not in json.dumps(asked)
+    assert queue.waiting() == []
+    assert [event["kind"] for event in events.read(run)] == ["queued", "turn"]
+
+
+def test_a_job_that_ends_without_a_word_or_is_forgotten_is_submitted_again(monkeypatch, folders):
+    with Head("RUNNING", "FAILED", None) as head:
+        run = queued(monkeypatch, folders, head)
+        assert cluster.follow(run) == 1
+    assert len(head.submitted) == cluster.TRIES
+    assert len({each["submission_id"] for each in head.submitted}) == cluster.TRIES
+
+
+def test_a_job_that_said_how_it_ended_is_not_submitted_again(monkeypatch, folders):
+    with Head("RUNNING", "FAILED") as head:
+        run = queued(monkeypatch, folders, head)
+        monkeypatch.setattr(cluster, "_wait_until_over", lambda folder, job: events.append(folder, "failed", message="lower lr"))
+        assert cluster.follow(run) == 1
+    assert len(head.submitted) == 1
+
+
+def test_a_run_that_is_cancelled_while_its_job_waits_is_taken_back(monkeypatch, folders):
+    with Head("PENDING") as head:
+        run = queued(monkeypatch, folders, head)
+        threading.Timer(1.0, runs.cancel, [run]).start()
+        assert cluster.follow(run) == 1
+    assert head.asked[-1][0].endswith("/stop")
+    assert state(run) == "cancelled"
+    assert queue.waiting() == []
+
+
+def test_a_head_that_refuses_is_told_in_one_sentence(monkeypatch, folders):
+    with Head("PENDING") as head:
+        head.refusal = 400, "no such resource"
+        run = queued(monkeypatch, folders, head)
+        with pytest.raises(cluster.ClusterError, match=r'refused the job \(HTTP 400: "no such resource"\); mend \[ray\] in inkling.toml'):
+            cluster.follow(run)
+
+
+def test_a_job_of_a_run_that_another_job_trains_waits_for_it(monkeypatch, folders):
+    run, lock = runs.create(SHORT)
+    os.close(lock)
+    monkeypatch.setattr(runs, "ORPHAN", 0.1)
+    orphan = runs.hold_for_job(run)
+    assert runs.is_alive(run)
+    for take in (runs.hold, runs.hold_for_job):
+        with pytest.raises(runs.Busy):
+            take(run)
+    os.close(orphan)
+    os.close(runs.hold_for_job(run))
+    assert not runs.is_alive(run)
+
+
+QUICK = {"health_check_initial_delay_ms": 0, "health_check_period_ms": 500, "health_check_failure_threshold": 2}
+
+
+@pytest.fixture
+def start_cluster(monkeypatch) -> Iterator[Callable]:
+    """Starts a head that trains nothing itself, with its dashboard at a port."""
+    utilities = pytest.importorskip("ray.cluster_utils", reason="requirements-cluster.txt is not installed")
+    pytest.importorskip("aiohttp", reason="ray was installed without its dashboard")
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    started = []
+
+    def start(port: int):
+        settings = {"num_cpus": 0, "include_dashboard": True, "dashboard_port": port, "_system_config": QUICK}
+        made = utilities.Cluster(initialize_head=True, head_node_args=settings)
+        started.append(made)
+        return made
+
+    yield start
+    for made in started:
+        made.shutdown()
+
+
+def test_on_a_real_cluster_a_run_outlives_its_node_and_the_head_and_is_cancelled(folders, monkeypatch, start_cluster):
+    port = free_port()
+    point_at(monkeypatch, folders, f"http://localhost:{port}")
+    made = start_cluster(port)
+    node = made.add_node(num_cpus=1)
+    run, cancelled = queue.start(LONG), queue.start(SHORT)
+    until(lambda: len(runs.status(run).epochs) > 2, run)
+    assert queue.active_runs() == [run]
+    assert [place.run for place in queue.waiting()] == [cancelled]
+    runs.cancel(cancelled)
+    until(lambda: state(cancelled) == "cancelled")
+
+    made.remove_node(node, allow_graceful=False)
+    until(lambda: not runs._is_held(run / runs.JOB_LOCK))
+    before = len(runs.status(run).epochs)
+    assert state(run) == "running"
+    made.add_node(num_cpus=1)
+    until(lambda: len(runs.status(run).epochs) > before + 2, run)
+
+    made.shutdown()
+    until(lambda: not runs._is_held(run / runs.JOB_LOCK))
+    assert state(run) == "running"
+    made = start_cluster(port)
+    made.add_node(num_cpus=1)
+    until(lambda: state(run) == "done", (run / "log.txt").read_text)
+    told = [event["kind"] for event in events.read(run)]
+    assert told.count("started") == 3
+    assert told.count("done") == 1
+    assert len(runs.status(run).epochs) == LONG.epochs
+
+    last = queue.start(LONG)
+    until(lambda: runs.status(last).steps)
+    runs.cancel(last)
+    until(lambda: state(last) == "cancelled")
+    until(lambda: queue.active_runs() == [])

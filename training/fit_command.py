@@ -1,0 +1,177 @@
+"""python -m training fit: one network, from its options, for the app, or as a job of a cluster."""
+
+import argparse
+import contextlib
+import dataclasses
+import os
+from pathlib import Path
+from typing import Any
+
+from jobs import cluster, events, queue, runs, site
+from jobs.config import LAYERS, ConfigError, RunConfig
+from models import shelf
+
+NICENESS = 10  # a retrain started from the app leaves the page its share of the cores
+
+
+def add(commands: Any) -> argparse.ArgumentParser:
+    """Adds it to the commands of a parser and returns its own."""
+    fit = commands.add_parser(
+        "fit", help="train a network", description="Trains the members of one configuration; settings given override the recipe's."
+    )
+    fit.add_argument("--recipe", metavar="NAME", help="start from a named configuration (python -m training recipes)")
+    fit.add_argument(
+        "--fine-tune", metavar="DATASET/NAME", help="start from a published network and learn the corrections that people kept"
+    )
+    fit.add_argument("--resume", type=Path, metavar="RUN", help="continue a run that was stopped, to the same result")
+    fit.add_argument("--run", type=Path, metavar="RUN", help=argparse.SUPPRESS)  # how the app starts a folder it has made
+    fit.add_argument("--job", type=Path, metavar="RUN", help=argparse.SUPPRESS)  # how a cluster does
+    fit.add_argument("--out", type=Path, metavar="RUN", help="run folder to make (default: a new one in runs/)")
+    fit.add_argument(
+        "--tensorboard", action="store_true", help="write curves for TensorBoard into the run folder: tensorboard --logdir runs"
+    )
+    _add_settings(fit)
+    fit.set_defaults(command=_fit)
+    return fit
+
+
+def _add_settings(parser: argparse.ArgumentParser) -> None:
+    """One option for every setting of RunConfig, with its limits in the help."""
+    for item in dataclasses.fields(RunConfig):
+        limits, flag = item.metadata, "--" + item.name.replace("_", "-")
+        about = limits["help"].replace("%", "%%")
+        default = (
+            ""
+            if item.default in ("", ())
+            else f" (default: {' '.join(map(str, item.default)) if isinstance(item.default, tuple) else item.default})"
+        )
+        shared = {"dest": item.name, "default": None, "help": about + default}
+        if "choices" in limits:
+            parser.add_argument(flag, choices=limits["choices"], **shared)
+        elif "most" in limits:
+            parser.add_argument(flag, nargs="*", type=int, metavar="N", **shared)
+        elif isinstance(item.default, bool):
+            parser.add_argument(flag, action=argparse.BooleanOptionalAction, **shared)
+        elif "low" in limits:
+            shared["help"] += f"; {limits['low']:.10g} to {limits['high']:.10g}"
+            parser.add_argument(flag, type=type(item.default), metavar="N" if isinstance(item.default, int) else "X", **shared)
+        else:
+            parser.add_argument(flag, metavar="NAME", **shared)
+
+
+def _config(options: argparse.Namespace) -> RunConfig:
+    from jobs.recipes import RECIPES, fine_tuned
+
+    if options.recipe is not None and options.recipe not in RECIPES:
+        raise ConfigError(f"there is no recipe {options.recipe!r}; there are {', '.join(RECIPES)}")
+    if options.recipe and options.fine_tune:
+        raise ConfigError(f"give --recipe {options.recipe} or --fine-tune {options.fine_tune}: each has all settings")
+    base = RECIPES[options.recipe].config if options.recipe else RunConfig()
+    if options.fine_tune:
+        dataset, _, name = options.fine_tune.partition("/")
+        base = fine_tuned(shelf.load_card(dataset, name))
+    given = {item.name: getattr(options, item.name) for item in dataclasses.fields(RunConfig)}
+    given = {name: value for name, value in given.items() if value is not None}
+    network = given.get("network", base.network)
+    usual = LAYERS.get(network, {}) if network != base.network else {}
+    return dataclasses.replace(base, **usual | given)
+
+
+def _fit(options: argparse.Namespace) -> int:
+    if folder := options.run or options.resume or options.job:
+        ignored = [item.name for item in dataclasses.fields(RunConfig) if getattr(options, item.name) is not None]
+        if ignored or options.recipe or options.fine_tune:
+            raise ConfigError(
+                f"a run goes on with its own config.json; leave out --recipe, --fine-tune and settings such as {', '.join(ignored) or 'its name'}"
+            )
+        if not (folder / "config.json").is_file():
+            raise ConfigError(f"{folder} is not a run folder: it has no config.json; give one that fit has made")
+        with contextlib.ExitStack() as stack:
+            if options.job:  # jobs/cluster.py submitted it
+                stack.callback(os.close, runs.hold_for_job(folder))
+            elif options.run:  # the app started this process with the run's lock already held
+                _give_way()
+                if site.read().ray_address:
+                    return cluster.follow(folder)
+                if queue.wait_for_turn(folder) is None:
+                    events.append(folder, "cancelled")
+                    return 1
+            else:
+                stack.enter_context(runs.held(folder))
+                (folder / runs.CANCEL).unlink(missing_ok=True)
+            return _train(folder, options.data, options.tensorboard)
+    folder, lock = runs.create(_config(options), options.out)
+    print(f"run folder {folder}")
+    try:
+        code = _train(folder, options.data)
+        if options.recipe and code == 0:
+            _compare(options.recipe, folder, options.data)
+        return code
+    finally:
+        os.close(lock)
+
+
+def _compare(recipe: str, folder: Path, data_folder: Path | None) -> None:
+    """Prints the figure of a recipe's source beside what this run reaches on the same test images."""
+    from jobs.recipes import RECIPES
+    from training import data, export
+
+    reference, dataset = RECIPES[recipe].reference, runs.read_config(folder).dataset
+    if reference is None or dataset != RECIPES[recipe].config.dataset:
+        return
+    source = data.find(dataset, data_folder)
+    ours = export.test_accuracy(folder, source)
+    note = " of the bundled sample" if source.is_sample else ""
+    print(f"{recipe}: reference {reference:.2%}, ours {ours:.2%} on {len(source.test):,} test images{note}")
+
+
+def _give_way() -> None:
+    """Leaves the page its share of the cores. Linux weighs niceness within a session only, unless the session has one too."""
+    os.nice(NICENESS)
+    with contextlib.suppress(OSError):  # kernels without autogroup have no such file
+        Path("/proc/self/autogroup").write_text(str(NICENESS))
+
+
+def _train(folder: Path, data_folder: Path | None, tensorboard: bool = False) -> int:
+    """Trains and publishes a run, and makes sure that its events end with exactly one of done, failed, cancelled."""
+    last = events.read(folder)
+    if last and last[-1]["kind"] == "done":
+        print(f"{folder} is done already; nothing to resume")
+        return 0
+    reserve = folder / "reserve"
+    with contextlib.suppress(OSError):
+        reserve.write_bytes(bytes(2**16))  # given up at the end, so that a full disk has room for what is said of it
+    try:
+        from training import data, export, fit
+
+        config = runs.read_config(folder)
+        source = data.find(config.dataset, data_folder)
+        if source.is_sample:
+            print(
+                f"Training on the bundled sample of {len(source.train)} images: expect a less accurate network than with the full data set."
+            )
+        fit.fit(config, folder, source, board=folder / "tensorboard" if tensorboard else None)
+        if config.publish:
+            card = export.publish([folder], config.publish, source, average=config.members > 1)
+            export.announce(folder, card)
+            print(f"published {card.dataset}/{card.name}: validation {card.val_accuracy:.2%}, test {card.test_accuracy:.2%}")
+    except BaseException as error:
+        reserve.unlink(missing_ok=True)
+        _tell_ending(folder, error)
+        if isinstance(error, OSError):
+            raise runs.NotWritten(runs.sentence(error, folder)) from None
+        raise
+    reserve.unlink(missing_ok=True)
+    events.append(folder, "done")
+    return 0
+
+
+def _tell_ending(folder: Path, error: BaseException) -> None:
+    from training.fit import Cancelled
+
+    if isinstance(error, Cancelled | KeyboardInterrupt | SystemExit):
+        events.append(folder, "cancelled")
+    else:
+        with contextlib.suppress(OSError):  # of a folder that was deleted: there is nobody to tell, and the log says it
+            message = runs.sentence(error, folder) if isinstance(error, OSError) else str(error)
+            events.append(folder, "failed", message=message or type(error).__name__)
