@@ -122,37 +122,10 @@ def load_card(dataset: str, name: str) -> Card:
     folder = shelf_folder() / dataset
     path = folder / f"{name}.json"
     try:
-        facts = _read_facts(path, path.stat().st_mtime_ns, path.stat().st_ino)
-        card = Card(
-            dataset=dataset,
-            name=name,
-            labels=tuple(facts["labels"]),
-            parameters=int(facts["parameters"]),
-            val_accuracy=float(facts["validation"]["accuracy"]),
-            test_accuracy=float(facts["test"]["accuracy"]),
-            decline_below=float(facts["decline_below"]),
-            sha256=str(facts["sha256"]),
-            facts=facts,
-            folder=folder,
-            shape=tuple(facts.get("shape", (1, 28, 28))),
-        )
-        about = datasets.info(dataset)
-        if about.is_own and (card.labels, card.shape) != (about.labels, about.shape):
-            raise ShelfError(
-                f"{name} was trained on pictures of {dataset} with other classes or another size than it has now; retrain it, or delete {path.name}"
-            )
-        labels, shape = about.labels, about.shape
-        if card.takes_photos:
-            labels, shape = PHOTO_LABELS, (3, *card.shape[1:])
-        elif card.is_gate:
-            labels = GATE_LABELS[dataset]
-        if (
-            (len(card.labels), card.shape) != (len(labels), shape)
-            or not 0 <= card.decline_below <= 1
-            or not isinstance(facts.get("created", ""), str)
-        ):
-            raise ValueError("its labels, threshold or date cannot be right")
-        return card
+        status = path.stat()
+        if dataset in DATASETS:
+            return _load(dataset, name, path, status.st_mtime_ns, status.st_ino)
+        return _load.__wrapped__(dataset, name, path)  # its classes and size may have changed
     except FileNotFoundError:
         there = ", ".join(sorted(each.stem for each in folder.glob("*.onnx") if NAME.fullmatch(each.stem))) or "none"
         raise ShelfError(f"there is no network {name!r} for {dataset}; there are: {there}") from None
@@ -161,9 +134,39 @@ def load_card(dataset: str, name: str) -> Card:
 
 
 @functools.lru_cache(maxsize=256)
-def _read_facts(path: Path, changed: int, number: int) -> dict[str, Any]:
-    """A card is published by a rename, so that one that was read is read again only when it is another file."""
-    return json.loads(path.read_text())
+def _load(dataset: str, name: str, path: Path, changed: int = 0, number: int = 0) -> Card:
+    """A card is published by a rename: one that was read is read again when it is another file, by time or inode."""
+    facts, folder = json.loads(path.read_text()), path.parent
+    card = Card(
+        dataset=dataset,
+        name=name,
+        labels=tuple(facts["labels"]),
+        parameters=int(facts["parameters"]),
+        val_accuracy=float(facts["validation"]["accuracy"]),
+        test_accuracy=float(facts["test"]["accuracy"]),
+        decline_below=float(facts["decline_below"]),
+        sha256=str(facts["sha256"]),
+        facts=facts,
+        folder=folder,
+        shape=tuple(facts.get("shape", (1, 28, 28))),
+    )
+    about = datasets.info(dataset)
+    if about.is_own and (card.labels, card.shape) != (about.labels, about.shape):
+        raise ShelfError(
+            f"{name} was trained on pictures of {dataset} with other classes or another size than it has now; retrain it, or delete {path.name}"
+        )
+    labels, shape = about.labels, about.shape
+    if card.takes_photos:
+        labels, shape = PHOTO_LABELS, (3, *card.shape[1:])
+    elif card.is_gate:
+        labels = GATE_LABELS[dataset]
+    if (
+        (len(card.labels), card.shape) != (len(labels), shape)
+        or not 0 <= card.decline_below <= 1
+        or not isinstance(facts.get("created", ""), str)
+    ):
+        raise ValueError("its labels, threshold or date cannot be right")
+    return card
 
 
 def photo_card() -> Card | None:

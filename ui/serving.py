@@ -1,8 +1,10 @@
 """What all visitors share: the classifiers, loaded once each, the database of corrections, and the warm-up that keeps the page quick."""
 
+import functools
 import gc
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import streamlit as st
@@ -17,8 +19,12 @@ MOST_CLASSIFIERS = 24
 FIRST_PAGE = 1.0  # seconds: the browser is still fetching the canvas, and loading here would hold up what it asks for
 
 
-@st.cache_resource(max_entries=MOST_CLASSIFIERS, show_spinner=False)
-def _classifier(dataset: str, name: str, sha256: str) -> Classifier:
+_loading = threading.Lock()
+
+
+# functools, not st.cache_resource, which takes half a millisecond to find what it has, four times a stroke.
+@functools.lru_cache(maxsize=MOST_CLASSIFIERS)
+def _classifier(folder: Path, dataset: str, name: str, sha256: str) -> Classifier:
     return load_classifier(shelf.load_card(dataset, name))
 
 
@@ -27,7 +33,8 @@ def classifier(card: shelf.Card) -> Classifier:
 
     Raises ShelfError.
     """
-    return _classifier(card.dataset, card.name, card.sha256)
+    with _loading:  # once for all who ask for it at the same moment
+        return _classifier(card.folder, card.dataset, card.name, card.sha256)
 
 
 def corrections() -> "Engine":

@@ -26,7 +26,11 @@ def show(card: Card, answer: Answer, picture: Callable[[], Image.Image], key: st
     if (answer.probabilities is None and not answer.digits) or not visitor.may_act():
         return
     key = f"{key}-{hashlib.sha256(answer.prepared.pixels.tobytes()).hexdigest()[:12]}"
-    with st.popover("Wrong? Tell me", icon=":material/flag:", type="tertiary"):
+    # Sent when it is opened: after a stroke these widgets would be a third of what the page is told, and hardly anybody looks at them.
+    popover = st.popover("Wrong? Tell me", icon=":material/flag:", type="tertiary", key=f"{key}-tell", on_change="rerun")
+    if not popover.open:
+        return
+    with popover:
         label = _ask(datasets.info(card.dataset), answer, key)
         if st.button("Keep it", key=f"{key}-keep", type="primary", icon=":material/save:"):
             try:
