@@ -5,6 +5,7 @@ import altair as alt
 from jobs.events import Event
 
 ACCENT, SECOND = "#4f6ee6", "#d2873c"
+MOST_POINTS = 400  # of a line: more than the pixels that it has
 
 
 def loss_curve(steps: tuple[Event, ...], epochs: tuple[Event, ...], total_epochs: int) -> alt.LayerChart:
@@ -12,7 +13,8 @@ def loss_curve(steps: tuple[Event, ...], epochs: tuple[Event, ...], total_epochs
 
     The axes have fixed ends: a live chart that rescales all the time cannot be read.
     """
-    train = [{"epoch": event["x"], "loss": event["loss"], "network": event["member"] + 1} for event in steps]
+    shown = steps[:: -(-len(steps) // MOST_POINTS) or 1]
+    train = [{"epoch": event["x"], "loss": event["loss"], "network": event["member"] + 1} for event in shown]
     validation = [{"epoch": event["epoch"], "loss": event["val_loss"], "network": event["member"] + 1} for event in epochs]
     most = max(point["loss"] for point in train + validation)
     encoding = {

@@ -10,8 +10,10 @@ import math
 import re
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import streamlit as st
 
@@ -27,6 +29,7 @@ SHARE = 0.05  # seconds more for each page that is open: twenty looks a second, 
 GONE = 60.0  # seconds after which a page that has not looked is closed
 STALE = 0.4  # seconds that one look serves all visitors
 LATEST = 8  # runs among which news are looked for
+MOST_SPECS = 32  # charts that are kept
 READING = 20  # seconds that what went wrong on a click is shown, however often the place runs again by itself
 
 _lock = threading.Lock()
@@ -249,10 +252,10 @@ def show_curves(status: runs.Status, total_epochs: int, key: str) -> None:
         return
     from ui import charts
 
-    st.altair_chart(charts.loss_curve(status.steps, status.epochs, total_epochs), key=f"retrain-loss-{key}", height=150)
+    st.vega_lite_chart(_drawn(key, charts.loss_curve, status.steps, status.epochs, total_epochs), key=f"retrain-loss-{key}", height=150)
     st.caption("Blue: loss on training images. Orange: on validation images.")
     if max((event["epoch"] for event in status.epochs), default=0) > 1:
-        st.altair_chart(charts.accuracy_curve(status.epochs, total_epochs), key=f"retrain-accuracy-{key}", height=150)
+        st.vega_lite_chart(_drawn(key, charts.accuracy_curve, status.epochs, total_epochs), key=f"retrain-accuracy-{key}", height=150)
     elif status.epochs:
         st.caption(f"Validation accuracy after one epoch: {figures.percent(status.epochs[-1]['val_accuracy'])}")
 
@@ -294,6 +297,21 @@ def resume(folder: Path) -> None:
         _act()
     except (InklingError, OSError) as error:
         tell(f"retrain-problem-{folder.name}", error)
+
+
+_specs: dict[tuple, dict[str, Any]] = {}
+
+
+def _drawn(key: str, chart: Callable[..., Any], *facts: Any) -> dict[str, Any]:
+    """A chart as Vega-Lite reads it, drawn once for all who look at the same moment of a run: altair takes tens of milliseconds."""
+    *told, total_epochs = facts
+    place = (key, chart.__name__, total_epochs, *((len(each), each[-1]["time"] if each else 0) for each in told))
+    spec = _specs.get(place)
+    if spec is None:
+        if len(_specs) >= MOST_SPECS:
+            _specs.clear()
+        spec = _specs[place] = chart(*facts).to_dict()
+    return spec
 
 
 def tell(key: str, problem: Exception) -> None:
