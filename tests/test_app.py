@@ -1,5 +1,6 @@
 """Every page through Streamlit's AppTest, and the promise that the server never imports torch."""
 
+import contextlib
 import io
 import json
 import shutil
@@ -12,9 +13,11 @@ import streamlit
 from PIL import Image, ImageDraw
 from streamlit.testing.v1 import AppTest
 
+from inference.classify import answer_image
 from jobs.runs import ROOT
-from models import datasets
+from models import datasets, shelf
 from tests import shapes, tiny
+from ui import beside, figures, serving
 
 
 @pytest.fixture(autouse=True)
@@ -68,6 +71,28 @@ def test_the_draw_page_asks_for_a_digit_and_predicts_nothing():
     page = html_of(run_app())
     assert "Draw a digit" in page
     assert 'data-testid="answer"' not in page
+
+
+def test_in_a_crowd_slow_networks_are_asked_only_where_they_were_chosen(monkeypatch):
+    image = Image.new("L", (320, 320))
+    ImageDraw.Draw(image).line([(160, 60), (160, 260)], fill=255, width=18)
+    usual, slow = (shelf.load_card("mnist", name) for name in ("small", "ensemble"))
+    for chosen, is_crowded in ((usual, False), (usual, True), (slow, True)):
+        monkeypatch.setattr(serving, "is_crowded", lambda is_crowded=is_crowded: is_crowded)
+        answer = answer_image(serving.classifier(chosen), image, invert=False)
+        cards, answers = beside.others("mnist", chosen, answer)
+        missing = [card.name for card, each in zip(cards, answers, strict=True) if each is None]
+        assert missing == (["ensemble"] if is_crowded and chosen is usual else [])
+        assert ("many people draw now" in figures.trio(cards, answers, chosen.name)) is bool(missing)
+        assert {each.label for each in answers if each} == {"1"}
+
+
+def test_those_who_wait_for_an_answer_are_a_crowd_from_five_on():
+    with contextlib.ExitStack() as stack:
+        for count in range(1, 7):
+            stack.enter_context(serving.answering())
+            assert serving.is_crowded() is (count > serving.CROWD)
+    assert not serving.is_crowded()
 
 
 def test_choosing_clothing_changes_the_page_and_the_networks():

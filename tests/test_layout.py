@@ -28,7 +28,7 @@ WORKSHOP = {"tests", "benchmarks", "docs"}  # not part of the product: may impor
 EXCEPTIONS = {
     "ui/__main__.py": {"pandas"},  # imported there only to be there when Streamlit wants it
     "inference/decode.py": {"pillow_heif"},  # only where a HEIC photo comes
-    "inference/foreground.py": {"cv2"},  # only where a photo has no plain ground
+    "inference/opencv.py": {"cv2"},  # only where something is to be read
     "inference/graph.py": {"onnx", "google"},  # a graph is looked at before it is run
     "inference/features.py": {"onnx"},  # only where somebody looks inside a network
     "training/strokes.py": {"skimage"},  # only where digits are traced: requirements-shelf.txt

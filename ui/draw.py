@@ -2,11 +2,10 @@
 
 import streamlit as st
 
-from inference.classify import Answer, answer_again, answer_image
-from models import datasets, shelf
-from ui import canvas, figures, serving, sidebar, tell, visitor, why
+from inference.classify import answer_image
+from models import datasets
+from ui import beside, canvas, figures, serving, sidebar, tell, visitor, why
 
-MOST_OWN = 3  # networks of an own data set that answer side by side
 LEADS = {
     "mnist": "Write a digit, or several in a row, any size, anywhere. The networks answer after every stroke.",
     "fashion-mnist": "Draw one garment and fill it in: these networks learned from photos of whole pieces, not from outlines.",
@@ -40,7 +39,8 @@ def _pad_and_answer() -> None:
         except visitor.NotAllowed as error:
             st.html(figures.error("Not so fast", str(error)))
             return
-        answer = answer_image(serving.classifier(chosen), drawing, invert=False)
+        with serving.answering():
+            answer = answer_image(serving.classifier(chosen), drawing, invert=False)
         if answer.prepared.is_blank:
             _show_blank(about.noun)
             return
@@ -50,7 +50,8 @@ def _pad_and_answer() -> None:
             why.show(chosen, answer, "draw")
         with st.container(key="draw-place-tell"):
             tell.show(chosen, answer, lambda: drawing, "draw")
-    cards, answers = _others(dataset, chosen, answer)
+    with serving.answering():
+        cards, answers = beside.others(dataset, chosen, answer)
     st.html(figures.trio(cards, answers, chosen.name))
 
 
@@ -63,21 +64,3 @@ def _lead_for_own(about: datasets.DatasetInfo) -> str:
 
 def _show_blank(noun: str) -> None:
     st.html(figures.empty(f"Draw a {noun}", "Use the mouse, a pen or a finger. The answer appears here."))
-
-
-def _others(dataset: str, chosen: shelf.Card, answer: Answer) -> tuple[list[shelf.Card], list[Answer]]:
-    """The chosen network beside the shipped ones, or the newest of an own data set; a damaged one is named on the Models page."""
-    cards, answers = [], []
-    listed = shelf.list_cards(dataset)
-    beside = {card.name for card in listed[:MOST_OWN] if card.dataset not in datasets.DATASETS}
-    for card in listed:
-        if card.name == chosen.name:
-            cards.append(card)
-            answers.append(answer)
-        elif card.is_shipped or card.name in beside:
-            try:
-                answers.append(answer_again(serving.classifier(card), answer))
-                cards.append(card)
-            except shelf.ShelfError:
-                continue
-    return cards, answers

@@ -108,15 +108,16 @@ def _digits(card: Card, answer: Answer) -> str:
     return f'<div class="ink-digits" data-testid="digits">{"".join(cells)}</div>'
 
 
-def trio(cards: list[Card], answers: list[Answer], chosen: str) -> str:
-    """Several networks' answers side by side."""
+def trio(cards: list[Card], answers: list[Answer | None], chosen: str) -> str:
+    """Several networks' answers side by side; None of one that was not asked, for others wait."""
     cells = []
     for card, answer in zip(cards, answers, strict=True):
-        shown, unsure = said(card, answer)
+        shown, unsure = said(card, answer) if answer else ("…", " unsure")
+        how = "many people draw now" if answer is None else "declined" if answer.stranger else confidence(answer.probability)
         word = " word" if len(shown) > 2 else ""
         cells.append(
             f'<div class="ink-card{" chosen" if card.name == chosen else ""}" data-network="{card.name}"><h4>{html.escape(card.title)}</h4>'
-            f'<div class="said{word}{unsure}">{html.escape(shown)}</div><div class="how">{"declined" if answer.stranger else confidence(answer.probability)}</div></div>'
+            f'<div class="said{word}{unsure}">{html.escape(shown)}</div><div class="how">{how}</div></div>'
         )
     return f'<div class="ink"><div class="ink-trio" data-testid="trio">{"".join(cells)}</div></div>'
 

@@ -1,9 +1,11 @@
 """What all visitors share: the classifiers, loaded once each, the database of corrections, and the warm-up that keeps the page quick."""
 
+import contextlib
 import functools
 import gc
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from corrections.store import Engine
 
 MOST_CLASSIFIERS = 24
+CROWD = 4  # answers at work at once, beyond which slow networks are asked only where they were chosen
 FIRST_PAGE = 1.0  # seconds: the browser is still fetching the canvas, and loading here would hold up what it asks for
 
 
@@ -35,6 +38,25 @@ def classifier(card: shelf.Card) -> Classifier:
     """
     with _loading:  # once for all who ask for it at the same moment
         return _classifier(card.folder, card.dataset, card.name, card.sha256)
+
+
+_at_work: set[object] = set()
+
+
+@contextlib.contextmanager
+def answering() -> Iterator[None]:
+    """Counts as an answer at work for the time of a with block."""
+    own = object()
+    _at_work.add(own)
+    try:
+        yield
+    finally:
+        _at_work.discard(own)
+
+
+def is_crowded() -> bool:
+    """Whether more people wait for an answer than the processor has room for."""
+    return len(_at_work) > CROWD
 
 
 def corrections() -> "Engine":
