@@ -11,8 +11,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import sqlalchemy
 from playwright.sync_api import Browser, expect
 
+from corrections import store
 from jobs import runs
 from jobs.runs import ROOT
 from tests.browser import DIGITS, Visitor, free_port, server
@@ -75,13 +77,22 @@ def server_of(folder: Path) -> int:
     return int(re.match(r"[\d.]+:(\d+)", lines[-1]).group(1))
 
 
+@pytest.fixture
+def database(postgresql: str) -> Iterator[str]:
+    """PostgreSQL, without what is kept in it here once the test has ended."""
+    yield postgresql
+    engine = sqlalchemy.create_engine(postgresql)
+    store.TABLE.drop(engine, checkfirst=True)
+    engine.dispose()
+
+
 @pytest.mark.skipif(not NGINX, reason="nginx is not installed: apt-get install nginx")
 def test_one_server_of_two_is_killed_and_its_visitors_go_on_with_all_that_was_saved(
-    browser: Browser, tmp_path: Path, monkeypatch, postgresql: str
+    browser: Browser, tmp_path: Path, monkeypatch, database: str
 ):
     monkeypatch.setenv("INKLING_RUNS", str(tmp_path / "runs"))
     ports = free_port(), free_port()
-    shared = {"INKLING_CORRECTIONS": postgresql, "STREAMLIT_SERVER_COOKIE_SECRET": "the same on every server"}
+    shared = {"INKLING_CORRECTIONS": database, "STREAMLIT_SERVER_COOKIE_SECRET": "the same on every server"}
     tell_pid = ("sh", "-c", f'echo $$ > {tmp_path}/$5.pid; exec "$@"', "sh")
     with (
         server(tmp_path, ports[0], before=tell_pid, **shared),

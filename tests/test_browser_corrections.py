@@ -55,7 +55,7 @@ def test_the_wrong_digits_of_a_number_are_kept_one_by_one(browser: Browser, tmp_
         page = visitor.page
         for place, digit in enumerate("714"):
             visitor.draw(DIGITS[digit], scale=0.45, move=(-20 + 110 * place, 90))
-        expect(page.get_by_test_id("digits")).to_be_visible()
+        expect(page.get_by_test_id("answer").locator(".ink-glyph")).to_have_text("714")
         expect(page.get_by_text("Wrong? Tell me")).to_have_count(1)
         page.get_by_text("Wrong? Tell me").click()
         box = page.get_by_label("Which 3 digits are they?")

@@ -15,6 +15,8 @@ import pytest
 from jobs import cluster, events, queue, runs, site
 from jobs.config import RunConfig
 from tests.browser import free_port
+from training import fit_command
+from training.__main__ import main
 
 PATIENCE = 120.0  # seconds
 LONG = RunConfig(network="fc", hidden=(256,), epochs=80, threads=1, publish="long")
@@ -143,12 +145,16 @@ def test_a_run_that_is_cancelled_while_its_job_waits_is_taken_back(monkeypatch, 
     assert queue.waiting() == []
 
 
-def test_a_head_that_refuses_is_told_in_one_sentence(monkeypatch, folders):
+def test_a_head_that_refuses_is_told_in_one_sentence(monkeypatch, folders, capsys):
     with Head("PENDING") as head:
         head.refusal = 400, "no such resource"
         run = queued(monkeypatch, folders, head)
-        with pytest.raises(cluster.ClusterError, match=r'refused the job \(HTTP 400: "no such resource"\); mend \[ray\] in inkling.toml'):
-            cluster.follow(run)
+        monkeypatch.setattr(fit_command, "_give_way", lambda: None)
+        assert main(["fit", "--run", str(run)]) == 1
+    status = runs.status(run)
+    assert status.state == "failed"
+    assert status.message.startswith(f'Ray at {head.address} refused the job (HTTP 400: "no such resource"); mend [ray] in inkling.toml')
+    assert status.message in capsys.readouterr().err
 
 
 def test_a_job_of_a_run_that_another_job_trains_waits_for_it(monkeypatch, folders):

@@ -10,6 +10,7 @@ from typing import Any
 from jobs import cluster, events, queue, runs, site
 from jobs.config import LAYERS, ConfigError, RunConfig
 from models import shelf
+from models.errors import InklingError
 
 NICENESS = 10  # a retrain started from the app leaves the page its share of the cores
 
@@ -92,7 +93,11 @@ def _fit(options: argparse.Namespace) -> int:
             elif options.run:  # the app started this process with the run's lock already held
                 _give_way()
                 if site.read().ray_address:
-                    return cluster.follow(folder)
+                    try:
+                        return cluster.follow(folder)
+                    except InklingError as error:  # Ray refused it, or inkling.toml cannot be read
+                        events.append(folder, "failed", message=str(error))
+                        raise
                 if queue.wait_for_turn(folder) is None:
                     events.append(folder, "cancelled")
                     return 1

@@ -25,9 +25,9 @@ def show(card: Card, answer: Answer, picture: Callable[[], Image.Image], key: st
     """The popover below an answer. picture: gives the picture as it came. first: card and answer of the photo network, where they stand above."""
     if (answer.probabilities is None and not answer.digits) or not visitor.may_act():
         return
-    key = f"{key}-{hashlib.sha256(answer.prepared.pixels.tobytes()).hexdigest()[:12]}"
-    # Sent when it is opened: after a stroke these widgets would be a third of what the page is told, and hardly anybody looks at them.
+    # Its widgets are sent when it is opened: after a stroke they would be a third of what the page is told, and hardly anybody looks at them.
     popover = st.popover("Wrong? Tell me", icon=":material/flag:", type="tertiary", key=f"{key}-tell", on_change="rerun")
+    key = f"{key}-{hashlib.sha256(answer.prepared.pixels.tobytes()).hexdigest()[:12]}"
     if not popover.open:
         return
     with popover:
