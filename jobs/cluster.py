@@ -24,6 +24,7 @@ from models.errors import InklingError
 
 LOOKS = 0.5  # seconds between two questions to the head
 ANSWER = 10.0  # seconds that the head has for an answer
+RECOVERY = 60.0  # seconds that a head may answer with faults of its own before it has refused
 STOPPING = 30.0  # seconds that a job has to end by itself when it is cancelled
 TRIES = 4  # of a job that ends without a word
 OVER = ("STOPPED", "SUCCEEDED", "FAILED")  # as Ray names it
@@ -59,8 +60,8 @@ def follow(folder: Path) -> int:
 
 
 def _ending(folder: Path) -> str | None:
-    last = events.read(folder)[-1]["kind"]
-    return last if last in events.ENDINGS else None
+    lines = events.read(folder)  # none of a run that was deleted
+    return lines[-1]["kind"] if lines and lines[-1]["kind"] in events.ENDINGS else None
 
 
 def _cancelled(folder: Path) -> int:
@@ -103,6 +104,7 @@ def _submit(folder: Path, job: str) -> str:
         "entrypoint_num_cpus": here.ray_cpus,
         "entrypoint_num_gpus": here.ray_gpus,
     }
+    give_up = time.monotonic() + RECOVERY
     while True:
         try:
             _ask("POST", "", request)
@@ -111,6 +113,9 @@ def _submit(folder: Path, job: str) -> str:
             said = error.read(2000).decode(errors="replace").strip().splitlines() or [error.reason]
             if "already exists" in " ".join(said):  # an answer of the head was lost
                 return job
+            if error.code >= 500 and time.monotonic() < give_up and not (folder / runs.CANCEL).exists():  # a head that is just starting
+                time.sleep(LOOKS)
+                continue
             raise ClusterError(
                 f"Ray at {here.ray_address} refused the job (HTTP {error.code}: {said[-1][:200]}); mend [ray] in inkling.toml, or the cluster"
             ) from None
@@ -129,8 +134,9 @@ def _state(folder: Path, job: str) -> str | None:
             if error.code == 404:
                 return None
         except (OSError, ValueError, KeyError):
-            if (folder / runs.CANCEL).exists():
-                return None
+            pass
+        if (folder / runs.CANCEL).exists():
+            return None
         time.sleep(LOOKS)
 
 

@@ -124,8 +124,8 @@ def load_card(dataset: str, name: str) -> Card:
     try:
         status = path.stat()
         if dataset in DATASETS:
-            return _load(dataset, name, path, status.st_mtime_ns, status.st_ino)
-        return _load.__wrapped__(dataset, name, path)  # its classes and size may have changed
+            return _load_once(dataset, name, path, status.st_mtime_ns, status.st_ino)
+        return _load(dataset, name, path)  # the classes and size of an own data set may have changed
     except FileNotFoundError:
         there = ", ".join(sorted(each.stem for each in folder.glob("*.onnx") if NAME.fullmatch(each.stem))) or "none"
         raise ShelfError(f"there is no network {name!r} for {dataset}; there are: {there}") from None
@@ -134,8 +134,12 @@ def load_card(dataset: str, name: str) -> Card:
 
 
 @functools.lru_cache(maxsize=256)
-def _load(dataset: str, name: str, path: Path, changed: int = 0, number: int = 0) -> Card:
+def _load_once(dataset: str, name: str, path: Path, changed: int, number: int) -> Card:
     """A card is published by a rename: one that was read is read again when it is another file, by time or inode."""
+    return _load(dataset, name, path)
+
+
+def _load(dataset: str, name: str, path: Path) -> Card:
     facts, folder = json.loads(path.read_text()), path.parent
     card = Card(
         dataset=dataset,

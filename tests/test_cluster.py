@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import shutil
 import sys
 import threading
 import time
@@ -155,6 +156,25 @@ def test_a_head_that_refuses_is_told_in_one_sentence(monkeypatch, folders, capsy
     assert status.state == "failed"
     assert status.message.startswith(f'Ray at {head.address} refused the job (HTTP 400: "no such resource"); mend [ray] in inkling.toml')
     assert status.message in capsys.readouterr().err
+
+
+def test_a_head_that_is_just_starting_is_asked_again(monkeypatch, folders):
+    monkeypatch.setattr(cluster, "TRIES", 1)
+    with Head("RUNNING", "SUCCEEDED") as head:
+        head.refusal = 500, "no agent yet"
+        run = queued(monkeypatch, folders, head)
+        threading.Timer(1.2, setattr, [head, "refusal", None]).start()
+        assert cluster.follow(run) == 1
+    assert len(head.submitted) >= 3
+    assert len({each["submission_id"] for each in head.submitted}) == 1
+
+
+def test_a_run_that_is_deleted_while_its_job_trains_ends_its_follower(monkeypatch, folders):
+    monkeypatch.setattr(cluster, "TRIES", 1)
+    with Head("RUNNING", "SUCCEEDED") as head:
+        run = queued(monkeypatch, folders, head)
+        monkeypatch.setattr(cluster, "_wait_until_over", lambda folder, job: shutil.rmtree(folder))
+        assert cluster.follow(run) == 1
 
 
 def test_a_job_of_a_run_that_another_job_trains_waits_for_it(monkeypatch, folders):

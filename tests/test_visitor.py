@@ -2,6 +2,7 @@
 
 import os
 import time
+from pathlib import Path
 
 import pytest
 import streamlit as st
@@ -82,14 +83,20 @@ def test_settings_that_cannot_be_read_do_not_take_the_page_from_who_is_signed_in
     assert not visitor.may_act()
 
 
-def test_resuming_counts_as_one_more_retrain(sign_in, monkeypatch):
-    sign_in(email="ada@school.example")
-    own = []
-    for _ in range(3):
+def own_runs(count: int) -> list[Path]:
+    """Runs that the visitor queued; no process holds them."""
+    found = []
+    for _ in range(count):
         folder, lock = runs.create(RunConfig())
         events.append(folder, "queued", owner=visitor.owner())
         os.close(lock)
-        own.append(folder)
+        found.append(folder)
+    return found
+
+
+def test_resuming_counts_as_one_more_retrain(sign_in, monkeypatch):
+    sign_in(email="ada@school.example")
+    own = own_runs(3)
     monkeypatch.setattr(queue, "active_runs", lambda: own[:2])
     monkeypatch.setattr(queue, "resume", lambda *facts: pytest.fail("it was resumed"))
     monkeypatch.setattr(st, "session_state", {})
@@ -164,11 +171,7 @@ def test_a_retrain_that_would_take_too_long_is_refused_before_it_starts(sign_in)
 
 def test_a_visitor_has_two_places_in_the_queue_and_others_have_theirs(sign_in, monkeypatch):
     sign_in(email="ada@school.example")
-    own = []
-    for _ in range(2):
-        folder, _ = runs.create(RunConfig())
-        events.append(folder, "queued", owner=visitor.owner())
-        own.append(folder)
+    own = own_runs(2)
     monkeypatch.setattr(queue, "active_runs", lambda: own)
     with pytest.raises(visitor.NotAllowed, match="2 of your retrains are at work or wait, and a visitor may have 2"):
         visitor.demand_retrain(1)
