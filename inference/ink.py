@@ -6,40 +6,67 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from inference.components import enlarged, labelled, reduced
-from inference.rules import without_rules
+from inference.opencv import opencv
+from inference.rules import edge_depth, without_rules
 
 DUST, DUST_AT_EDGE = 0.06, 0.35  # pieces smaller than this, times the largest, are none; at the picture's edge they are cut off things
 DUST_SIDE = 640  # pixels of the longest side when dust is looked for
+MARGIN = 3  # pixels around the ink that its soft rim needs
 LEAST_CONTRAST = 24  # of 255: below it there is nothing on the paper
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ink:
-    """What is written in a picture. values: float32 [H, W], 0 to 255, bright on black; solid: bool [H, W], where it is ink for sure."""
+    """What is written in a picture, or the part of it that has ink.
+
+    values: float32 [h, w], 0 to 255, bright on black; solid: bool [h, w], where it is ink for sure. frame: height and width of the
+    picture; origin: row and column where values begin in it. connected: the components of solid and their boxes, as
+    `components.labelled` gives them, where they are known already.
+    """
 
     values: np.ndarray
     solid: np.ndarray
+    frame: tuple[int, int]
+    origin: tuple[int, int] = (0, 0)
+    connected: tuple[np.ndarray, np.ndarray] | None = None
 
 
 def find_ink(image: Image.Image, invert: bool | None = None) -> tuple[Ink | None, bool]:
     """The ink of a picture as `prepare` takes it, None of a blank one, and whether brightness was negated."""
-    grey = np.asarray(_over_contrasting_ground(image)).astype(np.float32)
-    inverted = _is_dark_on_light(grey) if invert is None else invert
+    grey = np.asarray(_over_contrasting_ground(image))
+    inverted = _is_dark_on_light(grey.astype(np.float32)) if invert is None else invert
     ink = 255 - grey if inverted else grey
+    frame, origin = ink.shape, (0, 0)
     # Somebody who overrides the polarity wants to see all that is bright taken as ink, an uneven ground included.
-    ink = _without_background(ink) if invert is None else ink - ink.min()
+    ink = _without_background(ink.astype(np.float32)) if invert is None else ink - ink.min()
     if ink.max() < LEAST_CONTRAST:
         return None, inverted
-    ink = without_rules(ink / ink.max() * 255)
-    level = otsu(ink)
-    solid = _without_dust(ink > level)
+    if ink.dtype == np.uint8 and (window := _free_window(ink)):
+        ink, origin = ink[window], (window[0].start, window[1].start)  # a canvas: the rest has nothing to say
+        ink = ink.astype(np.float32) * (255 / ink.max())
+    else:
+        ink = without_rules(ink / ink.max() * 255)
+    level = otsu(ink, blank=frame[0] * frame[1] - ink.size)
+    solid, connected = _without_dust(ink > level, frame)
     if _reaches_all_sides(solid) and not _reaches_all_sides(cores := without_specks(solid)):
-        solid = _without_dust(cores)  # hairlines as dark as the ink that no rule was seen in
+        solid, connected = _without_dust(cores, frame)  # hairlines as dark as the ink that no rule was seen in
     if not solid.any():
         return None, inverted
     # The rim around the mask keeps soft edges soft.
     values = np.where(spread(solid, 2), np.clip(ink * (255 / max(level * 1.6, 128)), 0, 255), 0)
-    return Ink(values=values, solid=solid), inverted
+    return Ink(values=values, solid=solid, frame=frame, origin=origin, connected=connected), inverted
+
+
+def _free_window(ink: np.ndarray) -> tuple[slice, slice] | None:
+    """Rows and columns around all that is not zero, where it keeps away from one side of the picture at least each way, so that no
+    line goes from edge to edge; else None. ink: uint8 [H, W]."""
+    height, width = ink.shape
+    left, top, across, down = opencv().boundingRect(ink)
+    right, bottom = left + across, top + down
+    rows, columns = edge_depth(height), edge_depth(width)
+    if min(height, width) < 64 or (left < columns and right > width - columns) or (top < rows and bottom > height - rows):
+        return None
+    return slice(max(0, top - MARGIN), min(height, bottom + MARGIN)), slice(max(0, left - MARGIN), min(width, right + MARGIN))
 
 
 def _over_contrasting_ground(image: Image.Image) -> Image.Image:
@@ -122,9 +149,10 @@ def _terms(down: np.ndarray, across: np.ndarray) -> np.ndarray:
     return np.stack([np.ones_like(down), down, across, down**2, across**2, down * across], axis=1)
 
 
-def otsu(values: np.ndarray) -> float:
-    """The threshold that best splits values of 0..255 in two (Otsu 1979)."""
-    counts = np.bincount(values.astype(np.uint8).ravel(), minlength=256).astype(np.float64)
+def otsu(values: np.ndarray, blank: int = 0) -> float:
+    """The threshold that best splits values of 0..255 in two (Otsu 1979). blank: how many zeros there are besides."""
+    counts = opencv().calcHist([values.astype(np.uint8)], [0], None, [256], [0, 256]).ravel().astype(np.float64)
+    counts[0] += blank
     below = np.cumsum(counts)
     above = below[-1] - below
     total = np.cumsum(counts * np.arange(256))
@@ -151,23 +179,28 @@ def _cores(solid: np.ndarray) -> np.ndarray:
     return solid & spread(~spread(~solid, 1), 2)
 
 
-def _without_dust(solid: np.ndarray) -> np.ndarray:
-    """Drops pieces that are small beside the largest one, but no thin part of a stroke; of noise, what is narrower than two pixels."""
-    if min(solid.shape) < 64:
-        return solid
-    factor = -(-max(solid.shape) // DUST_SIDE)
+def _without_dust(solid: np.ndarray, frame: tuple[int, int]) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray] | None]:
+    """Drops pieces that are small beside the largest one, but no thin part of a stroke; of noise, what is narrower than two pixels.
+
+    frame: height and width of the picture that solid is of, or a part of. Also gives its components where none was dropped.
+    """
+    if min(frame) < 64:
+        return solid, None
+    factor = -(-max(frame) // DUST_SIDE)
     small = reduced(solid, factor)
     found = labelled(small)
     if found is None:
-        return without_specks(solid)
+        return without_specks(solid), None
     numbers, boxes = found
     if not len(boxes):
-        return solid
+        return solid, None
     extents = (boxes[:, 2:] - boxes[:, :2]).max(1)
     cut = (boxes[:, :2] == 0).any(1) | (boxes[:, 2] == small.shape[1]) | (boxes[:, 3] == small.shape[0])
     is_kept = extents >= np.maximum(np.where(cut, DUST_AT_EDGE, DUST) * extents.max(), 3)
+    if is_kept.all():
+        return solid, found if factor == 1 else None
     kept = np.concatenate([[False], is_kept])[numbers]
-    return solid & enlarged(kept, factor)[: solid.shape[0], : solid.shape[1]]
+    return solid & enlarged(kept, factor)[: solid.shape[0], : solid.shape[1]], None
 
 
 def spread(solid: np.ndarray, reach: int) -> np.ndarray:

@@ -85,13 +85,21 @@ def prepare_ink(ink: Ink | None, inverted: bool, crop: bool = True) -> Prepared:
     """The ink, or a part of it with the rest blackened, as a network for digits sees it; none is a blank picture."""
     if ink is None:
         return _blank(inverted)
-    box = bounds(ink.solid) if crop else (0, 0, ink.solid.shape[1], ink.solid.shape[0])
-    left, top, right, bottom = box
-    cut = Image.fromarray(ink.values[top:bottom, left:right].astype(np.uint8))
-    even = _even_strokes(_fit(cut, DIGIT_WORKING_BOX))
+    values, (top_of_all, left_of_all) = (ink.values, ink.origin) if crop else (_whole(ink), (0, 0))
+    left, top, right, bottom = bounds(ink.solid) if crop else (0, 0, ink.frame[1], ink.frame[0])
+    even = _even_strokes(_fit(Image.fromarray(values[top:bottom, left:right].astype(np.uint8)), DIGIT_WORKING_BOX))
     small = np.asarray(_fit(even, DIGIT_BOX))
     pixels = _centre_of_mass_at_centre(small) if crop else _centred(small)
-    return Prepared(pixels=pixels, inverted=inverted, box=_fractions(box, ink.solid.shape) if crop else None, is_blank=False)
+    box = left + left_of_all, top + top_of_all, right + left_of_all, bottom + top_of_all
+    return Prepared(pixels=pixels, inverted=inverted, box=_fractions(box, ink.frame) if crop else None, is_blank=False)
+
+
+def _whole(ink: Ink) -> np.ndarray:
+    """The ink's values in the frame of the whole picture."""
+    values = np.zeros(ink.frame, ink.values.dtype)
+    top, left = ink.origin
+    values[top : top + ink.values.shape[0], left : left + ink.values.shape[1]] = ink.values
+    return values
 
 
 def _prepare_digit(image: Image.Image, invert: bool | None, crop: bool) -> Prepared:
@@ -166,9 +174,10 @@ def _fit(image: Image.Image, side: int) -> Image.Image:
 
 def _even_strokes(image: Image.Image) -> Image.Image:
     """Thickens hair-thin strokes and thins very thick ones, to the range of widths that MNIST has."""
-    solid = np.pad(np.asarray(image) > 127, 1)
-    area = int(solid.sum())
-    edge = int((solid[1:] != solid[:-1]).sum() + (solid[:, 1:] != solid[:, :-1]).sum())
+    solid = np.asarray(image) > 127
+    area = np.count_nonzero(solid)
+    edge = np.count_nonzero(solid[1:] != solid[:-1]) + np.count_nonzero(solid[:, 1:] != solid[:, :-1])
+    edge += sum(map(np.count_nonzero, (solid[0], solid[-1], solid[:, 0], solid[:, -1])))  # beyond the picture there is none
     if not area or not edge:
         return image
     width = 2.0 * area / (edge * 0.8)  # a slanted edge is counted as stairs, on average 1/0.8 times its length

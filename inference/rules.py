@@ -23,12 +23,17 @@ def without_rules(ink: np.ndarray) -> np.ndarray:
     return plain if (plain > least).any() else ink
 
 
+def edge_depth(side: int) -> int:
+    """How near to a picture's edge a line has to come that leaves it there, in pixels."""
+    return max(2, side // 50)
+
+
 def _without_level_rules(ink: np.ndarray, least: float) -> np.ndarray:
     height, width = ink.shape
-    solid = np.pad(ink > least, ((1, 1), (0, 0)))  # what lies beyond the picture is read as its empty frame
-    edge = max(2, width // 50)
-    if not (solid[:, :edge].any() and solid[:, -edge:].any()):
+    edge = edge_depth(width)
+    if not ((ink[:, :edge] > least).any() and (ink[:, -edge:] > least).any()):
         return ink
+    solid = np.pad(ink > least, ((1, 1), (0, 0)))  # what lies beyond the picture is read as its empty frame
     thick = solid.copy()  # a line of one pixel is met although its slope is known in steps
     thick[1:] |= solid[:-1]
     thick[:-1] |= solid[1:]

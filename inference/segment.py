@@ -5,6 +5,7 @@ to the network in one batch, and the division whose digits are together the most
 and dynamic programming (Bengio, LeCun et al. 1995; LeCun et al. 1998, section VI).
 """
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
@@ -49,8 +50,8 @@ def divide(ink: Ink, inverted: bool, probabilities: Probabilities) -> Division |
 
     probabilities: as Classifier.probabilities, of pixels uint8 [N, 1, 28, 28].
     """
-    factor = -(-max(ink.solid.shape) // WORKING_SIDE)
-    found = labelled(reduced(ink.solid, factor))
+    factor = -(-max(ink.frame) // WORKING_SIDE)
+    found = ink.connected if factor == 1 and ink.connected else labelled(reduced(ink.solid, factor))
     pieces = None if found is None else find_pieces(*found)
     if pieces is None or not 1 < pieces.max() <= MOST_PIECES:
         return None
@@ -83,7 +84,7 @@ def divide(ink: Ink, inverted: bool, probabilities: Probabilities) -> Division |
 
 
 def find_pieces(numbers: np.ndarray, boxes: np.ndarray) -> np.ndarray | None:
-    """Numbers the pieces of what `labelled` gives from left to right: int32 [H, W], 0 where there is none; None of what is no writing."""
+    """Numbers the pieces of what `labelled` gives from left to right: int32 [H, W], 0 where there is none; None of one piece, and of what is no writing."""
     if not 0 < len(boxes) <= MOST_COMPONENTS:
         return None
     found = sorted((tuple(box), number) for number, box in enumerate(boxes.tolist(), 1))
@@ -100,6 +101,8 @@ def find_pieces(numbers: np.ndarray, boxes: np.ndarray) -> np.ndarray | None:
             over[0][:] = [min(over[0][0], left), min(over[0][1], top), max(over[0][2], right), max(over[0][3], bottom)]
         else:
             kept.append(([*box], [number], [left + cut for cut in cuts]))
+    if len(kept) == 1 and not kept[0][2]:
+        return None  # one digit, as most pictures are
     at = 0
     for _, members, cuts in sorted(kept, key=lambda each: each[0][0] + each[0][2]):
         mask = np.isin(numbers, members)
@@ -154,7 +157,8 @@ def _around(boxes: list[tuple[int, int, int, int]]) -> tuple[int, int, int, int]
 
 def _part(ink: Ink, inverted: bool, inside: np.ndarray) -> Prepared | None:
     solid = ink.solid & inside
-    return prepare_ink(Ink(values=np.where(inside, ink.values, 0), solid=solid), inverted) if solid.any() else None
+    part = dataclasses.replace(ink, values=np.where(inside, ink.values, 0), solid=solid, connected=None)
+    return prepare_ink(part, inverted) if solid.any() else None
 
 
 def _most_probable(logs: dict[tuple[int, int], float], strays: set[int], count: int) -> list[tuple[int, int]] | None:

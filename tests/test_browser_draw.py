@@ -63,23 +63,49 @@ def test_why_shows_what_speaks_for_the_answer_what_is_alike_and_every_layer(brow
     expect(visitor.page.get_by_test_id("alike").locator("img")).to_have_count(6)
     expect(visitor.page.get_by_test_id("alike").locator("span").first).to_have_text("4")
     expect(visitor.page.get_by_test_id("layers").locator("img")).to_have_count(6)
+    before = visitor.page.get_by_test_id("why").locator("img").get_attribute("src")
+    visitor.draw([[(60, 250), (240, 250)]])  # the reasons change with the answer
+    expect(visitor.page.get_by_test_id("why").locator("img")).not_to_have_attribute("src", before)
+    visitor.page.get_by_role("button", name="delete icon").click()
+    expect(visitor.page.get_by_text("Show why", exact=True)).to_be_hidden()
+    expect(visitor.page.get_by_test_id("why")).to_have_count(0)
+    assert visitor.complaints == []
+
+
+def test_a_number_has_no_reasons_of_its_own_but_can_be_corrected(browser: Browser, page_url: str):
+    visitor = Visitor(browser, page_url)
+    why, tell = visitor.page.get_by_text("Show why", exact=True), visitor.page.get_by_text("Wrong? Tell me")
+    expect(visitor.page.get_by_test_id("empty")).to_be_visible()
+    expect(why).to_be_hidden()
+    expect(tell).to_be_hidden()
+    visitor.pick_pen("thin")
+    visitor.draw(DIGITS["4"], scale=0.5, move=(-20, 60))
+    expect(why).to_be_visible()
+    visitor.draw(DIGITS["7"], scale=0.5, move=(130, 60))
+    expect(visitor.page.get_by_test_id("answer").locator(".ink-glyph")).to_have_text("47")
+    expect(why).to_be_hidden()
+    tell.click()
+    expect(visitor.page.get_by_text("Which 2 digits are they?")).to_be_visible()
     assert visitor.complaints == []
 
 
 def test_undo_takes_back_the_last_stroke_and_clear_all_of_them(browser: Browser, page_url: str):
     visitor = Visitor(browser, page_url)
+    undo, clear = visitor.page.get_by_role("button", name="undo icon"), visitor.page.get_by_role("button", name="delete icon")
+    expect(visitor.page.get_by_test_id("empty")).to_be_visible()
+    expect(undo).to_be_hidden()
+    expect(clear).to_be_hidden()
     first, second = DIGITS["4"]
     visitor.draw([first])
     expect(visitor.page.get_by_test_id("answer")).to_be_visible()
     before = visitor.page.locator(".ink-seen img").get_attribute("src")
     visitor.draw([second])
     expect(visitor.page.locator(".ink-seen img")).not_to_have_attribute("src", before)
-    undo, clear = visitor.page.get_by_role("button", name="undo icon"), visitor.page.get_by_role("button", name="delete icon")
     undo.click()
     expect(visitor.page.locator(".ink-seen img")).to_have_attribute("src", before)
     clear.click()
     expect(visitor.page.get_by_test_id("empty")).to_be_visible()
-    expect(clear).to_be_disabled()
+    expect(clear).to_be_hidden()
     undo.click()
     expect(visitor.page.locator(".ink-seen img")).to_have_attribute("src", before)
     assert visitor.complaints == []

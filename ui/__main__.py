@@ -25,7 +25,9 @@ def _load_ahead() -> None:
     try:
         import pandas  # noqa: F401  Streamlit asks it about what every canvas is given
 
-        from ui import corrections, draw, experiments, history, models, own_images, sidebar, upload  # noqa: F401
+        from ui import corrections, draw, experiments, history, models, own_images, sidebar, style, upload  # noqa: F401
+
+        style.remember_theme()
     finally:
         gc.enable()
 

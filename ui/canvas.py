@@ -5,6 +5,7 @@ The ink is kept in the session, one drawing a data set, so that it is still ther
 
 import io
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,16 +19,15 @@ MOST_SNAPSHOTS = 60
 ICONS = {pen: f":material/pen_size_{size}:" for pen, size in zip(PENS, (1, 2, 3, 5), strict=True)}
 
 
-def draw(dataset: str, on_paper: bool = False) -> Image.Image | None:
-    """Shows canvas and tools, and returns the drawing, grey, 320x320; None while it is blank.
+def draw(dataset: str, on_paper: bool = False, on_change: Callable[[], None] | None = None) -> Image.Image | None:
+    """Shows the canvas and returns the drawing, grey, 320x320; None while it is blank.
 
     White on black, as in the built-in data sets, or black on white `on_paper`, which stays the same for a data set: another
-    ground would wipe the drawing.
+    ground would wipe the drawing. on_change: called before what a stroke runs again.
     """
     pad = _Pad(dataset)
-    kept = st.session_state.get("draw-pen-kept", "medium")  # Streamlit forgets a widget that another page does not show
     result = st_canvas(
-        stroke_width=PENS[st.session_state.get("draw-pen", kept)],
+        stroke_width=PENS[_pen()],
         stroke_color="#000000" if on_paper else "#ffffff",
         background_color="#ffffff" if on_paper else "#000000",
         width=SIDE,
@@ -36,18 +36,49 @@ def draw(dataset: str, on_paper: bool = False) -> Image.Image | None:
         initial_drawing=pad.initial,
         return_image_data=True,
         key=pad.key,
+        on_change=on_change,
     )
     if result.image_bytes is not None:  # None until this canvas has been drawn on
         strokes = result.json_data["objects"]
         pad.remember(_Snapshot(strokes=json.dumps(strokes) if strokes else "", png=result.image_bytes))
+    return pad.drawing
+
+
+def drawing(dataset: str) -> Image.Image | None:
+    """What `draw` returned last."""
+    return _Pad(dataset).drawing
+
+
+def tools(dataset: str, again: Callable[[], None]) -> None:
+    """Shows pens, undo and clear. again: called after one of them was used; it says what runs again."""
+
+    def pick() -> None:
+        st.session_state["draw-pen-kept"] = st.session_state["draw-pen"]
+        again()
+
+    def undo() -> None:
+        _Pad(dataset).undo()
+        again()
+
+    def clear() -> None:
+        _Pad(dataset).clear()
+        again()
+
     with st.container(horizontal=True, gap="small", width=SIDE, vertical_alignment="center", horizontal_alignment="distribute"):
-        st.session_state["draw-pen-kept"] = st.segmented_control(
-            "Pen", list(PENS), default=kept, key="draw-pen", label_visibility="collapsed", required=True, format_func=ICONS.get
-        )
+        st.segmented_control("Pen", list(PENS), default=_pen(), key="draw-pen", label_visibility="collapsed", required=True, format_func=ICONS.get, on_change=pick)  # fmt: skip
         with st.container(horizontal=True, gap="xsmall", width="content"):
-            st.button("", icon=":material/undo:", key="draw-undo", help="Undo", disabled=not pad.history, on_click=pad.undo)
-            st.button("", icon=":material/delete:", key="draw-clear", help="Clear", disabled=not pad.now.strokes, on_click=pad.clear)
-    return Image.open(io.BytesIO(pad.now.png)).convert("L") if pad.now.strokes else None
+            st.button("", icon=":material/undo:", key="draw-undo", help="Undo", on_click=undo)
+            st.button("", icon=":material/delete:", key="draw-clear", help="Clear", on_click=clear)
+
+
+def traces(dataset: str) -> str:
+    """An invisible mark, by which style.css tells whether there is something to undo and to clear."""
+    pad = _Pad(dataset)
+    return f'<i class="ink-traces{" undo" if pad.history else ""}{" clear" if pad.now.strokes else ""}"></i>'
+
+
+def _pen() -> str:
+    return st.session_state.get("draw-pen-kept", "medium")  # Streamlit forgets a widget that another page does not show
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +122,10 @@ class _Pad:
         return self.history[-1] if self.history else _BLANK
 
     @property
+    def drawing(self) -> Image.Image | None:
+        return Image.open(io.BytesIO(self.now.png)).convert("L") if self.now.strokes else None
+
+    @property
     def initial(self) -> dict[str, Any] | None:
         return {"objects": json.loads(self.state["initial"])} if self.state["initial"] else None
 
@@ -100,12 +135,14 @@ class _Pad:
             del self.history[:-MOST_SNAPSHOTS]
 
     def undo(self) -> None:
-        self.history.pop()
-        self._show_now()
+        if self.history:
+            self.history.pop()
+            self._show_now()
 
     def clear(self) -> None:
-        self.history.append(_BLANK)
-        self._show_now()
+        if self.now.strokes:
+            self.history.append(_BLANK)
+            self._show_now()
 
     def _show_now(self) -> None:
         self.state.update(initial=self.now.strokes, generation=self.state["generation"] + 1)

@@ -1,6 +1,7 @@
 """The Draw page: a canvas, the answer after every stroke, and all networks side by side."""
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from inference.classify import answer_image
 from models import datasets
@@ -12,47 +13,78 @@ LEADS = {
 }
 
 
+STROKE, ASKING = "draw-stroke", "draw-asking"  # the parts that run again by themselves
+
+
 def page() -> None:
-    """Draws the page."""
-    about = datasets.info(sidebar.chosen_dataset())
+    """Draws the page.
+
+    A stroke runs nothing again but the canvas and what is said of it: a class draws a hundred a second, and every widget that is sent
+    along costs the server half a millisecond. What cannot be used before there is ink, style.css hides until then.
+    """
+    dataset = sidebar.chosen_dataset()
+    about = datasets.info(dataset)
     st.html(figures.heading(f"Draw a {about.noun}", LEADS.get(about.name) or _lead_for_own(about)))
-    _pad_and_answer()
+    side_by_side = st.container(horizontal=True, gap="large")
+    left, right = side_by_side.container(width=canvas.SIDE), side_by_side.container(width="stretch", key="draw-answer")
+    verdict, others = right.container(), st.container()
+    with left:
+        _answer_stroke(verdict, others)
+        canvas.tools(dataset, lambda: st.rerun(_touched_by_ink()))
+    with right:
+        _show_asking()
 
 
-@st.fragment
-def _pad_and_answer() -> None:
-    """Only this part runs again after a stroke."""
+@st.fragment(key=STROKE)
+def _answer_stroke(verdict: DeltaGenerator, others: DeltaGenerator) -> None:
+    """The canvas; what the chosen network says goes to one place, what all of them say to another."""
     dataset, chosen = sidebar.chosen_dataset(), sidebar.chosen_card()
     about = datasets.info(dataset)
-    side_by_side = st.container(horizontal=True, gap="large")
-    with side_by_side, st.container(width=canvas.SIDE):
-        drawing = canvas.draw(dataset, on_paper=about.is_own)
-    with side_by_side, st.container(width="stretch", key="draw-answer"):
-        if chosen is None:
-            st.html(figures.no_network(about))
-            return
-        if drawing is None:
-            _show_blank(about.noun)
-            return
+    drawing = canvas.draw(dataset, on_paper=about.is_own, on_change=_run_again_after_stroke)
+    st.session_state["draw-said"] = None
+    said, beside_it = figures.NOTHING, figures.NOTHING
+    if chosen is None:
+        said = figures.no_network(about)
+    elif drawing is not None:
         try:
             visitor.count("drawings", "answers_per_minute")
         except visitor.NotAllowed as error:
-            st.html(figures.error("Not so fast", str(error)))
-            return
-        with serving.answering():
-            answer = answer_image(serving.classifier(chosen), drawing, invert=False)
-        if answer.prepared.is_blank:
-            _show_blank(about.noun)
-            return
-        st.html(figures.verdict(chosen, answer))
-        # Places of their own: what moves up or down between two quick strokes may be left standing twice by the browser.
-        with st.container(key="draw-place-why"):
-            why.show(chosen, answer, "draw")
-        with st.container(key="draw-place-tell"):
-            tell.show(chosen, answer, lambda: drawing, "draw")
-    with serving.answering():
-        cards, answers = beside.others(dataset, chosen, answer)
-    st.html(figures.trio(cards, answers, chosen.name))
+            said = figures.error("Not so fast", str(error))
+        else:
+            with serving.answering():
+                answer = answer_image(serving.classifier(chosen), drawing, invert=False)
+                if not answer.prepared.is_blank:
+                    st.session_state["draw-said"] = chosen, answer
+                    said = figures.verdict(chosen, answer)
+                    beside_it = figures.trio(*beside.others(dataset, chosen, answer), chosen.name)
+    if said is figures.NOTHING:
+        said = figures.empty(f"Draw a {about.noun}", "Use the mouse, a pen or a finger. The answer appears here.")
+    verdict.html(said)
+    others.html(beside_it + canvas.traces(dataset))
+
+
+@st.fragment(key=ASKING)
+def _show_asking() -> None:
+    """What can be asked about the answer, and told of it."""
+    card, answer = st.session_state.get("draw-said") or (None, None)
+    # Places of their own: what moves up or down between two quick strokes may be left standing twice by the browser.
+    with st.container(key="draw-place-why"):
+        if why.is_asked("draw") and answer and not answer.digits:
+            why.show(card, answer)
+    with st.container(key="draw-place-tell"):
+        popover = tell.popover("draw")
+        if popover and popover.open and answer:
+            tell.show(popover, card, answer, lambda: canvas.drawing(card.dataset), "draw")
+
+
+def _run_again_after_stroke() -> None:
+    if len(touched := _touched_by_ink()) > 1:
+        st.rerun(touched)
+
+
+def _touched_by_ink() -> list[str]:
+    """What shows something else once the ink is another; what can be asked stays as it is, but the reasons for an answer change with it."""
+    return [STROKE, ASKING] if why.is_shown("draw") else [STROKE]
 
 
 def _lead_for_own(about: datasets.DatasetInfo) -> str:
@@ -60,7 +92,3 @@ def _lead_for_own(about: datasets.DatasetInfo) -> str:
         f"Your drawing goes to the network as dark ink on white paper. A network of {about.title} knows pictures like those it was "
         "trained on: if these are photos, show it photos, on the Upload page."
     )
-
-
-def _show_blank(noun: str) -> None:
-    st.html(figures.empty(f"Draw a {noun}", "Use the mouse, a pen or a finger. The answer appears here."))

@@ -8,11 +8,13 @@ import numpy as np
 from PIL import Image
 
 from inference.classify import Answer
+from inference.opencv import opencv
 from models.datasets import NONE_OF_THEM, DatasetInfo
 from models.shelf import Card
 
 GROUND = (150, 150, 150)  # that of neither theme
 MOST_BARS = 12  # of more classes the most probable ones are shown
+NOTHING = ""
 
 
 def percent(fraction: float, digits: int = 1) -> str:
@@ -34,12 +36,14 @@ def duration(seconds: float) -> str:
 
 
 def data_url(image: Image.Image | np.ndarray) -> str:
-    """A picture as a PNG data URL."""
+    """A picture as a PNG data URL: uint8 [H, W] or [H, W, 3] where it is an array."""
     if isinstance(image, np.ndarray):
-        image = Image.fromarray(image)
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG", compress_level=1)
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+        content = opencv().imencode(".png", image if image.ndim == 2 else image[..., ::-1])[1]  # a fifth of Pillow's time for 28x28
+    else:
+        buffer = io.BytesIO()
+        image.save(buffer, "PNG", compress_level=1)
+        content = buffer.getvalue()
+    return "data:image/png;base64," + base64.b64encode(content).decode()
 
 
 def faded(image: Image.Image, inside: np.ndarray) -> Image.Image:

@@ -25,7 +25,7 @@ from ui import figures, sidebar, visitor
 
 NEWS_LASTS = 15 * 60  # seconds that the panel goes on showing a run after its end
 LIVE, IDLE = 0.5, 3.0  # seconds between two looks of a page at the runs folder, of few pages
-SHARE = 0.05  # seconds more for each page that is open: twenty looks a second, however many there are
+SHARE = 0.1  # seconds more for each page that is open: ten looks a second, at most twenty, however many there are
 GONE = 60.0  # seconds after which a page that has not looked is closed
 STALE = 0.4  # seconds that one look serves all visitors
 LATEST = 8  # runs among which news are looked for
@@ -116,8 +116,18 @@ def show() -> None:
     """Shows it, and again by itself."""
     now = look()
     st.session_state["retrain-names"] = now.names
-    st.session_state["retrain-pace"] = pace(LIVE if now.names else IDLE)
+    st.session_state["retrain-pace"] = _pace(now)
     st.fragment(_panel, run_every=st.session_state["retrain-pace"])()
+
+
+def follow(run: Path) -> None:
+    """Has this page look at a run often, however many others are open: it was started here."""
+    st.session_state.setdefault("retrain-followed", set()).add(run.name)
+
+
+def _pace(now: Look) -> float:
+    shared = pace(LIVE if now.names else IDLE)
+    return LIVE if st.session_state.get("retrain-followed", set()).intersection(itertools.chain(*now.names)) else shared
 
 
 def pace(few: float) -> float:
@@ -133,10 +143,9 @@ def pace(few: float) -> float:
 
 def _panel() -> None:
     now = look()
-    changed = now.names != st.session_state.get("retrain-names") or pace(LIVE if now.names else IDLE) != st.session_state.get(
-        "retrain-pace"
-    )
-    if st.session_state.pop("retrain-acted", False) or changed:
+    wanted, own = _pace(now), st.session_state.get("retrain-pace", IDLE)
+    is_off = wanted < own or wanted > 2 * own  # a little slower is not worth running a hundred pages again
+    if st.session_state.pop("retrain-acted", False) or now.names != st.session_state.get("retrain-names") or is_off:
         st.rerun()  # the form, the picker, the page and the pace of this panel change with it
     for run in now.active:
         _show_live(run)
@@ -292,6 +301,7 @@ def resume(folder: Path) -> None:
 
             address[store.VARIABLE] = serving.corrections().url.render_as_string(hide_password=False)
         queue.resume(folder, address, site.read().queue)
+        follow(folder)
         st.session_state.setdefault("retrain-dismissed", set()).discard(folder.name)
         st.session_state.pop(f"retrain-problem-{folder.name}", None)
         _act()

@@ -214,7 +214,7 @@ def begin(config: RunConfig, kind: str, environment: Mapping[str, str] | None = 
     """Queues a run that publishes its network as KIND-TIME, and draws the page anew. Raises ConfigError, queue.Full, NotAllowed, OSError."""
     config = dataclasses.replace(config, threads=runs.page_friendly_threads(), publish=f"{kind}-{time.strftime('%y%m%d-%H%M%S')}")
     visitor.demand_retrain(_seconds(config))
-    queue.start(config, environment, visitor.owner(), site.read().queue)
+    panel.follow(queue.start(config, environment, visitor.owner(), site.read().queue))
     panel.forget()
     st.rerun()
 

@@ -62,10 +62,13 @@ def _show_picker() -> None:
 def chosen_card() -> shelf.Card | None:
     """The network that the visitor chose, or the best of the shelf; None when the shelf is empty."""
     dataset = chosen_dataset()
+    name = st.session_state.get("sidebar-chosen", {}).get(dataset)
+    chosen = shelf.find_card(dataset, name) if name else None
+    if chosen and chosen.graph_path.is_file():  # no need to look at all of them after every stroke
+        return chosen
     cards = {card.name: card for card in shelf.list_cards(dataset)}
     if not cards:
         return None
-    name = st.session_state.get("sidebar-chosen", {}).get(dataset)
     return cards.get(name) or cards.get(shelf.USUAL.get(dataset, "ensemble")) or next(iter(cards.values()))
 
 

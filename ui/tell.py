@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import streamlit as st
 from PIL import Image
+from streamlit.delta_generator import DeltaGenerator
 
 from inference.classify import Answer
 from models import datasets
@@ -21,16 +22,21 @@ class NothingTold(InklingError):
     """There is no label to keep. The message says which one is missing."""
 
 
-def show(card: Card, answer: Answer, picture: Callable[[], Image.Image], key: str, first: tuple[Card, Answer] | None = None) -> None:
-    """The popover below an answer. picture: gives the picture as it came. first: card and answer of the photo network, where they stand above."""
-    if (answer.probabilities is None and not answer.digits) or not visitor.may_act():
-        return
-    # Its widgets are sent when it is opened: after a stroke they would be a third of what the page is told, and hardly anybody looks at them.
-    popover = st.popover("Wrong? Tell me", icon=":material/flag:", type="tertiary", key=f"{key}-tell", on_change="rerun")
+def popover(key: str) -> DeltaGenerator | None:
+    """Shows what opens it; None to a visitor who may not. `show` fills it when it is open.
+
+    Its widgets are sent only then: after a stroke they would be a third of what the page is told, and hardly anybody looks at them.
+    """
+    if not visitor.may_act():
+        return None
+    return st.popover("Wrong? Tell me", icon=":material/flag:", type="tertiary", key=f"{key}-tell", on_change="rerun")
+
+
+def show(place: DeltaGenerator, card: Card, answer: Answer, picture: Callable[[], Image.Image], key: str, first: tuple[Card, Answer] | None = None) -> None:  # fmt: skip
+    """Asks what is right, and keeps it. place: an open popover. picture: gives the picture as it came. first: card and answer of the
+    photo network, where they stand above."""
     key = f"{key}-{hashlib.sha256(answer.prepared.pixels.tobytes()).hexdigest()[:12]}"
-    if not popover.open:
-        return
-    with popover:
+    with place:
         label = _ask(datasets.info(card.dataset), answer, key)
         if st.button("Keep it", key=f"{key}-keep", type="primary", icon=":material/save:"):
             try:

@@ -125,10 +125,12 @@ def _show_picture(index: int, picture: Picture, card: Card, for_photos: Card | N
                 st.html(figures.empty("Nothing to recognise", answer.reason))
             else:
                 st.html(figures.verdict(card, answer, with_bars=not in_colour))
-                why.show(for_photos if in_colour else card, in_colour or answer, key)
-                tell.show(
-                    card, answer, lambda: region.cut(decode(picture.content), part), key, (for_photos, in_colour) if in_colour else None
-                )
+                if not answer.digits and why.is_asked(key):
+                    why.show(for_photos if in_colour else card, in_colour or answer)
+                popover = tell.popover(key)
+                if popover and popover.open:
+                    first = (for_photos, in_colour) if in_colour else None
+                    tell.show(popover, card, answer, lambda: region.cut(decode(picture.content), part), key, first)
     return _line(picture, for_photos, in_colour) if in_colour else _line(picture, card, answer, answer.reason)
 
 

@@ -18,10 +18,18 @@ CELL = 30  # pixels a map is shown at
 FOR, AGAINST = np.array([79, 110, 230]), np.array([210, 135, 60])  # as in style.css
 
 
-def show(card: Card, answer: Answer, key: str) -> None:
-    """A switch, and below it, once it is on, all three. Not for numbers of several digits, which are several pictures."""
-    if answer.digits or not st.toggle("Show why", key=f"{key}-why"):
-        return
+def is_asked(key: str) -> bool:
+    """Shows the switch: whether it is on."""
+    return st.toggle("Show why", key=f"{key}-why")
+
+
+def is_shown(key: str) -> bool:
+    """Whether a switch of the page is on."""
+    return bool(st.session_state.get(f"{key}-why"))
+
+
+def show(card: Card, answer: Answer) -> None:
+    """All three. Not for numbers of several digits, which are several pictures."""
     prepared = answer.prepared
     with st.spinner("Covering parts of it…"):
         told = occlusion(serving.classifier(card), prepared.pixels)

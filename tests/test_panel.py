@@ -1,0 +1,48 @@
+"""ui/panel.py: how often a page looks at the retrains."""
+
+import dataclasses
+import itertools
+from pathlib import Path
+
+import pytest
+import streamlit as st
+
+from ui import panel
+
+
+@pytest.fixture
+def pages(monkeypatch: pytest.MonkeyPatch):
+    """Opens so many pages that each look once; the last one's session stays."""
+    monkeypatch.setattr(panel, "_pages", {})
+    monkeypatch.setattr(panel, "_numbers", itertools.count())
+
+    def open_pages(count: int, *names: str) -> float:
+        now = panel.Look(moment=0.0, root=Path(), active=tuple(map(Path, names)), places=(), begins=(0.0,), ended=())
+        for _ in range(count):
+            monkeypatch.setattr(st, "session_state", {})
+            found = panel._pace(now)
+        return found
+
+    return open_pages
+
+
+@pytest.mark.parametrize("names", [(), ("run",)])
+def test_a_few_pages_look_often_and_a_hundred_share_ten_to_twenty_looks_a_second(pages, names):
+    assert pages(1, *names) == (panel.LIVE if names else panel.IDLE)
+    assert 5 <= 101 / pages(100, *names) <= 20
+
+
+def test_the_page_that_started_a_retrain_goes_on_looking_often_while_it_is_at_work(pages):
+    assert pages(100, "run") > panel.LIVE
+    panel.follow(Path("runs/run"))
+    look = panel.Look(moment=0.0, root=Path(), active=(Path("run"),), places=(), begins=(0.0,), ended=())
+    assert panel._pace(look) == panel.LIVE
+    assert panel._pace(dataclasses.replace(look, active=(Path("another"),))) > panel.LIVE
+    assert panel._pace(dataclasses.replace(look, active=())) > panel.IDLE
+
+
+def test_a_page_that_is_gone_has_no_share(pages, monkeypatch):
+    assert pages(100) > panel.IDLE
+    moment = panel.time.monotonic() + panel.GONE + 1
+    monkeypatch.setattr(panel.time, "monotonic", lambda: moment)
+    assert pages(1) == panel.IDLE
