@@ -1,8 +1,9 @@
-"""python -m benchmarks.load [--clients 100] [--rate 1] [--seconds 60] [--retrain] [--usual-seconds 8] [--json]
+"""python -m benchmarks.load [--clients 100] [--rate 1] [--seconds 60] [--servers 1] [--retrain] [--usual-seconds 8] [--json]
 
 Many people drawing at once: websocket clients that speak Streamlit's protocol, each sending a drawing at a fixed rate and
 waiting for the end of the rerun that answers it. With --retrain once more while a retrain is at work. Then the same load on
-benchmarks/usual_page.py. The server's memory is looked at all the while: its growth is from a sixth of the time on to the end.
+benchmarks/usual_page.py. With --servers 2 every other client is at a second server, as a proxy would share them out (deploy/nginx.conf,
+which is not between them here). They draw from SETTLE seconds after the last page was opened. The servers' memory is looked at all the while: its growth is from a sixth of the time on to the end.
 The processor time of an answer has in it what the open pages take; --rate 0.05 tells these apart (benchmarks/campus.py).
 
 The drawings are recorded from Chromium, frame by frame, and sent again with the ids of each client's own session. Like
@@ -11,7 +12,9 @@ drawing was due, so that a server which falls behind cannot hide it by slowing i
 """
 
 import asyncio
+import contextlib
 import gc
+import itertools
 import os
 import time
 from dataclasses import dataclass, field
@@ -27,6 +30,7 @@ from jobs import queue, runs
 from jobs.config import RunConfig
 
 STROKES_A_DRAWING = 3  # recorded: the drawing after one, two and three strokes, over and over
+SETTLE = 8.0  # seconds, in which a server has done with the opened pages
 LOOKS = 2.0  # seconds between two looks at the server's memory
 WARM = 1 / 6  # of the time, after which memory should stay as it is
 ANSWER_TIMEOUT = 30.0  # seconds without an answer that count as an error
@@ -149,22 +153,23 @@ class Client:
             await self.socket.send(message.SerializeToString())
 
 
-async def load(server: Server, drawings: list[BackMsg], clients: int, rate: float, seconds: float) -> Tally:
+async def load(servers: list[Server], drawings: list[BackMsg], clients: int, rate: float, seconds: float) -> Tally:
     """Opens all clients, one after the other, lets them draw and closes them."""
     tally, opened = Tally(), []
-    url = f"ws://localhost:{server.port}/_stcore/stream"
     try:
-        for _ in range(clients):
+        for _, server in zip(range(clients), itertools.cycle(servers), strict=False):
+            url = f"ws://localhost:{server.port}/_stcore/stream"
             client = Client(await connect(url, subprotocols=["streamlit"], max_size=None), server.page["script"], drawings)
             opened.append(client)
             await client.open()
+        await asyncio.sleep(SETTLE)
         began = tally.began = time.perf_counter() + 0.2
-        tally.cpu -= server.cpu()
-        watch = asyncio.create_task(_watch(server, tally))
+        tally.cpu -= sum(each.cpu() for each in servers)
+        watch = asyncio.create_task(_watch(servers, tally))
         await asyncio.gather(
             *(_draw_often(each, tally, began + k / clients / rate, 1 / rate, began + seconds) for k, each in enumerate(opened))
         )
-        tally.cpu += server.cpu()
+        tally.cpu += sum(each.cpu() for each in servers)
         watch.cancel()
     finally:
         for client in opened:
@@ -173,9 +178,9 @@ async def load(server: Server, drawings: list[BackMsg], clients: int, rate: floa
     return tally
 
 
-async def _watch(server: Server, tally: Tally) -> None:
+async def _watch(servers: list[Server], tally: Tally) -> None:
     while True:
-        tally.memory.append(server.rss())
+        tally.memory.append(sum(each.rss() for each in servers))
         await asyncio.sleep(LOOKS)
 
 
@@ -205,15 +210,17 @@ def start_retrain(runs_folder: str) -> Path:
     return run
 
 
-def measure(page: dict[str, str], clients: int, rate: float, seconds: float, retrain: bool = False) -> dict[str, object]:
-    """One row of the table."""
-    with Server(page) as server:
-        drawings = record_drawings(server)
-        before = server.rss()
-        run = start_retrain(server.scratch.name) if retrain else None
+def measure(page: dict[str, str], clients: int, rate: float, seconds: float, retrain: bool = False, count: int = 1) -> dict[str, object]:
+    """One row of the table. count: of servers, whose memory and processor time are added up."""
+    with contextlib.ExitStack() as stack:
+        servers = [stack.enter_context(Server(page)) for _ in range(count)]
+        recorded = [record_drawings(server) for server in servers]  # which also has each load what a drawing needs
+        drawings = recorded[0]
+        before = sum(each.rss() for each in servers)
+        run = start_retrain(servers[0].scratch.name) if retrain else None
         gc.collect()
         gc.freeze()  # the clients' own collections would count as the server's latency
-        tally = asyncio.run(load(server, drawings, clients, rate, seconds))
+        tally = asyncio.run(load(servers, drawings, clients, rate, seconds))
         warm, peak = tally.memory[int(len(tally.memory) * WARM)], max(tally.memory)
         growth = tally.memory[-1] / warm - 1
         if run:
@@ -240,17 +247,19 @@ def main() -> None:
     arguments.add_argument("--clients", type=int, default=100, help="clients at once (default: 100)")
     arguments.add_argument("--rate", type=float, default=1.0, help="drawings a second of each (default: 1)")
     arguments.add_argument("--seconds", type=float, default=60.0, help="how long they draw (default: 60)")
+    arguments.add_argument("--servers", type=int, default=1, help="Inkling's servers that share them (default: 1)")
     arguments.add_argument("--retrain", action="store_true", help="once more while a retrain is at work")
     arguments.add_argument("--usual-seconds", type=float, default=8.0, help="how long on the usual page, 0 to leave it out (default: 8)")
     options = arguments.parse_args()
     rows = []
-    rows.append({"page": "Inkling", **measure(INKLING, options.clients, options.rate, options.seconds)})
+    asked = options.clients, options.rate, options.seconds
+    rows.append({"page": "Inkling", **measure(INKLING, *asked, count=options.servers)})
     if options.retrain:
-        rows.append({"page": "beside a retrain", **measure(INKLING, options.clients, options.rate, options.seconds, retrain=True)})
+        rows.append({"page": "beside a retrain", **measure(INKLING, *asked, retrain=True, count=options.servers)})
     if options.usual_seconds:
         rows.append({"page": "usual", **measure(USUAL, options.clients, options.rate, options.usual_seconds)})
         rows[-1]["usual/Inkling"] = rows[-1]["median ms"] / rows[0]["median ms"]
-    title = f"{options.clients} clients, {options.rate:g} drawings a second each, {options.seconds:g} s"
+    title = f"{options.clients} clients, {options.rate:g} drawings a second each, {options.seconds:g} s, servers: {options.servers}"
     notes = []
     if rows[-1]["n"] < rows[-1]["due"]:
         notes.append("The usual page fell behind: its latencies grow for as long as the load lasts, so compare answers/s, not the ratio.")

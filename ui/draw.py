@@ -5,7 +5,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from inference.classify import answer_image
 from models import datasets
-from ui import beside, canvas, figures, serving, sidebar, tell, visitor, why
+from ui import beside, canvas, figures, panel, serving, sidebar, tell, visitor, why
 
 LEADS = {
     "mnist": "Write a digit, or several in a row, any size, anywhere. The networks answer after every stroke.",
@@ -61,6 +61,8 @@ def _answer_stroke(verdict: DeltaGenerator, others: DeltaGenerator) -> None:
         said = figures.empty(f"Draw a {about.noun}", "Use the mouse, a pen or a finger. The answer appears here.")
     verdict.html(said)
     others.html(beside_it + canvas.traces(dataset))
+    if panel.is_behind():
+        st.rerun()
 
 
 @st.fragment(key=ASKING)

@@ -24,8 +24,9 @@ from models.errors import InklingError
 from ui import figures, sidebar, visitor
 
 NEWS_LASTS = 15 * 60  # seconds that the panel goes on showing a run after its end
-LIVE, IDLE = 0.5, 3.0  # seconds between two looks of a page at the runs folder, of few pages
+LIVE, IDLE = 0.5, 5.0  # seconds between two looks of a page at the runs folder, of few pages
 SHARE = 0.1  # seconds more for each page that is open: ten looks a second, at most twenty, however many there are
+CLASS = 30  # pages, beyond which they do not look by themselves while nothing is at work: what is drawn on them has them look
 GONE = 60.0  # seconds after which a page that has not looked is closed
 STALE = 0.4  # seconds that one look serves all visitors
 LATEST = 8  # runs among which news are looked for
@@ -125,26 +126,44 @@ def follow(run: Path) -> None:
     st.session_state.setdefault("retrain-followed", set()).add(run.name)
 
 
-def _pace(now: Look) -> float:
+def is_behind() -> bool:
+    """Whether the page shows other retrains than there are, and it is its turn to run again: a class does so one after the other."""
+    own = _count_page()
+    if look().names == st.session_state.get("retrain-names"):
+        st.session_state.pop("retrain-behind", None)
+        return False
+    since = st.session_state.setdefault("retrain-behind", time.monotonic())
+    return time.monotonic() - since >= own % len(_pages) * SHARE
+
+
+def _pace(now: Look) -> float | None:
     shared = pace(LIVE if now.names else IDLE)
+    if not now.names and len(_pages) > CLASS:
+        return None
     return LIVE if st.session_state.get("retrain-followed", set()).intersection(itertools.chain(*now.names)) else shared
 
 
 def pace(few: float) -> float:
     """Seconds between two looks of this page, by how many are open: as `few` has it, or twice, four times ... that."""
+    _count_page()
+    return few * 2 ** max(0, math.ceil(math.log2(len(_pages) * SHARE / few)))
+
+
+def _count_page() -> int:
+    """The page's number; it counts as open from now on."""
     own, now = st.session_state.setdefault("retrain-page", next(_numbers)), time.monotonic()
     with _lock:
         _pages[own] = now
         for page in [page for page, moment in _pages.items() if now - moment > GONE]:
             del _pages[page]
-        times = len(_pages) * SHARE / few
-    return few * 2 ** max(0, math.ceil(math.log2(times)))
+    return own
 
 
 def _panel() -> None:
     now = look()
     wanted, own = _pace(now), st.session_state.get("retrain-pace", IDLE)
-    is_off = wanted < own or wanted > 2 * own  # a little slower is not worth running a hundred pages again
+    # A little slower is not worth running a hundred pages again.
+    is_off = wanted != own and (None in (wanted, own) or wanted < own or wanted > 2 * own)
     if st.session_state.pop("retrain-acted", False) or now.names != st.session_state.get("retrain-names") or is_off:
         st.rerun()  # the form, the picker, the page and the pace of this panel change with it
     for run in now.active:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from corrections.store import Engine
 
 MOST_CLASSIFIERS = 24
-CROWD = 4  # answers at work at once, beyond which slow networks are asked only where they were chosen
+CROWD = 1  # answers at work at once, beyond which slow networks are asked only where they were chosen
 FIRST_PAGE = 1.0  # seconds: the browser is still fetching the canvas, and loading here would hold up what it asks for
 
 
