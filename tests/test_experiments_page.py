@@ -24,7 +24,7 @@ def own_folders(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
 def started(monkeypatch: pytest.MonkeyPatch) -> list[RunConfig]:
     """The configurations that Start training was pressed for; nothing is trained."""
     configs: list[RunConfig] = []
-    monkeypatch.setattr(queue, "start", lambda config, *facts: configs.append(config))
+    monkeypatch.setattr(queue, "start", lambda config, *facts: configs.append(config) or runs.runs_folder() / "started")
     return configs
 
 

@@ -208,7 +208,7 @@ def test_a_public_page_without_a_provider_offers_a_stranger_nothing_but_looking(
 def test_the_form_itself_refuses_too(monkeypatch):
     """A click that a browser sends without having been shown the button."""
     started = []
-    monkeypatch.setattr(queue, "start", lambda *facts: started.append(facts))
+    monkeypatch.setattr(queue, "start", lambda *facts: started.append(facts) or runs.runs_folder() / "started")
     from ui import retrain
 
     with pytest.raises(visitor.NotAllowed):
