@@ -83,7 +83,7 @@ def test_in_a_crowd_slow_networks_are_asked_only_where_they_were_chosen(monkeypa
         cards, answers = beside.others("mnist", chosen, answer)
         missing = [card.name for card, each in zip(cards, answers, strict=True) if each is None]
         assert missing == (["ensemble"] if is_crowded and chosen is usual else [])
-        assert ("many people draw now" in figures.trio(cards, answers, chosen.name)) is bool(missing)
+        assert ("others draw too" in figures.trio(cards, answers, chosen.name)) is bool(missing)
         assert {each.label for each in answers if each} == {"1"}
 
 

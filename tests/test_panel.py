@@ -44,6 +44,9 @@ def test_a_page_that_is_drawn_on_runs_again_in_its_turn_when_there_are_other_ret
     monkeypatch.setattr(panel, "look", lambda: look)
     clock = [panel.time.monotonic()]
     monkeypatch.setattr(panel.time, "monotonic", lambda: clock[0])
+    assert not panel.is_behind()  # it shows none at all
+    clock[0] += 40 * panel.SHARE
+    assert not panel.is_behind()
     st.session_state["retrain-names"] = ()
     assert not panel.is_behind()  # 39 others come first
     clock[0] += 38 * panel.SHARE

@@ -117,7 +117,7 @@ def trio(cards: list[Card], answers: list[Answer | None], chosen: str) -> str:
     cells = []
     for card, answer in zip(cards, answers, strict=True):
         shown, unsure = said(card, answer) if answer else ("…", " unsure")
-        how = "many people draw now" if answer is None else "declined" if answer.stranger else confidence(answer.probability)
+        how = "others draw too" if answer is None else "declined" if answer.stranger else confidence(answer.probability)
         word = " word" if len(shown) > 2 else ""
         cells.append(
             f'<div class="ink-card{" chosen" if card.name == chosen else ""}" data-network="{card.name}"><h4>{html.escape(card.title)}</h4>'

@@ -128,8 +128,8 @@ def follow(run: Path) -> None:
 
 def is_behind() -> bool:
     """Whether the page shows other retrains than there are, and it is its turn to run again: a class does so one after the other."""
-    own = _count_page()
-    if look().names == st.session_state.get("retrain-names"):
+    own, names = _count_page(), look().names
+    if st.session_state.get("retrain-names", names) == names:  # a page without this panel shows none
         st.session_state.pop("retrain-behind", None)
         return False
     since = st.session_state.setdefault("retrain-behind", time.monotonic())
