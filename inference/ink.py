@@ -12,6 +12,7 @@ from inference.rules import edge_depth, without_rules
 DUST, DUST_AT_EDGE = 0.06, 0.35  # pieces smaller than this, times the largest, are none; at the picture's edge they are cut off things
 DUST_SIDE = 640  # pixels of the longest side when dust is looked for
 MARGIN = 3  # pixels around the ink that its soft rim needs
+WINDOW_SIDE = 320  # pixels of the longest side of a picture whose ink alone is looked at: a canvas
 LEAST_CONTRAST = 24  # of 255: below it there is nothing on the paper
 
 
@@ -41,7 +42,7 @@ def find_ink(image: Image.Image, invert: bool | None = None) -> tuple[Ink | None
     ink = _without_background(ink.astype(np.float32)) if invert is None else ink - ink.min()
     if ink.max() < LEAST_CONTRAST:
         return None, inverted
-    if ink.dtype == np.uint8 and (window := _free_window(ink)):
+    if invert is not None and (window := _free_window(ink)):
         ink, origin = ink[window], (window[0].start, window[1].start)  # a canvas: the rest has nothing to say
         ink = ink.astype(np.float32) * (255 / ink.max())
     else:
@@ -59,12 +60,14 @@ def find_ink(image: Image.Image, invert: bool | None = None) -> tuple[Ink | None
 
 def _free_window(ink: np.ndarray) -> tuple[slice, slice] | None:
     """Rows and columns around all that is not zero, where it keeps away from one side of the picture at least each way, so that no
-    line goes from edge to edge; else None. ink: uint8 [H, W]."""
+    line goes from edge to edge; else None, as of pictures that are looked at on a coarser grid later. ink: uint8 [H, W]."""
     height, width = ink.shape
+    if min(height, width) < 64 or max(height, width) > WINDOW_SIDE:
+        return None
     left, top, across, down = opencv().boundingRect(ink)
     right, bottom = left + across, top + down
     rows, columns = edge_depth(height), edge_depth(width)
-    if min(height, width) < 64 or (left < columns and right > width - columns) or (top < rows and bottom > height - rows):
+    if (left < columns and right > width - columns) or (top < rows and bottom > height - rows):
         return None
     return slice(max(0, top - MARGIN), min(height, bottom + MARGIN)), slice(max(0, left - MARGIN), min(width, right + MARGIN))
 

@@ -87,7 +87,7 @@ def test_in_a_crowd_slow_networks_are_asked_only_where_they_were_chosen(monkeypa
         assert {each.label for each in answers if each} == {"1"}
 
 
-def test_those_who_wait_for_an_answer_are_a_crowd_from_five_on():
+def test_those_who_wait_for_an_answer_are_a_crowd_from_two_on():
     with contextlib.ExitStack() as stack:
         for count in range(1, 7):
             stack.enter_context(serving.answering())

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
+from inference import ink
 from inference.components import label
+from inference.prepare import prepare_ink
 from tests.test_prepare import DIGITS, NEAR, distance, inked, seen
 
 
@@ -34,3 +36,19 @@ def test_what_is_cut_off_at_the_edge_is_no_part_of_a_digit():
         paper.paste(inked(digit, 120), (90, 90))
         ImageDraw.Draw(paper).rectangle((0, 250, 14, 270), fill=0)
         assert distance(seen(paper), seen(inked(digit))) < NEAR
+
+
+@pytest.mark.parametrize("crop", [True, False])
+@pytest.mark.parametrize("place", [(0, 0), (100, 90), (229, 229), (0, 110), (110, 229)])
+def test_a_canvas_is_read_the_same_by_the_part_that_has_ink_and_whole(monkeypatch: pytest.MonkeyPatch, place: tuple[int, int], crop: bool):
+    for digit in DIGITS[::3]:
+        canvas = Image.new("L", (320, 320))
+        canvas.paste(inked(digit, 90), place)
+        canvas.putpixel((315, 5), 255)  # dust
+        part = prepare_ink(*ink.find_ink(canvas, invert=False), crop)
+        with monkeypatch.context() as patch:
+            patch.setattr(ink, "_free_window", lambda values: None)
+            whole = prepare_ink(*ink.find_ink(canvas, invert=False), crop)
+        assert (part.pixels == whole.pixels).all()
+        assert part.box == whole.box
+        assert part.is_blank is whole.is_blank is False

@@ -11,8 +11,6 @@ LEADS = {
     "mnist": "Write a digit, or several in a row, any size, anywhere. The networks answer after every stroke.",
     "fashion-mnist": "Draw one garment and fill it in: these networks learned from photos of whole pieces, not from outlines.",
 }
-
-
 STROKE, ASKING = "draw-stroke", "draw-asking"  # the parts that run again by themselves
 
 
@@ -42,7 +40,7 @@ def _answer_stroke(verdict: DeltaGenerator, others: DeltaGenerator) -> None:
     about = datasets.info(dataset)
     drawing = canvas.draw(dataset, on_paper=about.is_own, on_change=_run_again_after_stroke)
     st.session_state["draw-said"] = None
-    said, beside_it = figures.NOTHING, figures.NOTHING
+    said = beside_it = ""
     if chosen is None:
         said = figures.no_network(about)
     elif drawing is not None:
@@ -57,7 +55,7 @@ def _answer_stroke(verdict: DeltaGenerator, others: DeltaGenerator) -> None:
                     st.session_state["draw-said"] = chosen, answer
                     said = figures.verdict(chosen, answer)
                     beside_it = figures.trio(*beside.others(dataset, chosen, answer), chosen.name)
-    if said is figures.NOTHING:
+    if not said:
         said = figures.empty(f"Draw a {about.noun}", "Use the mouse, a pen or a finger. The answer appears here.")
     verdict.html(said)
     others.html(beside_it + canvas.traces(dataset))

@@ -14,7 +14,6 @@ from models.shelf import Card
 
 GROUND = (150, 150, 150)  # that of neither theme
 MOST_BARS = 12  # of more classes the most probable ones are shown
-NOTHING = ""
 
 
 def percent(fraction: float, digits: int = 1) -> str:

@@ -56,14 +56,14 @@ def _form(is_open: bool) -> None:
             help="What a network sees of each picture. Larger shows more and trains slower.",
         )
         grey = right.toggle("Without colours", key=f"own-grey-{round_}", help="For drawings and writing, whose colour says nothing.")
-        if st.button("Import", type="primary", icon=":material/upload:", key="own-import"):
+        # Not before the zip has arrived: its arrival runs the page again, which would take a click from it, or what was said of one.
+        if st.button("Import", type="primary", icon=":material/upload:", key="own-import", disabled=file is None):
             _import(file, title.strip(), side, grey)
 
 
 def _import(file: object, title: str, side: int, grey: bool) -> None:
-    if file is None or not title:
-        missing, fix = ("zip", "Choose a zip file above.") if file is None else ("name", "Give the data set a name, such as Scenes.")
-        st.html(figures.error(f"The {missing} is missing", fix))
+    if not title:
+        st.html(figures.error("The name is missing", "Give the data set a name, such as Scenes."))
         return
     bar = st.progress(0.0, text="Reading the zip")
     try:

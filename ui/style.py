@@ -1,4 +1,4 @@
-"""The look that Streamlit's theme does not reach."""
+"""The look: what Streamlit's theme does not reach, and the theme itself looked up once."""
 
 import functools
 from pathlib import Path
