@@ -30,15 +30,15 @@ def pages(monkeypatch: pytest.MonkeyPatch):
 def test_a_few_pages_look_often_and_many_share_ten_looks_a_second(pages, names):
     assert pages(1, *names) == (panel.LIVE if names else panel.IDLE)
     assert 5 <= 30 / pages(29, *names) <= 10
-    assert 5 <= 101 / pages(100, "run") <= 10
 
 
-def test_a_class_does_not_look_by_itself_while_nothing_is_at_work(pages):
-    assert pages(panel.CLASS + 1) is None
-    assert pages(1, "run") == panel.LIVE * 2**3
+@pytest.mark.parametrize("names", [(), ("run",)])
+def test_a_class_seldom_looks_by_itself_whatever_is_at_work(pages, names):
+    assert pages(panel.CLASS, *names) < panel.SELDOM
+    assert pages(1, *names) == panel.SELDOM
 
 
-def test_a_page_that_is_drawn_on_runs_again_in_its_turn_when_there_are_other_retrains(pages, monkeypatch):
+def test_a_page_that_is_drawn_on_looks_in_its_turn_when_there_are_other_retrains(pages, monkeypatch):
     pages(40)
     look = panel.Look(moment=0.0, root=Path(), active=(Path("run"),), places=(), begins=(0.0,), ended=())
     monkeypatch.setattr(panel, "look", lambda: look)
@@ -58,6 +58,19 @@ def test_a_page_that_is_drawn_on_runs_again_in_its_turn_when_there_are_other_ret
     assert "retrain-behind" not in st.session_state
 
 
+@pytest.mark.parametrize(("count", "runs_again"), [(2, True), (panel.CLASS + 1, False)])
+def test_a_page_of_a_class_does_not_run_again_as_a_whole_for_the_retrains_of_others(pages, monkeypatch, count: int, runs_again: bool):
+    again = []
+    pages(count)
+    st.session_state |= {"retrain-names": (("run",), ()), "retrain-pace": panel.SELDOM if count > panel.CLASS else panel.IDLE}
+    look = panel.Look(moment=0.0, root=Path(), active=(), places=(), begins=(0.0,), ended=())
+    monkeypatch.setattr(panel, "look", lambda: look)
+    monkeypatch.setattr(st, "rerun", lambda: again.append(True))
+    panel._panel()
+    assert bool(again) is runs_again
+    assert st.session_state["retrain-names"] == ()
+
+
 def test_the_page_that_started_a_retrain_goes_on_looking_often_while_it_is_at_work(pages):
     assert pages(20, "run") > panel.LIVE
     panel.follow(Path("runs/run"))
@@ -68,7 +81,7 @@ def test_the_page_that_started_a_retrain_goes_on_looking_often_while_it_is_at_wo
 
 
 def test_a_page_that_is_gone_has_no_share(pages, monkeypatch):
-    assert pages(100) is None
+    assert pages(100) == panel.SELDOM
     moment = panel.time.monotonic() + panel.GONE + 1
     monkeypatch.setattr(panel.time, "monotonic", lambda: moment)
     assert pages(1) == panel.IDLE

@@ -60,7 +60,7 @@ def _answer_stroke(verdict: DeltaGenerator, others: DeltaGenerator) -> None:
     verdict.html(said)
     others.html(beside_it + canvas.traces(dataset))
     if panel.is_behind():
-        st.rerun()
+        st.rerun([panel.PANEL])
 
 
 @st.fragment(key=ASKING)

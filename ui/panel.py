@@ -26,7 +26,8 @@ from ui import figures, sidebar, visitor
 NEWS_LASTS = 15 * 60  # seconds that the panel goes on showing a run after its end
 LIVE, IDLE = 0.5, 5.0  # seconds between two looks of a page at the runs folder, of few pages
 SHARE = 0.1  # seconds more for each page that is open: ten looks a second, at most twenty, however many there are
-CLASS = 30  # pages, beyond which they do not look by themselves while nothing is at work: what is drawn on them has them look
+CLASS, SELDOM = 30, 60.0  # pages, beyond which each looks by itself so many seconds apart: what is drawn on them has them look
+PANEL = "retrain-panel"  # the part that runs again by itself
 GONE = 60.0  # seconds after which a page that has not looked is closed
 STALE = 0.4  # seconds that one look serves all visitors
 LATEST = 8  # runs among which news are looked for
@@ -118,7 +119,7 @@ def show() -> None:
     now = look()
     st.session_state["retrain-names"] = now.names
     st.session_state["retrain-pace"] = _pace(now)
-    st.fragment(_panel, run_every=st.session_state["retrain-pace"])()
+    st.fragment(_panel, key=PANEL, run_every=st.session_state["retrain-pace"])()
 
 
 def follow(run: Path) -> None:
@@ -127,7 +128,7 @@ def follow(run: Path) -> None:
 
 
 def is_behind() -> bool:
-    """Whether the page shows other retrains than there are, and it is its turn to run again: a class does so one after the other."""
+    """Whether the page shows other retrains than there are, and it is its turn to look: a class does so one after the other."""
     own, names = _count_page(), look().names
     if st.session_state.get("retrain-names", names) == names:  # a page without this panel shows none
         st.session_state.pop("retrain-behind", None)
@@ -136,11 +137,15 @@ def is_behind() -> bool:
     return time.monotonic() - since >= own % len(_pages) * SHARE
 
 
-def _pace(now: Look) -> float | None:
+def _pace(now: Look) -> float:
     shared = pace(LIVE if now.names else IDLE)
-    if not now.names and len(_pages) > CLASS:
-        return None
-    return LIVE if st.session_state.get("retrain-followed", set()).intersection(itertools.chain(*now.names)) else shared
+    if st.session_state.get("retrain-followed", set()).intersection(itertools.chain(*now.names)):
+        return LIVE
+    return SELDOM if _is_class() else shared
+
+
+def _is_class() -> bool:
+    return len(_pages) > CLASS
 
 
 def pace(few: float) -> float:
@@ -162,10 +167,12 @@ def _count_page() -> int:
 def _panel() -> None:
     now = look()
     wanted, own = _pace(now), st.session_state.get("retrain-pace", IDLE)
+    # Form, picker and page change with what is at work. In a class they wait for the visitor's next click: 45 ms of the processor for each.
+    is_other = now.names != st.session_state.get("retrain-names") and not _is_class()
     # A little slower is not worth running a hundred pages again.
-    is_off = wanted != own and (None in (wanted, own) or wanted < own or wanted > 2 * own)
-    if st.session_state.pop("retrain-acted", False) or now.names != st.session_state.get("retrain-names") or is_off:
-        st.rerun()  # the form, the picker, the page and the pace of this panel change with it
+    if st.session_state.pop("retrain-acted", False) or is_other or wanted < own or wanted > 2 * own:
+        st.rerun()
+    st.session_state["retrain-names"] = now.names
     for run in now.active:
         _show_live(run)
     if now.places:
