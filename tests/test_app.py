@@ -87,6 +87,18 @@ def test_in_a_crowd_slow_networks_are_asked_only_where_they_were_chosen(monkeypa
         assert {each.label for each in answers if each} == {"1"}
 
 
+def test_those_who_draw_look_at_the_shelf_together_and_see_a_new_network_half_a_second_later(monkeypatch: pytest.MonkeyPatch):
+    clock, asked = [100.0], []
+    monkeypatch.setattr(serving.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(shelf, "list_cards", lambda dataset: asked.append(dataset) or [])
+    for _ in range(20):
+        assert serving.cards("mnist") == []
+    assert asked == ["mnist"]
+    clock[0] += serving.STALE
+    serving.cards("mnist")
+    assert asked == ["mnist", "mnist"]
+
+
 def test_those_who_wait_for_an_answer_are_a_crowd_from_two_on():
     with contextlib.ExitStack() as stack:
         for count in range(1, 7):

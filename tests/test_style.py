@@ -7,29 +7,42 @@ from streamlit.runtime import app_session
 
 from ui import style
 
-SECTIONS = ["theme", *(f"theme.{each.value}" for each in config.CustomThemeCategories)]
+PLACES = {"theme.light": "light", "theme.dark": "dark", "theme.sidebar": "sidebar"}
 
 
-def test_the_theme_is_looked_up_once_and_the_rest_as_ever(monkeypatch: pytest.MonkeyPatch):
-    before = {section: config.get_options_for_section(section) for section in (*SECTIONS, "server")}
-    asked = []
-    original = config.get_options_for_section
-    monkeypatch.setattr(config, "get_options_for_section", lambda section: asked.append(section) or original(section))
+def theme() -> CustomThemeConfig:
+    """The theme as Streamlit puts it into the first message of every run."""
+    message = CustomThemeConfig()
+    app_session._populate_theme_msg(message)
+    for section, place in PLACES.items():
+        app_session._populate_theme_msg(getattr(message, place), section)
+    return message
+
+
+def test_the_theme_is_put_together_once_and_stays_the_same(monkeypatch: pytest.MonkeyPatch):
+    asked, look_up = [], config.get_options_for_section
+    options = look_up("theme") | {
+        "base": "dark",
+        "primaryColor": "#123456",
+        "showWidgetBorder": True,
+        "chartCategoricalColors": ["red", "blue"],
+    }
+    monkeypatch.setattr(
+        config,
+        "get_options_for_section",
+        lambda section: asked.append(section) or (options if section != "theme.dark" else look_up(section)),
+    )
+    monkeypatch.setattr(app_session, "_populate_theme_msg", app_session._populate_theme_msg)
+    before = theme()
+    assert before.light.primary_color == "#123456"
+    asked.clear()
     style.remember_theme()
     for _ in range(3):
-        assert {section: config.get_options_for_section(section) for section in (*SECTIONS, "server")} == before
-    assert [asked.count(section) for section in SECTIONS] == [1] * len(SECTIONS)
-    assert asked.count("server") == 3
-
-
-def test_streamlit_asks_for_its_theme_by_the_function_that_is_kept(monkeypatch: pytest.MonkeyPatch):
-    asked = []
-    monkeypatch.setattr(config, "get_options_for_section", lambda section: asked.append(section) or {})
-    app_session._populate_theme_msg(CustomThemeConfig(), "theme.dark")
-    assert asked == ["theme.dark"]
+        assert theme() == before
+    assert sorted(asked) == sorted(["theme", *PLACES])
 
 
 def test_a_streamlit_without_the_function_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.delattr(config, "get_options_for_section")
+    monkeypatch.delattr(app_session, "_populate_theme_msg")
     style.remember_theme()
-    assert not hasattr(config, "get_options_for_section")
+    assert not hasattr(app_session, "_populate_theme_msg")

@@ -11,7 +11,7 @@ SLOW = 2.0  # ms: what takes longer is asked beside the chosen network only whil
 def others(dataset: str, chosen: shelf.Card, answer: Answer) -> tuple[list[shelf.Card], list[Answer | None]]:
     """The chosen network beside the shipped ones, or the newest of an own data set; a damaged one is named on the Models page."""
     cards, answers = [], []
-    listed = shelf.list_cards(dataset)
+    listed = serving.cards(dataset)
     beside = {card.name for card in listed[:MOST_OWN] if card.dataset not in datasets.DATASETS}
     for card in listed:
         if card.name == chosen.name:

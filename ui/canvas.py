@@ -26,6 +26,7 @@ def draw(dataset: str, on_paper: bool = False, on_change: Callable[[], None] | N
     ground would wipe the drawing. on_change: called before what a stroke runs again.
     """
     pad = _Pad(dataset)
+    pad.begin()
     result = st_canvas(
         stroke_width=PENS[_pen()],
         stroke_color="#000000" if on_paper else "#ffffff",
@@ -106,6 +107,9 @@ class _Pad:
         pads: dict[str, dict[str, Any]] = st.session_state.setdefault("draw-ink", {})
         self.state = pads.setdefault(dataset, {"history": [], "initial": "", "generation": 0})
         self.dataset = dataset
+
+    def begin(self) -> None:
+        """Before the canvas is shown: has a new one show the ink that there is."""
         if self.key not in st.session_state:  # first showing, or back from another page
             self.state["initial"] = self.now.strokes
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from corrections.store import Engine
 
 MOST_CLASSIFIERS = 24
+STALE = 0.5  # seconds that one look at the shelf serves all who draw
 CROWD = 1  # answers at work at once, beyond which slow networks are asked only where they were chosen
 FIRST_PAGE = 1.0  # seconds: the browser is still fetching the canvas, and loading here would hold up what it asks for
 
@@ -38,6 +39,16 @@ def classifier(card: shelf.Card) -> Classifier:
     """
     with _loading:  # once for all who ask for it at the same moment
         return _classifier(card.folder, card.dataset, card.name, card.sha256)
+
+
+def cards(dataset: str) -> list[shelf.Card]:
+    """The networks of a data set, as `shelf.list_cards`, looked up at most twice a second for all who draw."""
+    return _cards(dataset, shelf.shelf_folder(), int(time.monotonic() / STALE))
+
+
+@functools.lru_cache(maxsize=8)
+def _cards(dataset: str, folder: Path, moment: int) -> list[shelf.Card]:
+    return shelf.list_cards(dataset)
 
 
 _at_work: set[object] = set()
