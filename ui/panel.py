@@ -58,6 +58,7 @@ class Look:
 _last: Look | None = None
 _numbers = itertools.count()
 _pages: dict[int, float] = {}  # when each looked last
+_counted = 0.0  # when those that are gone were looked for last
 
 
 def look() -> Look:
@@ -156,11 +157,14 @@ def pace(few: float) -> float:
 
 def _count_page() -> int:
     """The page's number; it counts as open from now on."""
+    global _counted
     own, now = st.session_state.setdefault("retrain-page", next(_numbers)), time.monotonic()
     with _lock:
         _pages[own] = now
-        for page in [page for page, moment in _pages.items() if now - moment > GONE]:
-            del _pages[page]
+        if now - _counted > STALE:  # not after every stroke of a class
+            _counted = now
+            for page in [page for page, moment in _pages.items() if now - moment > GONE]:
+                del _pages[page]
     return own
 
 
