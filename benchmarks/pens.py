@@ -12,7 +12,7 @@ from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 from benchmarks.common import INKLING, Server, chromium, hardware, open_page
 from models import shelf
@@ -23,6 +23,7 @@ from ui.pens import PENS, SIDE
 SIZES = {"small": 70, "medium": 140, "large": 250}  # pixels of the longest side
 PLACES = {"middle": (0.5, 0.5), "top left": (0, 0), "top right": (1, 0), "bottom left": (0, 1), "bottom right": (1, 1)}
 EDGE = 18  # pixels kept free
+AGAIN = 250  # ms between two looks at the answer
 SETTLED = 500  # ms after the last stroke: the canvas reports 200 ms after it, the answer takes 60
 
 
@@ -45,7 +46,9 @@ def glyphs(count: int) -> list[tuple[str, str, Glyph]]:
 
 def draw(page: Page, glyph: Glyph, size: int, place: tuple[float, float]) -> None:
     """Draws a glyph with the mouse, point by point."""
-    box = page.locator("canvas.upper-canvas").bounding_box()
+    canvas = page.locator("canvas.upper-canvas")
+    expect(canvas).to_have_count(1)  # while one is exchanged for an empty one, both are there
+    box = canvas.bounding_box()
     extent = np.concatenate(glyph).max(0) * size
     left, top = EDGE + (SIDE - 2 * EDGE - extent) * place + (box["x"], box["y"])
     for stroke in glyph:
@@ -58,10 +61,13 @@ def draw(page: Page, glyph: Glyph, size: int, place: tuple[float, float]) -> Non
 
 
 def read(page: Page) -> list[str]:
-    """What each network says, fully connected first."""
+    """What each network says, fully connected first, once two looks agree."""
     page.wait_for_timeout(SETTLED)
     page.get_by_test_id("trio").wait_for()
-    return page.get_by_test_id("trio").locator(".said").all_inner_texts()
+    said = None
+    while said != (said := page.get_by_test_id("trio").locator(".said").all_inner_texts()):
+        page.wait_for_timeout(AGAIN)
+    return said
 
 
 def main() -> None:

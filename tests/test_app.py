@@ -87,6 +87,13 @@ def test_in_a_crowd_slow_networks_are_asked_only_where_they_were_chosen(monkeypa
         assert {each.label for each in answers if each} == {"1"}
 
 
+def test_a_photo_is_shown_as_jpeg_and_what_is_small_or_has_a_hole_as_it_is():
+    photo = Image.effect_noise((380, 200), 60)
+    assert figures.data_url(photo).startswith("data:image/jpeg;base64,/9j/")
+    for image in (photo.resize((28, 28)), photo.convert("RGBA")):
+        assert figures.data_url(image).startswith("data:image/png;base64,iVBOR")
+
+
 def test_those_who_draw_look_at_the_shelf_together_and_see_a_new_network_half_a_second_later(monkeypatch: pytest.MonkeyPatch):
     clock, asked = [100.0], []
     monkeypatch.setattr(serving.time, "monotonic", lambda: clock[0])
