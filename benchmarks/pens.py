@@ -95,6 +95,7 @@ def main() -> None:
                         right[group].append(said)
                     page.get_by_role("button", name="delete icon").click()
                     page.get_by_test_id("empty").wait_for()
+                    page.wait_for_timeout(SETTLED)  # a stroke in the moment that one canvas takes another's place is lost
     report = table(right)
     print(report)
     if options.write:
