@@ -159,3 +159,14 @@ def test_nothing_is_cut_off_on_a_phone(browser: Browser, page_url: str, name: st
     )
     assert sticking_out == []
     assert visitor.complaints == []
+
+
+def test_a_stroke_may_begin_at_once_in_any_corner(browser: Browser, page_url: str):
+    visitor = Visitor(browser, page_url)
+    for corner in (6, 314):
+        visitor.draw([[(corner, 8), (corner, 60)]])
+        expect(visitor.page.get_by_test_id("answer")).to_be_visible()
+        visitor.page.get_by_role("button", name="delete icon").click()
+        expect(visitor.page.get_by_test_id("empty")).to_be_visible()
+        visitor.page.wait_for_timeout(500)  # one canvas takes the other's place
+    assert visitor.complaints == []

@@ -10,12 +10,22 @@ from dataclasses import dataclass
 from typing import Any
 
 import streamlit as st
+import streamlit_drawable_canvas
 from PIL import Image
 from streamlit_drawable_canvas import st_canvas
 
 from ui.pens import PENS, SIDE
 
 MOST_SNAPSHOTS = 60
+# The canvas's own toolbar lies unseen over its right upper corner until the mouse has rested there, and takes the strokes that begin in it.
+# Streamlit keeps other styles out of a component, so it is registered once more with one of its own.
+streamlit_drawable_canvas.out = st.components.v2.component(
+    "streamlit-drawable-canvas.streamlit_drawable_canvas",
+    js="index-*.js",
+    css="index-*.css",
+    html='<style>.dc-toolbar { display: none !important; }</style><div class="canvas-root"></div>',
+    isolate_styles=True,
+)
 ICONS = {pen: f":material/pen_size_{size}:" for pen, size in zip(PENS, (1, 2, 3, 5), strict=True)}
 
 
