@@ -1,9 +1,9 @@
 """The look: what Streamlit's theme does not reach, and the theme itself looked up once."""
 
 from pathlib import Path
+from typing import Any
 
 import streamlit as st
-from streamlit.proto.NewSession_pb2 import CustomThemeConfig
 from streamlit.runtime import app_session
 
 STYLE = Path(__file__).with_name("style.css")
@@ -24,11 +24,11 @@ def remember_theme() -> None:
     fill = getattr(app_session, "_populate_theme_msg", None)
     if fill is None:
         return
-    kept: dict[tuple[str, ...], CustomThemeConfig] = {}
+    kept: dict[tuple[str, ...], Any] = {}
 
-    def fill_from_kept(message: CustomThemeConfig, *section: str) -> None:
+    def fill_from_kept(message: Any, *section: str) -> None:
         if section not in kept:
-            part = CustomThemeConfig()
+            part = type(message)()
             fill(part, *section)
             kept[section] = part
         message.MergeFrom(kept[section])
