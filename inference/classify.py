@@ -21,6 +21,7 @@ from models.shelf import Card, ShelfError
 
 onnxruntime.set_default_logger_severity(3)
 
+FEW = 16  # pictures in a batch
 BLANK = {"mnist": "The picture is blank: there is no ink to read.", "fashion-mnist": "The picture is blank: there is no garment to see."}
 
 
@@ -44,6 +45,18 @@ class Answer:
     division: Division | None = None
 
 
+def session_options(threads: int = 1) -> onnxruntime.SessionOptions:
+    """How graphs are run here. One picture is 0.05 to 5 ms of work: more threads only get in each other's way.
+
+    Without the arena, which keeps for each session what its largest batch ever took: 190 MB after one noisy picture, and no call was
+    quicker for it (EXPERIMENTS.md).
+    """
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    options.enable_cpu_mem_arena = False
+    return options
+
+
 class Classifier:
     """One published network, ready to answer. Sessions are safe to share between threads.
 
@@ -55,16 +68,13 @@ class Classifier:
         from inference import graph  # it brings onnx, which the first page does not need
 
         self.gate = gate
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads  # one picture is 0.05 to 5 ms of work: more threads only get in each other's way
-        options.inter_op_num_threads = 1
         content = card.read_graph()
         try:
             graph.check(content, card.shape, len(card.labels))
         except graph.GraphError as error:
             raise ShelfError(f"{card.graph_path.name} is not served: {error}; publish {card.name} again") from None
         try:
-            self.session = onnxruntime.InferenceSession(content, options, providers=list(providers or ["CPUExecutionProvider"]))
+            self.session = onnxruntime.InferenceSession(content, session_options(threads), providers=list(providers or ["CPUExecutionProvider"]))
         except Exception as error:  # onnxruntime's own exceptions share no public base class
             raise ShelfError(f"{card.graph_path.name} cannot be run ({str(error)[:120]}); publish {card.name} again") from None
         self.card = card
@@ -79,9 +89,13 @@ class Classifier:
         return self.session.run(["probabilities"], {"pixels": pixels})[0]
 
     def probabilities_of_digits(self, pixels: np.ndarray) -> np.ndarray:
-        """`probabilities`, times how likely the gate finds it that each picture is one for the network: parts of digits are not."""
-        probabilities = self.probabilities(pixels)
-        return probabilities * self.gate.probabilities(pixels)[:, :1] if self.gate else probabilities
+        """`probabilities`, times how likely the gate finds it that each picture is one for the network: parts of digits are not.
+
+        A few pictures at a time: noise falls apart into a hundred, whose activations together take 50 MB.
+        """
+        parts = np.split(pixels, range(FEW, len(pixels), FEW))
+        probabilities = np.concatenate([self.probabilities(part) for part in parts])
+        return probabilities * np.concatenate([self.gate.probabilities(part)[:, :1] for part in parts]) if self.gate else probabilities
 
     def answer(self, prepared: Prepared, stranger: str | None = None) -> Answer:
         """The answer to one prepared picture; declines a blank one, one that its gate does not know, and one it is less sure of than its

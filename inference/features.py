@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnxruntime
 
+from inference.classify import session_options
 from models.shelf import Card, ShelfError
 
 if TYPE_CHECKING:
@@ -35,9 +36,7 @@ class Features:
             raise ShelfError(f"{card.graph_path.name} ends in no linear layer, so that its inside cannot be shown; choose another network")
         for name in (*self.layers, self.embedding):
             model.graph.output.append(onnx.ValueInfoProto(name=name))
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        self.session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        self.session = onnxruntime.InferenceSession(model.SerializeToString(), session_options(), providers=["CPUExecutionProvider"])
 
     def maps(self, pixels: np.ndarray) -> list[np.ndarray]:
         """What each convolution makes of a picture, with its activation and pooling. pixels: uint8 [1, C, H, W]; returns float32 [maps, H, W] each."""

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from inference.classify import BLANK, Classifier, accelerated_providers, answer_bytes, answer_image
+from inference.classify import BLANK, FEW, Classifier, accelerated_providers, answer_bytes, answer_image, load_classifier, session_options
 from inference.prepare import prepare
 from models import shelf
 from models.datasets import DATASETS
@@ -66,6 +66,19 @@ def test_a_batch_is_answered_as_its_pictures_one_by_one(classifiers: dict, datas
     classifier, pixels = classifiers[dataset], DIGITS[:, None]
     singly = np.concatenate([classifier.probabilities(each[None]) for each in pixels])
     assert np.allclose(classifier.probabilities(pixels), singly, atol=1e-5)
+
+
+def test_parts_of_a_noisy_picture_are_answered_a_few_at_a_time():
+    classifier = load_classifier(shelf.load_card("mnist", "small"))
+    pixels = np.random.default_rng(0).integers(0, 256, (2 * FEW + 3, 1, 28, 28), dtype=np.uint8)
+    at_once = classifier.probabilities(pixels) * classifier.gate.probabilities(pixels)[:, :1]
+    assert np.abs(classifier.probabilities_of_digits(pixels) - at_once).max() < 1e-5
+    for count in (1, FEW):
+        assert len(classifier.probabilities_of_digits(pixels[:count])) == count
+
+
+def test_a_session_gives_its_memory_back():
+    assert not session_options().enable_cpu_mem_arena
 
 
 @pytest.mark.parametrize("dataset", DATASETS)
