@@ -34,7 +34,9 @@ def other(dataset: str) -> str:
 @pytest.mark.parametrize("dataset", DATASETS)
 @pytest.mark.parametrize("kind", ["letter", "scribble", "noise", "digit", "garment"])
 def test_outliers_come_as_the_networks_see_them(tmp_path: Path, dataset: str, kind: str):
-    made = outliers.make(kind, "validation", dataset, 12, tiny.dataset(tmp_path, other(dataset)))
+    made, each = outliers.make(kind, "validation", dataset, 12, tiny.dataset(tmp_path, other(dataset)))
+    assert each.shape == (len(made),)
+    assert each.dtype == np.int64
     assert made.dtype == np.uint8
     assert made.shape[1:] == (28, 28)
     assert 6 <= len(made) <= 12
@@ -139,7 +141,7 @@ def test_the_shipped_gate_lets_its_own_images_in_and_keeps_the_others_out(monkey
     assert facts["test"]["declined"] <= 0.01
     assert facts["data"]["origin"] == "full data set"
     for kind, told in facts["validation"]["by_kind"].items():
-        assert told["declined"] >= (0.85 if (dataset, kind) == ("mnist", "letter") else 0.95)  # some letters are written like digits
+        assert told["declined"] >= (0.94 if (dataset, kind) == ("mnist", "letter") else 0.95)  # some letters are written like digits
 
 
 @pytest.mark.parametrize(("dataset", "kind", "reason"), [
@@ -151,7 +153,7 @@ def test_the_shipped_gate_lets_its_own_images_in_and_keeps_the_others_out(monkey
 def test_what_is_declined_is_told_with_what_it_looks_like(tmp_path: Path, monkeypatch, capsys, dataset: str, kind: str, reason: str):
     monkeypatch.setenv("INKLING_MODELS", str(SHIPPED))
     source = tiny.dataset(tmp_path / "data", other(dataset))
-    made = IMAGES[other(dataset)][:20] if kind in ("digit", "garment") else outliers.make(kind, "validation", dataset, 20, source)
+    made = IMAGES[other(dataset)][:20] if kind in ("digit", "garment") else outliers.make(kind, "validation", dataset, 20, source)[0]
     files = [str(tmp_path / f"{number}.png") for number in range(len(made))]
     for path, pixels in zip(files, made, strict=True):
         Image.fromarray(pixels).save(path)

@@ -173,19 +173,22 @@ def _of_noise(numbers: np.ndarray, dataset: str, random: np.random.Generator) ->
     return np.stack([prepare(noise(random), dataset).pixels for _ in numbers])
 
 
-def make(kind: str, part: str, dataset: str, count: int, other: Dataset) -> np.ndarray:
+def make(kind: str, part: str, dataset: str, count: int, other: Dataset) -> tuple[np.ndarray, np.ndarray]:
     """`count` outliers of a kind for the networks of a data set, of a part ("train" or "validation"), some fewer where some come out blank.
 
+    uint8 [N, 28, 28], and what each is among its kind, int64 [N]: which letter of LETTERS, which class of the other data set; else 0.
     other: the data set that garments or digits are of.
     """
     seed = {"train": 1, "validation": 2}[part]
     if kind == "letter":
-        made, _ = pictures.written(part, LETTERS, count, dataset)
+        made, each = pictures.written(part, LETTERS, count, dataset)
     elif kind in {"scribble", "noise"}:
         show = _of_scribbles if kind == "scribble" else _of_noise
         made = pictures.in_parts(partial(show, dataset=dataset), np.arange(count), seed)
+        each = np.zeros(len(made), np.int64)
     else:
-        pool = getattr(other, part).pixels[:, 0]
-        chosen = pool[np.random.default_rng(seed).permutation(len(pool))[:count]]
-        made = pictures.in_parts(partial(sent, dataset=dataset), chosen, seed)
-    return made[made.any((1, 2))]
+        pool = getattr(other, part)
+        chosen = np.random.default_rng(seed).permutation(len(pool))[:count]
+        made, each = pictures.in_parts(partial(sent, dataset=dataset), pool.pixels[chosen, 0], seed), pool.labels[chosen]
+    is_seen = made.any((1, 2))
+    return made[is_seen], each[is_seen]
