@@ -74,7 +74,9 @@ class Classifier:
         except graph.GraphError as error:
             raise ShelfError(f"{card.graph_path.name} is not served: {error}; publish {card.name} again") from None
         try:
-            self.session = onnxruntime.InferenceSession(content, session_options(threads), providers=list(providers or ["CPUExecutionProvider"]))
+            self.session = onnxruntime.InferenceSession(
+                content, session_options(threads), providers=list(providers or ["CPUExecutionProvider"])
+            )
         except Exception as error:  # onnxruntime's own exceptions share no public base class
             raise ShelfError(f"{card.graph_path.name} cannot be run ({str(error)[:120]}); publish {card.name} again") from None
         self.card = card

@@ -77,6 +77,11 @@ class Card:
         return self.name == PHOTO and self.dataset == "fashion-mnist"
 
     @property
+    def is_mixture(self) -> bool:
+        """Whether it is two published networks and a router between them, which no run can go on from."""
+        return "mixture" in self.facts
+
+    @property
     def is_gate(self) -> bool:
         """Whether it tells what the data set's networks are made for from anything else: its first label, and the others."""
         return self.name == GATE and self.dataset in DATASETS

@@ -13,10 +13,12 @@ import streamlit
 from PIL import Image, ImageDraw
 from streamlit.testing.v1 import AppTest
 
+from corrections import store
 from inference.classify import answer_image
 from jobs.runs import ROOT
 from models import datasets, shelf
 from tests import shapes, tiny
+from tests.test_corrections import correction
 from ui import beside, figures, serving
 
 
@@ -126,6 +128,32 @@ def test_every_setting_of_the_retrain_form_lies_within_its_limits():
     keys = {each.key for kind in (app.selectbox, app.number_input, app.select_slider, app.button_group) for each in kind}
     wanted = {"start", "architecture", "optimizer", "lr-scratch", "batch-size", "epochs", "augmentation"}
     assert {f"retrain-{name}" for name in wanted} <= keys
+
+
+def test_no_run_is_offered_to_go_on_from_a_mixture():
+    app = run_app()
+    app.selectbox(key="sidebar-network-mnist").set_value("ensemble").run()
+    assert app.button_group(key="retrain-start").disabled
+    app.selectbox(key="sidebar-network-mnist").set_value("lenet5").run()
+    assert not app.button_group(key="retrain-start").disabled
+    assert not app.exception
+
+
+def corrections_page() -> None:
+    import streamlit as st
+
+    from ui import corrections
+
+    st.session_state["sidebar-chosen"] = {"mnist": "ensemble"}
+    corrections.page()
+
+
+def test_corrections_are_not_learned_by_a_mixture(monkeypatch, tmp_path):
+    monkeypatch.setenv("INKLING_CORRECTIONS", f"sqlite:///{tmp_path / 'corrections.sqlite3'}")
+    store.keep(store.open_store(), correction(label="7"), datasets.DATASETS["mnist"])
+    app = run_page(corrections_page)
+    assert "It mixes two networks" in html_of(app)
+    assert "corrections-retrain" not in {each.key for each in app.button}
 
 
 def test_the_upload_page_answers_good_files_and_explains_bad_ones():

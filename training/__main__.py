@@ -1,4 +1,4 @@
-"""python -m training fit|evaluate|export|photos|gate|sweep|search|recipes|data
+"""python -m training fit|evaluate|export|mix|photos|gate|sweep|search|recipes|data
 
 The commands import torch themselves: --help and recipes answer at once.
 """
@@ -35,7 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m training", description="Trains, evaluates and exports Inkling's networks.")
-    commands = parser.add_subparsers(required=True, metavar="fit|evaluate|export|photos|gate|sweep|search|recipes|data")
+    commands = parser.add_subparsers(required=True, metavar="fit|evaluate|export|mix|photos|gate|sweep|search|recipes|data")
 
     fit = fit_command.add(commands)
 
@@ -59,6 +59,16 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("--name", required=True, help="name on the shelf")
     export.add_argument("--average", action="store_true", help="one ensemble of all networks of the runs")
     export.set_defaults(command=_export)
+
+    mix = commands.add_parser(
+        "mix",
+        help="mix two networks of MNIST by what each knows best",
+        description="Publishes one graph of two networks on the shelf and a router, trained here, that tells which of them a picture is for.",
+    )
+    mix.add_argument("first", metavar="NETWORK", help="the one that knows MNIST's own images best")
+    mix.add_argument("second", metavar="OTHER", help="the one that also knows other hands and pens")
+    mix.add_argument("--name", required=True, help="publish it as mnist/NAME")
+    mix.set_defaults(command=_mix)
 
     photos = commands.add_parser(
         "photos",
@@ -98,7 +108,7 @@ def _parser() -> argparse.ArgumentParser:
     data.add_argument("--grey", action="store_true", help="import without colours")
     data.set_defaults(command=_data)
 
-    for command in (fit, evaluate, export, gate, sweep, search, data):
+    for command in (fit, evaluate, export, mix, gate, sweep, search, data):
         command.add_argument(
             "--data",
             type=Path,
@@ -127,6 +137,14 @@ def _photos(options: argparse.Namespace) -> int:
     print(
         f"published {card.dataset}/{card.name}: {card.facts['bytes'] / 1e6:.1f} MB, {card.facts['latency_ms']:.0f} ms a photo on one thread"
     )
+    return 0
+
+
+def _mix(options: argparse.Namespace) -> int:
+    from training import data, mixture
+
+    card = mixture.publish(options.first, options.second, options.name, data.find(mixture.DATASET, options.data))
+    print(f"published {card.dataset}/{card.name}: {card.test_accuracy:.2%} of {card.facts['test']['n']:,} test images")
     return 0
 
 

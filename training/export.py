@@ -62,7 +62,7 @@ def publish(folders: list[Path], name: str, data: Dataset | OwnDataset, average:
     if average:
         groups = [[network for group in groups for network in group]]
     candidates = [Served(group, mirrored=configs[0].mirrored).eval() for group in groups]
-    val_logits = [_average_logits(candidate, pixels) for candidate in candidates]
+    val_logits = [predict(candidate, pixels) for candidate in candidates]
     val_accuracies = [_accuracy(logits, labels) for logits in val_logits]
     best = int(np.argmax(val_accuracies))
     served, config, folder = candidates[best], configs[best], folders[best]
@@ -77,7 +77,7 @@ def publish(folders: list[Path], name: str, data: Dataset | OwnDataset, average:
         write_graph(served, dataset, scratch)
         graph.check(scratch.read_bytes(), datasets.info(dataset).shape, len(datasets.info(dataset).labels))
         check_parity(served, scratch, data.validation.pixels[:64])
-        card = _card(name, config, served, data, scratch, configs if average else [config])
+        card = describe(name, config, served, data, scratch, configs if average else [config])
         card["n_seeds"] = _spread(candidates if len(groups) > 1 else [Served([member]).eval() for member in served.members], data, labels)
         card["run"] = _run_facts(folders if average else [folder])
         put_in_place(card, name, scratch, target)
@@ -90,7 +90,7 @@ def test_accuracy(folder: Path, data: Dataset | OwnDataset) -> float:
     """Accuracy of a finished run on the test images, 0 to 1, without publishing it. Raises ExportError."""
     config = runs.read_config(folder)
     served = Served([_load(config, folder, member) for member in range(config.members)], mirrored=config.mirrored).eval()
-    return _accuracy(_average_logits(served, torch.from_numpy(np.array(data.test.pixels))), torch.from_numpy(data.test.labels))
+    return _accuracy(predict(served, torch.from_numpy(np.array(data.test.pixels))), torch.from_numpy(data.test.labels))
 
 
 def _load(config: RunConfig, folder: Path, member: int) -> torch.nn.Module:
@@ -200,9 +200,10 @@ def measure(classifier: Classifier, split: Split, batch_size: int = CHUNK) -> np
     return np.concatenate([classifier.probabilities(split.pixels[k : k + batch_size]) for k in range(0, len(split), batch_size)])
 
 
-def _card(
+def describe(
     name: str, config: RunConfig, served: Served, data: Dataset | OwnDataset, graph: Path, configs: list[RunConfig]
 ) -> dict[str, Any]:
+    """The card of a graph in its scratch file: what it is, and how well it does. Reads the test set."""
     content, about = graph.read_bytes(), datasets.info(config.dataset)
     card = {
         "id": f"{config.dataset}/{name}",
@@ -314,7 +315,7 @@ def _spread(candidates: list[Served], data: Dataset | OwnDataset, val_labels: Te
     if len(candidates) < 2:
         return facts
     for part, split, labels in (("validation", data.validation, val_labels), ("test", data.test, torch.from_numpy(data.test.labels))):
-        accuracies = [_accuracy(_average_logits(each, torch.from_numpy(np.array(split.pixels))), labels) for each in candidates]
+        accuracies = [_accuracy(predict(each, torch.from_numpy(np.array(split.pixels))), labels) for each in candidates]
         facts[part] = {
             "mean": round(statistics.mean(accuracies), 5),
             "std": round(statistics.stdev(accuracies), 5),
@@ -324,7 +325,8 @@ def _spread(candidates: list[Served], data: Dataset | OwnDataset, val_labels: Te
 
 
 @torch.inference_mode()
-def _average_logits(served: Served, pixels: Tensor) -> Tensor:
+def predict(served: Served, pixels: Tensor) -> Tensor:
+    """Logits before the temperature, float [N, classes], for pixels uint8 [N, C, H, W]."""
     return torch.cat([served.average_logits(chunk.float() / 255) for chunk in pixels.split(CHUNK)])
 
 

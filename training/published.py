@@ -25,6 +25,8 @@ def start_weights(config: RunConfig, member: int) -> dict[str, Tensor]:
     """
     card = _card(config.dataset, config.start_from)
     published = card.facts["config"]
+    if card.is_mixture:
+        raise ConfigError(f"{config.start_from} mixes two networks, which one run can neither continue nor learn from; choose one of those")
     if len(card.facts.get("architectures", [])) > 1:
         raise ConfigError(
             f"{config.start_from} averages different architectures, which one run can neither continue nor learn from; choose a network of one"
@@ -46,7 +48,7 @@ def start_weights(config: RunConfig, member: int) -> dict[str, Tensor]:
 
 
 def network(card: shelf.Card) -> Served:
-    """A published network as torch modules again, in evaluation mode. Raises ConfigError when it is of several architectures."""
+    """A published network as torch modules again, in evaluation mode. Raises ConfigError when it is of several architectures or a mixture."""
     config = dataclasses.replace(RunConfig.from_dict(card.facts["config"]), start_from=card.name, publish="")
     members = []
     for number in range(card.facts["members"]):

@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 
 FEW, MORE = 24, 96  # shown at first, and more on each click
 CELL = 132  # pixels
+RETRAINED = (
+    "Retrained, it sees each of them many times among all training images, for one epoch, and becomes a new network beside it, "
+    "as long as that costs it no validation images."
+)
+MIXED = "It mixes two networks; to retrain on them, choose another one in the sidebar."
 
 
 def page() -> None:
@@ -97,9 +102,10 @@ def _show_retrain(chosen: shelf.Card, found: "list[Correction]", said_now: list[
     with st.container(border=True):
         st.html(
             f'<div class="ink" data-testid="corrections-summary"><h3 style="padding:0;margin:0">{_count(found)}</h3>'
-            f'<p class="ink-lead">{html.escape(chosen.title)} reads {right:,} of them right now. Retrained, it sees each of them many times among all training '
-            "images, for one epoch, and becomes a new network beside it, as long as that costs it no validation images.</p></div>"
+            f'<p class="ink-lead">{html.escape(chosen.title)} reads {right:,} of them right now. {MIXED if chosen.is_mixture else RETRAINED}</p></div>'
         )
+        if chosen.is_mixture:
+            return
         if st.button("Retrain on these corrections", type="primary", icon=":material/play_arrow:", key="corrections-retrain"):
             try:
                 address = {store.VARIABLE: engine.url.render_as_string(hide_password=False)}

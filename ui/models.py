@@ -153,7 +153,7 @@ def _figures(card: shelf.Card) -> dict[str, str]:
         "Validation accuracy": figures.percent(card.val_accuracy, 2),
         "Calibration error": figures.percent(facts["test"]["calibration_error"], 2),
         "Parameters": f"{card.parameters:,}",
-        "Networks inside": str(facts["members"]),
+        "Networks inside": _inside(facts),
         "Size": f"{facts['bytes'] / 2**20:.1f} MB",
         "One picture, one core": f"{facts['latency_ms']:.2g} ms",
     }
@@ -162,6 +162,14 @@ def _figures(card: shelf.Card) -> dict[str, str]:
         of = "Members alone" if facts["members"] > 1 else f"{spread['n']} seeds"
         shown[of] = f"{figures.percent(spread['test']['mean'], 2)} ± {spread['test']['std'] * 100:.2f}"
     return shown
+
+
+def _inside(facts: dict) -> str:
+    """How many, and of a mixture which: "4 + 1 for other hands"."""
+    if "mixture" not in facts:
+        return str(facts["members"])
+    first, second = (each["members"] for each in facts["mixture"]["of"])
+    return f"{first} + {second} for other hands"
 
 
 def _training(card: shelf.Card) -> dict[str, str]:

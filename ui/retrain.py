@@ -96,6 +96,7 @@ def _form(dataset: str, chosen: shelf.Card | None) -> None:
     own = f"-{dataset}" if about.is_own else ""  # own data sets have first values of their own
     banner = st.container()
     with st.expander("Settings", expanded=given is not None, icon=":material/tune:"):
+        may_go_on = chosen is not None and not chosen.is_mixture
         start = st.segmented_control(
             "Start from",
             ["scratch", "chosen"],
@@ -104,9 +105,12 @@ def _form(dataset: str, chosen: shelf.Card | None) -> None:
             format_func={"scratch": "Scratch", "chosen": "Chosen"}.get,
             width="stretch",
             key=settings.key("start"),
-            disabled=chosen is None,
+            disabled=not may_go_on,
+            help=f"{chosen.title} mixes two networks; to go on from one of those, choose it above."
+            if chosen and chosen.is_mixture
+            else None,
         )
-        from_chosen = start == "chosen" and chosen is not None
+        from_chosen = start == "chosen" and may_go_on
         if from_chosen:
             st.caption(_goes_on_from(chosen))
             architecture = None

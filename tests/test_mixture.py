@@ -1,0 +1,99 @@
+"""A mixture: two published networks and a router in one graph, what it answers, and what it cannot be used for."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from inference.classify import Classifier
+from jobs import runs
+from jobs.config import ConfigError
+from jobs.runs import ROOT
+from models import shelf
+from tests import tiny
+from tests.test_prepare import sample_pictures
+from training import export, fit, mixture, pictures, published, redrawn
+from training.__main__ import main as train
+from training.data import Dataset
+from training.export import ExportError
+from training.networks import Served
+
+DIGITS = sample_pictures("MNIST")[:40]
+ROUTES = torch.tensor([[9.0, -9.0], [-9.0, 9.0], [0.0, 0.0]])  # to the first expert, to the second, to both
+
+
+class Says(torch.nn.Module):
+    """An expert that gives every picture the same logits, or a router that gives each its own."""
+
+    def __init__(self, logits: torch.Tensor) -> None:
+        super().__init__()
+        self.logits = logits
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.logits.expand(len(images), -1)
+
+
+def test_a_picture_goes_to_the_expert_that_the_router_names():
+    first, second = (Served([Says(torch.tensor([[20.0 * (number == at) for number in range(10)]]))]) for at in (0, 1))
+    told = mixture.Mixture(first, second, Says(ROUTES))(torch.zeros(3, 1, 28, 28, dtype=torch.uint8))[0]
+    assert told[:, :2].numpy() == pytest.approx(np.array([[1, 0], [0, 1], [0.5, 0.5]]), abs=1e-4)
+
+
+def test_experts_are_mixed_at_their_own_temperatures():
+    sure, cool = (Served([Says(torch.tensor([[4.0] + [0.0] * 9]))], temperature=temperature) for temperature in (1.0, 4.0))
+    told = mixture.Mixture(sure, cool, Says(ROUTES))(torch.zeros(3, 1, 28, 28, dtype=torch.uint8))[0][:, 0]
+    alone = [float(np.exp(4 / temperature) / (np.exp(4 / temperature) + 9)) for temperature in (1, 4)]
+    assert told.numpy() == pytest.approx(np.array([*alone, sum(alone) / 2]), abs=1e-4)
+
+
+@pytest.fixture
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Dataset:
+    """What two small networks on the shelf have learned; few digits of other hands, and one epoch for the router."""
+    monkeypatch.setattr(redrawn, "COUNTS", {"train": (60, 60), "validation": (10, 10)})
+    monkeypatch.setattr(mixture, "EPOCHS", 1)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("INKLING_MODELS", str(tmp_path / "models"))
+    source = tiny.dataset(tmp_path / "data")
+    for name, hidden in (("one", 32), ("two", 48)):
+        folder, lock = runs.create(tiny.config(hidden=(hidden,), epochs=1), tmp_path / name)
+        os.close(lock)
+        fit.fit(runs.read_config(folder), folder, source)
+        export.publish([folder], name, source)
+    return source
+
+
+def test_it_is_published_and_answers_but_no_run_goes_on_from_it(data: Dataset):
+    card = mixture.publish("one", "two", "both", data)
+    assert card.is_mixture
+    assert card.facts["members"] == 2
+    apart = [shelf.load_card("mnist", name) for name in ("one", "two")]
+    assert [each["sha256"] for each in card.facts["mixture"]["of"]] == [each.sha256 for each in apart]
+    assert card.parameters == sum(each.parameters for each in apart) + card.facts["mixture"]["router"]
+    said, first, second = (Classifier(each).probabilities(DIGITS[:, None]).argmax(1) for each in (card, *apart))
+    assert (said == first)[first == second].all()  # where both agree, so does it
+    for act in (lambda: published.start_weights(tiny.config(start_from="both"), 0), lambda: published.network(card)):
+        with pytest.raises(ConfigError, match="both mixes two networks"):
+            act()
+
+
+def test_a_name_that_is_taken_or_kept_is_refused_before_anything_is_trained(data: Dataset, monkeypatch, capsys):
+    monkeypatch.setattr(mixture, "train_router", None)
+    for name in ("one", "gate"):
+        with pytest.raises(ExportError, match=f"cannot be called {name}"):
+            mixture.publish("one", "two", name, data)
+    with pytest.raises(shelf.ShelfError, match="three"):
+        mixture.publish("one", "three", "both", data)
+    assert train(["mix", "one", "two", "--name", "two", "--data", str(data.folder)]) == 1
+    assert "cannot be called two" in capsys.readouterr().err
+
+
+def test_the_shipped_ensemble_reads_other_hands_nearly_as_well_as_the_network_for_them(monkeypatch):
+    monkeypatch.setenv("INKLING_MODELS", str(ROOT / "models"))
+    ensemble, small = (shelf.load_card("mnist", name) for name in ("ensemble", "small"))
+    assert ensemble.facts["mixture"]["of"][1]["sha256"] == small.sha256
+    pixels, labels = pictures.written("validation", "0123456789", 400, "mnist", 0.5)
+    right = [(Classifier(card).probabilities(pixels[:, None]).argmax(1) == labels).mean() for card in (ensemble, small)]
+    assert right[1] >= 0.97
+    assert right[0] >= right[1] - 0.01
