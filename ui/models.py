@@ -20,8 +20,9 @@ def page() -> None:
     if not cards:
         st.html(figures.no_network(about))
         return
-    for start in range(0, len(cards), 3):
-        for place, card in zip(st.columns(3, gap="medium"), cards[start : start + 3], strict=False):
+    abreast = 2 if len(cards) in (2, 4) else 3
+    for start in range(0, len(cards), abreast):
+        for place, card in zip(st.columns(abreast, gap="medium"), cards[start : start + abreast], strict=False):
             with place:
                 _show_card(card)
     if gate := shelf.gate_card(dataset):
@@ -165,11 +166,8 @@ def _figures(card: shelf.Card) -> dict[str, str]:
 
 
 def _inside(facts: dict) -> str:
-    """How many, and of a mixture which: "4 + 1 for other hands"."""
-    if "mixture" not in facts:
-        return str(facts["members"])
-    first, second = (each["members"] for each in facts["mixture"]["of"])
-    return f"{first} + {second} for other hands"
+    """How many; of a mixture, of either side: "4 + 1"."""
+    return " + ".join(str(each["members"]) for each in facts["mixture"]["of"]) if "mixture" in facts else str(facts["members"])
 
 
 def _training(card: shelf.Card) -> dict[str, str]:
@@ -185,6 +183,8 @@ def _training(card: shelf.Card) -> dict[str, str]:
     }
     if config["start_from"]:
         shown["Started from"] = config["start_from"]
+    if "mixture" in facts:
+        shown["Other hands"] = f"mixed with {facts['mixture']['of'][1]['title']}"
     if config.get("redrawn"):  # cards older than these settings do not have them
         shown["Redrawn too"] = "other hands and pens"
     if told := facts["run"].get("corrections"):
