@@ -8,7 +8,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
-from jobs.config import RunConfig
+from jobs.config import ConfigError, RunConfig
 from models.shelf import Card
 
 
@@ -28,7 +28,9 @@ LAYERS_KEPT = ("network", "members", "mirrored", "hidden", "channels", "activati
 
 
 def continued(card: Card) -> dict[str, Any]:
-    """The settings that a run starting from a published network has to share with it."""
+    """The settings that a run starting from a published network has to share with it. Raises ConfigError for a mixture."""
+    if card.is_mixture:
+        raise ConfigError(f"{card.name} mixes two networks, which no run can go on from; choose one of those")
     before = _trained_with(card)
     shared = {name: before[name] for name in ("dataset", "standardise", *LAYERS_KEPT)}
     return shared | {"members": card.facts["members"], "start_from": card.name}

@@ -97,12 +97,30 @@ def test_a_published_network_learns_corrections_without_losing_what_it_knew(plac
     assert runs.read_config(places / "run").start_from == "start"
 
 
+def test_a_run_that_validation_lets_nothing_stand_of_says_so_and_publishes_nothing(places, monkeypatch, capsys):
+    assert main(["fit", "--network", "fc", "--epochs", "1", "--threads", "1", "--publish", "start"]) == 0
+    keep(data.sample("mnist").test.pixels[0], "3")
+    monkeypatch.setattr(corrected, "BACK", (0.0,))
+    folder = places / "run"
+    for command in (["--fine-tune", "mnist/start", "--threads", "1", "--publish", "mine", "--out", str(folder)], ["--resume", str(folder)]):
+        assert main(["fit", *command]) == 1
+        assert "the network is left as it was" in capsys.readouterr().err
+        assert events.read(folder)[-1]["kind"] == "failed"
+    assert [card.name for card in shelf.list_cards("mnist")] == ["start"]
+
+
 @pytest.mark.parametrize("dataset", DATASETS)
-def test_every_shipped_network_can_be_fine_tuned(monkeypatch, dataset):
+def test_every_shipped_network_but_a_mixture_can_be_fine_tuned(monkeypatch, dataset):
     monkeypatch.setenv("INKLING_MODELS", str(runs.ROOT / "models"))
-    for card in shelf.list_cards(dataset):
-        config = recipes.fine_tuned(card)
-        assert (config.start_from, config.members, config.corrections) == (card.name, card.facts["members"], True)
+    cards = shelf.list_cards(dataset)
+    assert sum(card.is_mixture for card in cards) == (dataset == "mnist")
+    for card in cards:
+        if card.is_mixture:
+            with pytest.raises(ConfigError, match="ensemble mixes two networks"):
+                recipes.fine_tuned(card)
+        else:
+            config = recipes.fine_tuned(card)
+            assert (config.start_from, config.members, config.corrections) == (card.name, card.facts["members"], True)
 
 
 def test_corrections_and_a_teacher_do_not_go_together():

@@ -9,8 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from jobs import events
 from jobs.config import ConfigError
 from models import datasets
+from models.errors import InklingError
 from training.data import Split, redrawn_sample
 
 FILE = "corrections.npz"
@@ -19,6 +21,10 @@ MOST_TIMES = 100  # a correction is shown in an epoch
 REMINDED = 3  # times a bundled redrawn digit is shown in an epoch
 MOST_LOST = 0.0  # of validation accuracy: nothing, so that on other images it is hardly more than their noise
 BACK = (0.7, 0.5, 0.25, 0.0)  # shares of the way from the network that was corrected, tried in turn: all of it forgets (EXPERIMENTS.md)
+
+
+class NothingLearned(InklingError):
+    """Validation let nothing of what was learned from corrections stand. The message says what to do."""
 
 
 def corrected(folder: Path, dataset: str) -> Split:
@@ -76,6 +82,16 @@ def hold_back(network: nn.Module, start: dict[str, Tensor], lost: Callable[[], f
         if lost() <= MOST_LOST:
             break
     return share
+
+
+def demand_learned(folder: Path) -> None:
+    """Raises NothingLearned where a run gave up all that it had learned from corrections: its network is the one it started from."""
+    shares = [event["share"] for event in events.read(folder) if event["kind"] == "held_back"]
+    if shares and not any(shares):
+        raise NothingLearned(
+            "the network is left as it was, since whatever it learned from these corrections cost it images that it had read right; "
+            "delete doubtful corrections, or add more, and retrain again"
+        )
 
 
 def _between(start: Tensor, end: Tensor, share: float) -> Tensor:

@@ -147,7 +147,7 @@ def _train(folder: Path, data_folder: Path | None, tensorboard: bool = False) ->
     with contextlib.suppress(OSError):
         reserve.write_bytes(bytes(2**16))  # given up at the end, so that a full disk has room for what is said of it
     try:
-        from training import data, export, fit
+        from training import corrected, data, export, fit
 
         config = runs.read_config(folder)
         source = data.find(config.dataset, data_folder)
@@ -156,6 +156,7 @@ def _train(folder: Path, data_folder: Path | None, tensorboard: bool = False) ->
                 f"Training on the bundled sample of {len(source.train)} images: expect a less accurate network than with the full data set."
             )
         fit.fit(config, folder, source, board=folder / "tensorboard" if tensorboard else None)
+        corrected.demand_learned(folder)
         if config.publish:
             card = export.publish([folder], config.publish, source, average=config.members > 1)
             export.announce(folder, card)
