@@ -191,8 +191,8 @@ def _percentile(ordered: Sequence[float], share: float) -> float:
 def hardware(*packages: str) -> str:
     """CPU, cores, what else was at work, and the versions of Python and the packages."""
     cpu = next((line.split(":")[1].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")), platform.machine())
-    versions = ", ".join(f"{name} {version(name)}" for name in packages)
-    return f"{cpu}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; Python {platform.python_version()}, {versions}"
+    versions = "".join(f", {name} {version(name)}" for name in packages)
+    return f"{cpu}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; Python {platform.python_version()}{versions}"
 
 
 def _lines(path: str) -> list[str]:

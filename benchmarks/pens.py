@@ -7,7 +7,6 @@ a table, how many of each are read right by each network on the page. The test i
 
 import argparse
 import itertools
-import platform
 from collections import defaultdict
 from pathlib import Path
 
@@ -116,7 +115,7 @@ def table(right: dict[str, list[list[bool]]]) -> str:
     for group, said in right.items():
         shares = np.mean(said, axis=0)
         lines.append(f"| {group} | {len(said)} | {' | '.join(f'{share:.1%}' for share in shares)} |")
-    return "\n".join([*lines, "", f"{hardware()}, Python {platform.python_version()}"])
+    return "\n".join([*lines, "", hardware()])
 
 
 if __name__ == "__main__":
