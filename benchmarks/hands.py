@@ -17,7 +17,7 @@ from training.redrawn import COUNTS, redrawn
 
 
 def main() -> None:
-    """Prints a line a network: shares read right, as the most probable class, and declined by gate or doubt."""
+    """Prints a line a network: shares read right as the most probable class, answered right, declined by gate or doubt, and answered wrong."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, metavar="DIR")
     shown = redrawn("validation", data.find("mnist", parser.parse_args().data))
@@ -31,8 +31,8 @@ def main() -> None:
         answered = let_in & (probabilities.max(1) >= classifier.card.decline_below)
         for source, part in (("traced MNIST", slice(None, count)), ("hands", slice(count, None))):
             print(
-                f"{classifier.card.title:16} {source:13} right {right[part].mean():.1%}, declined {1 - answered[part].mean():.1%}, "
-                f"wrong and not declined {(answered & ~right)[part].mean():.1%} (n = {len(right[part])})"
+                f"{classifier.card.title:16} {source:13} most probable right {right[part].mean():.1%}, answered right {(answered & right)[part].mean():.1%}, "
+                f"declined {1 - answered[part].mean():.1%}, answered wrong {(answered & ~right)[part].mean():.1%} (n = {len(right[part])})"
             )
     print(hardware())
 

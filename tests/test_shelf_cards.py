@@ -44,6 +44,11 @@ def test_it_reaches_its_bar(card):
     assert card.test_accuracy >= BARS[card.dataset, card.name]
 
 
+def test_it_answers_what_is_more_likely_right_than_wrong(card):
+    assert 0.3 < card.decline_below <= 0.5
+    assert card.facts["test"]["declined"] <= 0.01
+
+
 @pytest.mark.parametrize("dataset", list(DATASETS))
 def test_an_ensemble_is_better_than_any_single_network(dataset):
     ensemble, alone = shelf.load_card(dataset, "ensemble"), [shelf.load_card(dataset, name) for name in ("fc", "lenet5")]

@@ -34,7 +34,8 @@ from training.networks import Served, build, count_parameters
 
 OPSET = 20
 PARITY = 1e-4  # largest difference of a probability between torch and onnxruntime that is still published
-DECLINED_ON_VALIDATION = 0.004  # share of validation images that the decline threshold is set to turn away
+DECLINED_ON_VALIDATION = 0.004  # share of validation images that the decline threshold is set to turn away at most,
+LIKELIER = 0.5  # and nothing that is more likely right than wrong
 FEWEST_TO_CALIBRATE = 200  # validation images: on a few, all answered rightly, the best temperature is the most boastful
 BINS = 15
 CHUNK = 64  # images at once: their activations stay in the cache, which is 2.6 times as fast as 1,000 for a CNN
@@ -228,7 +229,7 @@ def describe(
     }
     classifier = Classifier(provisional(card, graph), threads=0)
     validation = measure(classifier, data.validation)
-    threshold = float(np.quantile(validation.max(1), DECLINED_ON_VALIDATION)) if len(validation) >= FEWEST_TO_CALIBRATE else 0.0
+    threshold = min(float(np.quantile(validation.max(1), DECLINED_ON_VALIDATION)), LIKELIER) if len(validation) >= FEWEST_TO_CALIBRATE else 0.0
     card["decline_below"] = round(threshold, 4)
     card["validation"] = _figures(validation, data.validation.labels, card["decline_below"])
     test = measure(classifier, data.test)  # the one reading of the test set
