@@ -103,3 +103,18 @@ def test_a_cancelled_retrain_publishes_nothing(browser: Browser, tmp_path: Path)
         assert list((tmp_path / "models" / "mnist").glob("lenet5-*")) == []
         expect(page.get_by_role("button", name="Start training")).to_be_visible()
         assert visitor.complaints == []
+
+
+def test_a_stroke_shows_what_somebody_else_began_meanwhile(browser: Browser, tmp_path: Path):
+    with server(tmp_path) as url:
+        drawing, training = Visitor(browser, url), Visitor(browser, url)
+        start(training.page, epochs=900)
+        drawing.draw(DIGITS["7"])  # most often before that page has looked by itself
+        expect(drawing.page.get_by_test_id("answer")).to_be_visible()
+        expect(drawing.page.get_by_role("button", name="Cancel")).to_be_visible()
+        expect(drawing.page.get_by_test_id("stException")).to_have_count(0)
+        training.page.get_by_role("button", name="Cancel").click()
+        expect(training.page.get_by_text("Nothing was published")).to_be_visible(timeout=TRAINING)
+        drawing.draw(DIGITS["1"])
+        expect(drawing.page.get_by_role("button", name="Start training")).to_be_visible()
+        assert drawing.complaints == training.complaints == []

@@ -59,8 +59,6 @@ def _answer_stroke(verdict: DeltaGenerator, others: DeltaGenerator) -> None:
         said = figures.empty(f"Draw a {about.noun}", "Use the mouse, a pen or a finger. The answer appears here.")
     verdict.html(said)
     others.html(beside_it + canvas.traces(dataset))
-    if panel.is_behind():
-        st.rerun([panel.PANEL])
 
 
 @st.fragment(key=ASKING)
@@ -78,7 +76,10 @@ def _show_asking() -> None:
 
 
 def _run_again_after_stroke() -> None:
-    if len(touched := _touched_by_ink()) > 1:
+    touched = _touched_by_ink()
+    if panel.is_behind():  # looked at here and not after the answer: only a callback may have single fragments run again
+        touched.append(panel.PANEL)
+    if len(touched) > 1:
         st.rerun(touched)
 
 
