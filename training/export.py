@@ -229,7 +229,9 @@ def describe(
     }
     classifier = Classifier(provisional(card, graph), threads=0)
     validation = measure(classifier, data.validation)
-    threshold = min(float(np.quantile(validation.max(1), DECLINED_ON_VALIDATION)), LIKELIER) if len(validation) >= FEWEST_TO_CALIBRATE else 0.0
+    threshold = (
+        min(float(np.quantile(validation.max(1), DECLINED_ON_VALIDATION)), LIKELIER) if len(validation) >= FEWEST_TO_CALIBRATE else 0.0
+    )
     card["decline_below"] = round(threshold, 4)
     card["validation"] = _figures(validation, data.validation.labels, card["decline_below"])
     test = measure(classifier, data.test)  # the one reading of the test set
