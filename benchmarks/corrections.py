@@ -18,10 +18,10 @@ import numpy as np
 from benchmarks.common import hardware
 from corrections import store
 from inference.classify import Classifier
-from jobs import runs
 from models import datasets, shelf
 from training import data
 from training.__main__ import main as train
+from training.corrected import NothingLearned, demand_learned
 from training.data import Split
 from training.export import measure
 from training.redrawn import COUNTS, redrawn
@@ -84,9 +84,11 @@ def compare(network: str, count: int, draw: int, threads: int, folder: Path) -> 
     asked = ["--threads", str(threads), "--seed", str(draw), "--publish", publish, "--out", str(folder / "run")]
     code = train(["fit", "--fine-tune", network, *asked])
     seconds = time.monotonic() - began
-    if code and "left as it was" in runs.status(folder / "run").message:
-        return 0.0, 0.0, 0.0, seconds
     if code:
+        try:
+            demand_learned(folder / "run")
+        except NothingLearned:
+            return 0.0, 0.0, 0.0, seconds
         raise SystemExit(code)
     mine = shelf.load_card(dataset, publish)
     after = measure(Classifier(mine, threads=0), shown).argmax(1) == shown.labels

@@ -24,13 +24,14 @@ class Recipe:
     reference: float | None = None
 
 
+MIXED = "{name} is of networks of several kinds, which one run can neither continue nor learn from; choose a network of one kind"
 LAYERS_KEPT = ("network", "members", "mirrored", "hidden", "channels", "activation", "pooling", "batch_norm", "dropout")
 
 
 def continued(card: Card) -> dict[str, Any]:
-    """The settings that a run starting from a published network has to share with it. Raises ConfigError for a mixture."""
-    if card.is_mixture:
-        raise ConfigError(f"{card.name} mixes two networks, which no run can go on from; choose one of those")
+    """The settings that a run starting from a published network has to share with it. Raises ConfigError where it is of several kinds."""
+    if card.is_mixed:
+        raise ConfigError(MIXED.format(name=card.name))
     before = _trained_with(card)
     shared = {name: before[name] for name in ("dataset", "standardise", *LAYERS_KEPT)}
     return shared | {"members": card.facts["members"], "start_from": card.name}

@@ -77,9 +77,9 @@ class Card:
         return self.name == PHOTO and self.dataset == "fashion-mnist"
 
     @property
-    def is_mixture(self) -> bool:
-        """Whether it is two published networks and a router between them, which no run can go on from."""
-        return "mixture" in self.facts
+    def is_mixed(self) -> bool:
+        """Whether its graph is of networks of several kinds, averaged or mixed by a router: no run can go on or learn from it."""
+        return "mixture" in self.facts or len(self.facts.get("architectures", [])) > 1
 
     @property
     def is_gate(self) -> bool:

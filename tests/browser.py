@@ -87,7 +87,7 @@ def assert_quiet(log: str) -> None:
     """A server that did its work says nothing but its address."""
     # Authlib, which Streamlit signs in with, says of its own import that its httpx is an old one.
     heard = [line for line in log.splitlines() if "AuthlibDeprecationWarning" not in line]
-    lines = [line for line in heard if re.search(r"warning|error|traceback|deprecat", line, re.IGNORECASE)]
+    lines = [line for line in heard if re.search(r"warning|error|traceback|deprecat|unexpected", line, re.IGNORECASE)]
     assert not lines, lines
 
 

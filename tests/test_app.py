@@ -152,7 +152,7 @@ def test_corrections_are_not_learned_by_a_mixture(monkeypatch, tmp_path):
     monkeypatch.setenv("INKLING_CORRECTIONS", f"sqlite:///{tmp_path / 'corrections.sqlite3'}")
     store.keep(store.open_store(), correction(label="7"), datasets.DATASETS["mnist"])
     app = run_page(corrections_page)
-    assert "It mixes two networks" in html_of(app)
+    assert "It is of several kinds of networks" in html_of(app)
     assert "corrections-retrain" not in {each.key for each in app.button}
 
 

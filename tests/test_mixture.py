@@ -66,7 +66,7 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Dataset:
 
 def test_it_is_published_and_answers_but_no_run_goes_on_from_it(data: Dataset):
     card = mixture.publish("one", "two", "both", data)
-    assert card.is_mixture
+    assert card.is_mixed
     assert card.facts["members"] == 2
     apart = [shelf.load_card("mnist", name) for name in ("one", "two")]
     assert [each["sha256"] for each in card.facts["mixture"]["of"]] == [each.sha256 for each in apart]
@@ -74,7 +74,7 @@ def test_it_is_published_and_answers_but_no_run_goes_on_from_it(data: Dataset):
     said, first, second = (Classifier(each).probabilities(DIGITS[:, None]).argmax(1) for each in (card, *apart))
     assert (said == first)[first == second].all()  # where both agree, so does it
     for act in (lambda: published.start_weights(tiny.config(start_from="both"), 0), lambda: published.network(card)):
-        with pytest.raises(ConfigError, match="both mixes two networks"):
+        with pytest.raises(ConfigError, match="both is of networks of several kinds"):
             act()
 
 

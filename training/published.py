@@ -12,6 +12,7 @@ from onnx import numpy_helper
 from torch import Tensor
 
 from jobs.config import ConfigError, RunConfig
+from jobs.recipes import MIXED
 from models import shelf
 from training.networks import Served, build
 
@@ -25,12 +26,8 @@ def start_weights(config: RunConfig, member: int) -> dict[str, Tensor]:
     """
     card = _card(config.dataset, config.start_from)
     published = card.facts["config"]
-    if card.is_mixture:
-        raise ConfigError(f"{config.start_from} mixes two networks, which one run can neither continue nor learn from; choose one of those")
-    if len(card.facts.get("architectures", [])) > 1:
-        raise ConfigError(
-            f"{config.start_from} averages different architectures, which one run can neither continue nor learn from; choose a network of one"
-        )
+    if card.is_mixed:
+        raise ConfigError(MIXED.format(name=card.name))
     wanted = config.to_dict()
     for name in architecture(config.network):
         before = published.get(name, RunConfig().to_dict()[name])  # a setting younger than the network had its default then
@@ -48,7 +45,7 @@ def start_weights(config: RunConfig, member: int) -> dict[str, Tensor]:
 
 
 def network(card: shelf.Card) -> Served:
-    """A published network as torch modules again, in evaluation mode. Raises ConfigError when it is of several architectures or a mixture."""
+    """A published network as torch modules again, in evaluation mode. Raises ConfigError when it is of several kinds."""
     config = dataclasses.replace(RunConfig.from_dict(card.facts["config"]), start_from=card.name, publish="")
     members = []
     for number in range(card.facts["members"]):

@@ -5,6 +5,7 @@ The ink is kept in the session, one drawing a data set, so that it is still ther
 
 import io
 import json
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +19,9 @@ from ui.pens import PENS, SIDE
 
 MOST_SNAPSHOTS = 60
 # The canvas's own toolbar lies unseen over its right upper corner until the mouse has rested there, and takes the strokes that begin in it.
-# Streamlit keeps other styles out of a component, so it is registered once more with one of its own.
+# Streamlit keeps other styles out of a component, so it is registered once more with one of its own, of which Streamlit would warn.
+_registry_log = logging.getLogger("streamlit.components.v2.component_registry")
+_registry_log.disabled = True
 streamlit_drawable_canvas.out = st.components.v2.component(
     "streamlit-drawable-canvas.streamlit_drawable_canvas",
     js="index-*.js",
@@ -26,6 +29,7 @@ streamlit_drawable_canvas.out = st.components.v2.component(
     html='<style>.dc-toolbar { display: none !important; }</style><div class="canvas-root"></div>',
     isolate_styles=True,
 )
+_registry_log.disabled = False
 ICONS = {pen: f":material/pen_size_{size}:" for pen, size in zip(PENS, (1, 2, 3, 5), strict=True)}
 
 

@@ -22,7 +22,7 @@ RETRAINED = (
     "Retrained, it sees each of them many times among all training images, for one epoch, and becomes a new network beside it, "
     "as long as that costs it no validation images."
 )
-MIXED = "It mixes two networks; to retrain on them, choose another one in the sidebar."
+MIXED = "It is of several kinds of networks, which no run goes on from; to retrain on them, choose another one in the sidebar."
 
 
 def page() -> None:
@@ -102,9 +102,9 @@ def _show_retrain(chosen: shelf.Card, found: "list[Correction]", said_now: list[
     with st.container(border=True):
         st.html(
             f'<div class="ink" data-testid="corrections-summary"><h3 style="padding:0;margin:0">{_count(found)}</h3>'
-            f'<p class="ink-lead">{html.escape(chosen.title)} reads {right:,} of them right now. {MIXED if chosen.is_mixture else RETRAINED}</p></div>'
+            f'<p class="ink-lead">{html.escape(chosen.title)} reads {right:,} of them right now. {MIXED if chosen.is_mixed else RETRAINED}</p></div>'
         )
-        if chosen.is_mixture:
+        if chosen.is_mixed:
             return
         if st.button("Retrain on these corrections", type="primary", icon=":material/play_arrow:", key="corrections-retrain"):
             try:

@@ -96,7 +96,7 @@ def _form(dataset: str, chosen: shelf.Card | None) -> None:
     own = f"-{dataset}" if about.is_own else ""  # own data sets have first values of their own
     banner = st.container()
     with st.expander("Settings", expanded=given is not None, icon=":material/tune:"):
-        may_go_on = chosen is not None and not chosen.is_mixture
+        may_go_on = chosen is not None and not chosen.is_mixed
         start = st.segmented_control(
             "Start from",
             ["scratch", "chosen"],
@@ -106,8 +106,8 @@ def _form(dataset: str, chosen: shelf.Card | None) -> None:
             width="stretch",
             key=settings.key("start"),
             disabled=not may_go_on,
-            help=f"{chosen.title} mixes two networks; to go on from one of those, choose it above."
-            if chosen and chosen.is_mixture
+            help=f"{chosen.title} is of several kinds of networks, which no run goes on from; choose another one above."
+            if chosen and chosen.is_mixed
             else None,
         )
         from_chosen = start == "chosen" and may_go_on
