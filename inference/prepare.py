@@ -17,7 +17,7 @@ from inference.ink import LEAST_CONTRAST, Ink, border, find_ink, otsu, without_s
 SIDE = 28
 DIGIT_BOX = 20
 DIGIT_WORKING_BOX = 160  # strokes are measured and evened out at this size, eight times the final one
-STROKE = (11.0, 26.0)  # thinnest and thickest stroke left alone at the working size: MNIST's own range
+STROKE = (11.0, 20.0)  # thinnest and thickest stroke left alone at the working size (EXPERIMENTS.md, "Pens")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,7 +173,7 @@ def _fit(image: Image.Image, side: int) -> Image.Image:
 
 
 def _even_strokes(image: Image.Image) -> Image.Image:
-    """Thickens hair-thin strokes and thins very thick ones, to the range of widths that MNIST has."""
+    """Thickens thin strokes and thins thick ones, to the widths that digits are read best in."""
     solid = np.asarray(image) > 127
     area = np.count_nonzero(solid)
     edge = np.count_nonzero(solid[1:] != solid[:-1]) + np.count_nonzero(solid[:, 1:] != solid[:, :-1])

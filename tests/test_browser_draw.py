@@ -1,5 +1,8 @@
 """Drawing in headless Chromium: strokes in, answers out, ink kept."""
 
+import math
+
+import numpy as np
 import pytest
 from playwright.sync_api import Browser, expect
 
@@ -22,6 +25,27 @@ def test_a_small_digit_in_a_corner_is_read(browser: Browser, page_url: str):
     visitor = Visitor(browser, page_url)
     visitor.draw(DIGITS["7"], scale=0.35, move=(200, 190))
     expect(visitor.page.get_by_test_id("answer").locator(".ink-glyph")).to_have_text("7")
+
+
+def ring(x: int, y: int, across: int, down: int) -> list[tuple[int, int]]:
+    """A closed stroke around a point, from its top."""
+    return [(round(x + across * math.sin(turn)), round(y - down * math.cos(turn))) for turn in np.linspace(0, 2 * math.pi, 14)]
+
+
+LOOPS = {
+    "0": [ring(160, 160, 60, 90)],
+    "8": [ring(160, 110, 45, 50), ring(160, 215, 55, 55)],
+    "9": [[*ring(160, 120, 45, 50), (200, 110), (195, 260)]],
+}
+
+
+@pytest.mark.parametrize("digit", list(LOOPS))
+def test_loops_that_the_thickest_pen_closes_are_read(browser: Browser, page_url: str, digit: str):
+    visitor = Visitor(browser, page_url)
+    visitor.pick_pen("thick")
+    visitor.draw(LOOPS[digit], scale=0.25, move=(130, 120))
+    expect(visitor.page.get_by_test_id("answer").locator(".ink-glyph")).to_have_text(digit)
+    assert visitor.complaints == []
 
 
 def test_several_digits_are_read_as_a_number(browser: Browser, page_url: str):

@@ -14,7 +14,7 @@ from training.data import Dataset, Split, cache_folder
 COUNTS = {"train": (24_000, 24_000), "validation": (3_000, 3_000)}  # digits of the data set traced and drawn anew, and digits of hands.npz
 HOW_FAR_BENT = {"train": 1.0, "validation": 0.5}  # see strokes.bend
 DIGITS = "0123456789"
-PREPARED_BY = ("prepare", "ink", "rules", "components")
+PREPARED_BY = ("prepare", "ink", "rules", "components", "strokes")
 
 
 def redrawn(part: str, source: Dataset) -> Split:

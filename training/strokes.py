@@ -7,11 +7,11 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image
 
+from inference.strokes import drawn
 from models.errors import InklingError
 
-SUPERSAMPLED = 3
 STEPS = [(-1, 0), (1, 0), (0, -1), (0, 1), (-1, -1), (-1, 1), (1, -1), (1, 1)]  # straight ones first: no corner is cut
 
 Glyph = Sequence[np.ndarray]
@@ -106,23 +106,13 @@ def _dense(stroke: np.ndarray, step: float = 0.04) -> np.ndarray:
 def draw(
     glyph: Glyph, side: float, pen: float, canvas: tuple[int, int] | None = None, at: tuple[float, float] | None = None
 ) -> Image.Image:
-    """Bright on black, as a canvas draws strokes: round ends and joints, soft edges.
+    """A glyph in one size and with one pen, as `drawn`.
 
     side: pixels of the glyph's longest side, from centre line to centre line; pen: pixels wide. canvas: width and height (as large as
     it needs when None), at: where the glyph's left and top are on it.
     """
-    scale = SUPERSAMPLED
     left, top = at or (pen / 2 + 1, pen / 2 + 1)
     if canvas is None:
         extent = np.concatenate(glyph).max(0) * side + pen + 2
         canvas = (math.ceil(extent[0]), math.ceil(extent[1]))
-    image = Image.new("L", (canvas[0] * scale, canvas[1] * scale))
-    brush, width, radius = ImageDraw.Draw(image), max(1, round(pen * scale)), pen * scale / 2
-    for stroke in glyph:
-        points = (stroke * side + (left, top)) * scale
-        line = [tuple(point) for point in points.tolist()]
-        if len(line) > 1:
-            brush.line(line, fill=255, width=width)
-        for x, y in line:
-            brush.ellipse((x - radius, y - radius, x + radius, y + radius), fill=255)
-    return image.reduce(scale)
+    return drawn([(stroke * side + (left, top), pen) for stroke in glyph], canvas)

@@ -3,21 +3,23 @@
 The ink is kept in the session, one drawing a data set, so that it is still there after a visit to another page.
 """
 
-import io
 import json
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import streamlit as st
 import streamlit_drawable_canvas
-from PIL import Image
+from PIL import Image, ImageOps
 from streamlit_drawable_canvas import st_canvas
 
+from inference.strokes import Stroke, drawn, with_finer_pens
 from ui.pens import PENS, SIDE
 
 MOST_SNAPSHOTS = 60
+BLANK = ""
+INK_ON_PAPER = "#000000"
 # The canvas's own toolbar lies unseen over its right upper corner until the mouse has rested there, and takes the strokes that begin in it.
 # Streamlit keeps other styles out of a component, so it is registered once more with one of its own, of which Streamlit would warn.
 _registry_log = logging.getLogger("streamlit.components.v2.component_registry")
@@ -37,25 +39,25 @@ def draw(dataset: str, on_paper: bool = False, on_change: Callable[[], None] | N
     """Shows the canvas and returns the drawing, grey, 320x320; None while it is blank.
 
     White on black, as in the built-in data sets, or black on white `on_paper`, which stays the same for a data set: another
-    ground would wipe the drawing. on_change: called before what a stroke runs again.
+    ground would wipe the drawing. Digits written with too thick a pen come as a finer one would have left them. on_change:
+    called before what a stroke runs again.
     """
     pad = _Pad(dataset)
     pad.begin()
     result = st_canvas(
         stroke_width=PENS[_pen()],
-        stroke_color="#000000" if on_paper else "#ffffff",
+        stroke_color=INK_ON_PAPER if on_paper else "#ffffff",
         background_color="#ffffff" if on_paper else "#000000",
         width=SIDE,
         height=SIDE,
         drawing_mode="freedraw",
         initial_drawing=pad.initial,
-        return_image_data=True,
         key=pad.key,
         on_change=on_change,
     )
-    if result.image_bytes is not None:  # None until this canvas has been drawn on
+    if result.json_data is not None:  # None until this canvas has been drawn on
         strokes = result.json_data["objects"]
-        pad.remember(_Snapshot(strokes=json.dumps(strokes) if strokes else "", png=result.image_bytes))
+        pad.remember(json.dumps(strokes) if strokes else BLANK)
     return pad.drawing
 
 
@@ -89,32 +91,19 @@ def tools(dataset: str, again: Callable[[], None]) -> None:
 def traces(dataset: str) -> str:
     """An invisible mark, by which style.css tells whether there is something to undo and to clear."""
     pad = _Pad(dataset)
-    return f'<i class="ink-traces{" undo" if pad.history else ""}{" clear" if pad.now.strokes else ""}"></i>'
+    return f'<i class="ink-traces{" undo" if pad.history else ""}{" clear" if pad.now else ""}"></i>'
 
 
 def _pen() -> str:
     return st.session_state.get("draw-pen-kept", "medium")  # Streamlit forgets a widget that another page does not show
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Snapshot:
-    """A drawing as it was reported once: fabric.js strokes to restore it, and its picture.
-
-    The strokes are kept as text: as lists of lists they would keep the garbage collector busy after every answer.
-    """
-
-    strokes: str
-    png: bytes = b""
-
-
-_BLANK = _Snapshot(strokes="")
-
-
 class _Pad:
     """The ink of one data set in the session, and the canvas that shows it.
 
     A canvas is told its drawing once, when it is made: telling it again on every rerun would redraw it under the pen.
-    Every report is kept, so that undo needs no answer from the browser, and takes a clear back too.
+    Every report is kept, so that undo needs no answer from the browser, and takes a clear back too: the strokes as fabric.js tells
+    them, as text, since as lists of lists they would keep the garbage collector busy after every answer.
     """
 
     def __init__(self, dataset: str) -> None:
@@ -125,31 +114,36 @@ class _Pad:
     def begin(self) -> None:
         """Before the canvas is shown: has a new one show the ink that there is."""
         if self.key not in st.session_state:  # first showing, or back from another page
-            self.state["initial"] = self.now.strokes
+            self.state["initial"] = self.now
 
     @property
     def key(self) -> str:
         return f"draw-canvas-{self.dataset}-{self.state['generation']}"
 
     @property
-    def history(self) -> list[_Snapshot]:
+    def history(self) -> list[str]:
         return self.state["history"]
 
     @property
-    def now(self) -> _Snapshot:
-        return self.history[-1] if self.history else _BLANK
+    def now(self) -> str:
+        return self.history[-1] if self.history else BLANK
 
     @property
     def drawing(self) -> Image.Image | None:
-        return Image.open(io.BytesIO(self.now.png)).convert("L") if self.now.strokes else None
+        if not self.now:
+            return None
+        objects = json.loads(self.now)
+        strokes = list(map(_stroke, objects))
+        picture = drawn(with_finer_pens(strokes) if self.dataset == "mnist" else strokes, (SIDE, SIDE))
+        return ImageOps.invert(picture) if objects[0]["stroke"] == INK_ON_PAPER else picture
 
     @property
     def initial(self) -> dict[str, Any] | None:
         return {"objects": json.loads(self.state["initial"])} if self.state["initial"] else None
 
-    def remember(self, snapshot: _Snapshot) -> None:
-        if snapshot.strokes != self.now.strokes:
-            self.history.append(snapshot)
+    def remember(self, strokes: str) -> None:
+        if strokes != self.now:
+            self.history.append(strokes)
             del self.history[:-MOST_SNAPSHOTS]
 
     def undo(self) -> None:
@@ -158,9 +152,20 @@ class _Pad:
             self._show_now()
 
     def clear(self) -> None:
-        if self.now.strokes:
-            self.history.append(_BLANK)
+        if self.now:
+            self.history.append(BLANK)
             self._show_now()
 
     def _show_now(self) -> None:
-        self.state.update(initial=self.now.strokes, generation=self.state["generation"] + 1)
+        self.state.update(initial=self.now, generation=self.state["generation"] + 1)
+
+
+def _stroke(told: dict[str, Any]) -> Stroke:
+    """A path of fabric.js: pieces of curves, each a command and its points, of which the last is where the piece ends."""
+    ends, points = [piece[-2:] for piece in told["path"]], []
+    for start, piece in zip([ends[0], *ends], told["path"], strict=False):
+        if len(piece) == 5:  # Q: a curve of second degree; they are so short that its middle is enough
+            points.append([(a + 2 * b + c) / 4 for a, b, c in zip(start, piece[1:3], piece[3:], strict=True)])
+        points.append(piece[-2:])
+    # The browser says what it likes; beyond the canvas there is nothing to see.
+    return np.clip(np.array(points, np.float32), -SIDE, 2 * SIDE), min(float(told["strokeWidth"]), SIDE)
