@@ -55,9 +55,8 @@ def draw(dataset: str, on_paper: bool = False, on_change: Callable[[], None] | N
         key=pad.key,
         on_change=on_change,
     )
-    if result.json_data is not None:  # None until this canvas has been drawn on
-        strokes = result.json_data["objects"]
-        pad.remember(json.dumps(strokes) if strokes else BLANK)
+    strokes = result.json_data["objects"]
+    pad.hear(json.dumps(strokes) if strokes else BLANK)
     return pad.drawing
 
 
@@ -101,24 +100,25 @@ def _pen() -> str:
 class _Pad:
     """The ink of one data set in the session, and the canvas that shows it.
 
-    A canvas is told its drawing once, when it is made: telling it again on every rerun would redraw it under the pen.
-    Every report is kept, so that undo needs no answer from the browser, and takes a clear back too: the strokes as fabric.js tells
-    them, as text, since as lists of lists they would keep the garbage collector busy after every answer.
+    A canvas is told its drawing when it is made, and again only after undo and clear: on every rerun it would redraw it under the pen.
+    It is the same canvas all along, since a new one takes half a second to come, in which strokes are lost. Every report is kept, so
+    that undo needs no answer from the browser, and takes a clear back too: the strokes as fabric.js tells them, as text, since as
+    lists of lists they would keep the garbage collector busy after every answer.
     """
 
     def __init__(self, dataset: str) -> None:
         pads: dict[str, dict[str, Any]] = st.session_state.setdefault("draw-ink", {})
-        self.state = pads.setdefault(dataset, {"history": [], "initial": "", "generation": 0})
+        self.state = pads.setdefault(dataset, {"history": [], "told": BLANK, "initial": BLANK, "changes": 0})
         self.dataset = dataset
 
     def begin(self) -> None:
         """Before the canvas is shown: has a new one show the ink that there is."""
         if self.key not in st.session_state:  # first showing, or back from another page
-            self.state["initial"] = self.now
+            self.state["initial"] = self.state["told"] = self.now
 
     @property
     def key(self) -> str:
-        return f"draw-canvas-{self.dataset}-{self.state['generation']}"
+        return f"draw-canvas-{self.dataset}"
 
     @property
     def history(self) -> list[str]:
@@ -138,13 +138,17 @@ class _Pad:
         return ImageOps.invert(picture) if objects[0]["stroke"] == INK_ON_PAPER else picture
 
     @property
-    def initial(self) -> dict[str, Any] | None:
-        return {"objects": json.loads(self.state["initial"])} if self.state["initial"] else None
+    def initial(self) -> dict[str, Any]:
+        # The canvas loads only what differs from what it loaded last, and two clears in a row would not.
+        return {"objects": json.loads(self.state["initial"] or "[]"), "changes": self.state["changes"]}
 
-    def remember(self, strokes: str) -> None:
-        if strokes != self.now:
-            self.history.append(strokes)
-            del self.history[:-MOST_SNAPSHOTS]
+    def hear(self, strokes: str) -> None:
+        """Keeps what the canvas says, unless it is what it said before: what was undone or cleared since then."""
+        if strokes != self.state["told"]:
+            self.state["told"] = strokes
+            if strokes != self.now:
+                self.history.append(strokes)
+                del self.history[:-MOST_SNAPSHOTS]
 
     def undo(self) -> None:
         if self.history:
@@ -157,7 +161,7 @@ class _Pad:
             self._show_now()
 
     def _show_now(self) -> None:
-        self.state.update(initial=self.now, generation=self.state["generation"] + 1)
+        self.state.update(initial=self.now, changes=self.state["changes"] + 1)
 
 
 def _stroke(told: dict[str, Any]) -> Stroke:
