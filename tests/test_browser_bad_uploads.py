@@ -1,5 +1,9 @@
-"""Bad uploads through a real server: every one is answered or named, and its memory comes back."""
+"""Bad uploads through a real server: every one is answered or named, and its memory comes back.
 
+    INKLING_BAD_UPLOADS=1000 python -m pytest -s tests/test_browser_bad_uploads.py    # as many as that, and prints the memory
+"""
+
+import os
 import resource
 import time
 from pathlib import Path
@@ -10,7 +14,8 @@ from jobs.runs import ROOT
 from tests.bad_uploads import corpus
 from tests.browser import Visitor, free_port, server
 
-A_VISIT, VISITS = 40, 6  # files; as many as the page answers at once
+A_VISIT = 40  # files: as many as the page answers at once
+COUNT = int(os.environ.get("INKLING_BAD_UPLOADS", "240"))
 MOST_MB = 50
 SAMPLE = sorted((ROOT / "ui" / "samples" / "mnist").glob("*.png"))[0]
 
@@ -44,7 +49,7 @@ def visit(browser: Browser, url: str, files: list[tuple[str, str, bytes]]) -> No
 def test_every_bad_upload_gets_its_row_and_the_memory_of_the_server_comes_back(browser: Browser, tmp_path: Path):
     port = free_port()
     with server(tmp_path, port) as url:
-        files = list(corpus(A_VISIT * VISITS))
+        files = list(corpus(COUNT))
         visitor = Visitor(browser, f"{url}/upload")
         visitor.page.locator("input[type=file]").set_input_files(SAMPLE)
         expect(visitor.page.get_by_test_id("answer")).to_be_visible()
@@ -59,4 +64,6 @@ def test_every_bad_upload_gets_its_row_and_the_memory_of_the_server_comes_back(b
         give_up = time.monotonic() + 20  # a page that was left is forgotten a moment later
         while megabytes(port) - before >= MOST_MB and time.monotonic() < give_up:
             time.sleep(0.5)
-        assert megabytes(port) - before < MOST_MB
+        after = megabytes(port)
+        print(f"{len(files)} bad uploads took the server from {before:.0f} to {after:.0f} MB")
+        assert after - before < MOST_MB
