@@ -20,6 +20,23 @@ Stroke = tuple[np.ndarray, float]  # float [P, 2] of x and y along the pen's way
 
 def drawn(strokes: Sequence[Stroke], size: tuple[int, int]) -> Image.Image:
     """Bright on black, mode L of width and height `size`, as a canvas draws strokes: round ends and joints, soft edges."""
+    picture = np.zeros(size[::-1], np.uint8)
+    left, top, right, bottom = _window(strokes, size)  # the rest stays black
+    if left < right and top < bottom:
+        picture[top:bottom, left:right] = _drawn([(points - (left, top), pen) for points, pen in strokes], (right - left, bottom - top))
+    return Image.fromarray(picture)
+
+
+def _window(strokes: Sequence[Stroke], size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """Left, top, right and bottom of what the strokes can reach of a picture."""
+    low = np.min([points.min(0) - pen for points, pen in strokes], axis=0)
+    high = np.max([points.max(0) + pen for points, pen in strokes], axis=0)
+    left, top = np.clip(np.floor(low), 0, size).astype(int).tolist()
+    right, bottom = np.clip(np.ceil(high), 0, size).astype(int).tolist()
+    return left, top, right, bottom
+
+
+def _drawn(strokes: Sequence[Stroke], size: tuple[int, int]) -> np.ndarray:
     cv2 = opencv()
     pixels = np.zeros((size[1] * SUPERSAMPLED, size[0] * SUPERSAMPLED), np.uint8)
     for points, pen in strokes:
@@ -27,7 +44,7 @@ def drawn(strokes: Sequence[Stroke], size: tuple[int, int]) -> Image.Image:
         line = line if len(line) > 1 else line.repeat(2, axis=0)  # of one point OpenCV draws nothing
         width = max(1, round(pen * SUPERSAMPLED) - 1)  # and lines a pixel wider than it is told
         cv2.polylines(pixels, [line], isClosed=False, color=255, thickness=width, lineType=cv2.LINE_8, shift=BITS)
-    return Image.fromarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA))
+    return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
 
 
 def with_finer_pens(strokes: Sequence[Stroke]) -> list[Stroke]:

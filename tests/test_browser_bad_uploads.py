@@ -1,6 +1,6 @@
 """Bad uploads through a real server: every one is answered or named, and its memory comes back.
 
-    INKLING_BAD_UPLOADS=1000 python -m pytest -s tests/test_browser_bad_uploads.py    # as many as that, and prints the memory
+INKLING_BAD_UPLOADS=1000 python -m pytest -s tests/test_browser_bad_uploads.py    # as many as that, and prints the memory
 """
 
 import os

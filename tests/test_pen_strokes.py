@@ -29,6 +29,14 @@ def test_a_stroke_has_round_ends_and_the_width_of_its_pen(pen: float, end: tuple
 def test_a_point_is_a_dot_and_what_leaves_the_picture_is_cut_off():
     assert 2 * np.sqrt(np.asarray(drawn([(DOT, 30.0)], SIZE)).sum() / 255 / np.pi) == pytest.approx(30, abs=1)
     assert widths(drawn([(BAR - (100, 0), 30.0)], SIZE))[100] == pytest.approx(15, abs=0.5)
+    assert not np.asarray(drawn([(BAR - (400, 0), 30.0)], SIZE)).any()
+
+
+def test_where_strokes_lie_changes_nothing_but_their_place():
+    at_once = np.asarray(drawn([(RING, 9.0), (BAR, 12.0)], SIZE))
+    apart = [np.asarray(drawn([stroke], SIZE)) for stroke in ((RING, 9.0), (BAR, 12.0))]
+    assert (at_once == np.maximum(*apart)).all()
+    assert (np.roll(apart[0], 31, axis=1) == np.asarray(drawn([(np.add(RING, (31, 0)), 9.0)], SIZE))).all()
 
 
 def test_the_loop_that_a_thick_pen_closed_is_open_again():
