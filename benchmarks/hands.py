@@ -2,7 +2,7 @@
 
 How each network of the shelf reads handwriting that no network has learned from: the pictures of training/redrawn.py, part "validation".
 3,000 validation digits of MNIST traced and drawn anew, and 3,000 digits of hands held out of training/hands.npz; all bent, with any pen,
-a quarter of them on paper. Making them takes two minutes, once. And how much gate and doubt together decline of validation images and of
+a quarter of them on paper. Making them takes two minutes, once. As many of these hands in a hurry, which leave rings open. And how much gate and doubt together decline of validation images and of
 1,500 letters, scribbles, garments and pictures of noise each. The test images are not read.
 """
 
@@ -15,9 +15,10 @@ from benchmarks.common import hardware
 from inference.classify import Classifier, load_classifier
 from models import shelf
 from models.datasets import GATE_LABELS
-from training import data, outliers
+from training import data, outliers, pictures
+from training.data import Split
 from training.export import CHUNK, measure
-from training.redrawn import COUNTS, redrawn
+from training.redrawn import COUNTS, DIGITS, HOW_FAR_BENT, redrawn
 
 STRANGERS = 1500
 
@@ -29,17 +30,20 @@ def main() -> None:
     folder = parser.parse_args().data
     own, other = data.find("mnist", folder), data.find("fashion-mnist", folder)
     shown = redrawn("validation", own)
+    hurried = pictures.written("validation", DIGITS, COUNTS["validation"][1], "mnist", HOW_FAR_BENT["validation"], hurried=1.0)
     declined = {"validation": own.validation.pixels} | {
         kind: outliers.make(kind, "validation", "mnist", STRANGERS, other)[0][:, None] for kind in GATE_LABELS["mnist"][1:]
     }
     count, all_of_them = COUNTS["validation"][0], sum(COUNTS["validation"])
     if len(shown) != all_of_them:
         raise SystemExit(f"{all_of_them - len(shown)} of the pictures came out blank: traced ones and hands cannot be told apart")
+    shown = Split(pixels=np.concatenate([shown.pixels, hurried[0][:, None]]), labels=np.concatenate([shown.labels, hurried[1]]))
+    sources = {"traced MNIST": slice(None, count), "hands": slice(count, all_of_them), "in a hurry": slice(all_of_them, None)}
     for classifier in [load_classifier(card) for card in shelf.list_cards("mnist") if card.is_shipped]:
         probabilities = measure(classifier, shown)
         right = probabilities.argmax(1) == shown.labels
         answered = is_answered(classifier, shown.pixels)
-        for source, part in (("traced MNIST", slice(None, count)), ("hands", slice(count, None))):
+        for source, part in sources.items():
             print(
                 f"{classifier.card.title:16} {source:13} most probable right {right[part].mean():.1%}, answered right {(answered & right)[part].mean():.1%}, "
                 f"declined {1 - answered[part].mean():.1%}, answered wrong {(answered & ~right)[part].mean():.1%} (n = {len(right[part])})"

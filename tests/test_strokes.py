@@ -10,7 +10,7 @@ from PIL import Image
 from inference.components import label
 from tests.test_prepare import DIGITS, distance, inked, seen
 from training import hands, pictures
-from training.strokes import StrokesError, bend, draw, fitted, trace
+from training.strokes import LOOSE, StrokesError, bend, draw, fitted, loosened, trace
 
 SEEN = partial(pictures.seen, dataset="mnist")
 
@@ -90,3 +90,23 @@ def test_pictures_made_in_parts_are_the_same_on_any_number_of_cores(monkeypatch)
     assert first.shape == (5, 28, 28)
     assert np.array_equal(first, second)
     assert not np.array_equal(first, pictures.in_parts(SEEN, glyphs, 8))
+
+
+def test_a_ring_written_in_a_hurry_is_left_open_or_goes_over_its_beginning():
+    turn, random = np.linspace(0, 2 * np.pi, 60), np.random.default_rng(0)
+    ring = fitted([np.stack([np.cos(turn), np.sin(turn)], axis=1)])
+    around = np.pi  # of a ring of side 1
+    lengths = [np.hypot(*np.diff(loosened(ring, random)[0], axis=0).T).sum() for _ in range(200)]
+    assert min(lengths) < around * (1 - LOOSE / 2)
+    assert max(lengths) > around * 1.1
+    starts = np.array([loosened(ring, random)[0][0] for _ in range(200)])
+    assert (starts.std(0) > 0.2).all()
+
+
+def test_an_open_stroke_written_in_a_hurry_only_ends_early_and_a_dot_stays():
+    random = np.random.default_rng(0)
+    line, dot = np.array([(0.0, 0.0), (0.0, 1.0)]), np.array([(0.5, 0.5)])
+    for _ in range(50):
+        long, point = loosened([line, dot], random)
+        assert np.ptp(long[:, 0]) == 0  # the glyph is fitted anew, so that only its proportions can change
+        assert len(point) == 1

@@ -14,7 +14,7 @@ from PIL import Image, ImageFilter
 
 from inference.prepare import SIDE, prepare
 from training import hands
-from training.strokes import Glyph, bend, draw, trace
+from training.strokes import Glyph, bend, draw, loosened, trace
 
 CANVAS = 320  # pixels, as the page's
 PENS = (0.02, 0.28)  # thinnest and thickest, times the height of what is drawn
@@ -77,22 +77,34 @@ def traced(digit: np.ndarray) -> list[np.ndarray]:
     return trace(large > min(110, large.max() // 2))
 
 
-def seen(glyphs: Iterable[Glyph], dataset: str, random: np.random.Generator, strength: float = 1.0) -> np.ndarray:
-    """uint8 [N, 28, 28]: each glyph bent, drawn and prepared for a data set's networks. strength: see `bend`; 0 keeps the hand."""
-    return np.stack([prepare(picture(bend(glyph, random, strength) if strength else glyph, random), dataset).pixels for glyph in glyphs])
+def seen(glyphs: Iterable[Glyph], dataset: str, random: np.random.Generator, strength: float = 1.0, hurried: float = 0.0) -> np.ndarray:
+    """uint8 [N, 28, 28]: each glyph bent, drawn and prepared for a data set's networks.
+
+    strength: see `bend`; 0 keeps the hand. hurried: share of them that are `loosened`, 0 to 1.
+    """
+    pixels = []
+    for glyph in glyphs:
+        bent = bend(glyph, random, strength) if strength else glyph
+        pixels.append(prepare(picture(loosened(bent, random) if random.random() < hurried else bent, random), dataset).pixels)
+    return np.stack(pixels)
 
 
-def redrawn(digits: np.ndarray, random: np.random.Generator, dataset: str = "mnist", strength: float = 1.0) -> np.ndarray:
+def redrawn(
+    digits: np.ndarray, random: np.random.Generator, dataset: str = "mnist", strength: float = 1.0, hurried: float = 0.0
+) -> np.ndarray:
     """A data set's digits, uint8 [N, 28, 28], with other pens: traced, and `seen`."""
-    return seen(map(traced, digits), dataset, random, strength)
+    return seen(map(traced, digits), dataset, random, strength, hurried)
 
 
-def written(part: str, characters: str, count: int, dataset: str, strength: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
-    """Characters in the hands of hands.npz: uint8 [count, 28, 28], and indices into `characters`, int64 [count]."""
+def written(
+    part: str, characters: str, count: int, dataset: str, strength: float = 1.0, hurried: float = 0.0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Characters in the hands of hands.npz, as `seen`: uint8 [count, 28, 28], and indices into `characters`, int64 [count]."""
     known = hands.glyphs(part, characters)
     chosen = np.random.default_rng(len(known)).integers(0, len(known), count)
     shown = [known[at][1] for at in chosen]
-    return in_parts(partial(seen, dataset=dataset, strength=strength), shown), np.array([characters.index(known[at][0]) for at in chosen])
+    show = partial(seen, dataset=dataset, strength=strength, hurried=hurried)
+    return in_parts(show, shown), np.array([characters.index(known[at][0]) for at in chosen])
 
 
 def in_parts(show: Callable[..., np.ndarray], items: list | np.ndarray, seed: int = 0) -> np.ndarray:

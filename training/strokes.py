@@ -14,6 +14,9 @@ from models.errors import InklingError
 
 STEPS = [(-1, 0), (1, 0), (0, -1), (0, 1), (-1, -1), (-1, 1), (1, -1), (1, 1)]  # straight ones first: no corner is cut
 
+NEARLY_CLOSED = 0.06  # of the glyph's side
+LOOSE = 0.1  # of a stroke's way
+
 Glyph = Sequence[np.ndarray]
 
 
@@ -89,6 +92,21 @@ def bend(glyph: Glyph, random: np.random.Generator, strength: float = 1.0) -> li
         dense = _dense(stroke)
         bent.append(dense @ matrix.T + np.sin(dense @ waves.T + phases) @ heights)
     return fitted(bent)
+
+
+def loosened(glyph: Glyph, random: np.random.Generator) -> list[np.ndarray]:
+    """As a hand in a hurry ends its strokes: a ring begins anywhere, and strokes end up to a tenth of their way early; half of all rings are
+    left open so, the others go over their own beginning."""
+    loose = []
+    for stroke in glyph:
+        dense = _dense(stroke)
+        count = len(dense)
+        if count > 8 and np.hypot(*(dense[0] - dense[-1])) < NEARLY_CLOSED:
+            dense = np.roll(dense[:-1], int(random.integers(count)), axis=0)
+            dense = dense if random.random() < 0.5 else np.concatenate([dense, dense[: count // 6]])
+        kept = len(dense) - int(random.uniform(0, LOOSE) * len(dense))
+        loose.append(dense[: max(2, kept)] if len(dense) > 1 else dense)
+    return fitted(loose)
 
 
 def _dense(stroke: np.ndarray, step: float = 0.04) -> np.ndarray:
