@@ -31,10 +31,10 @@ from training.fit import keep_memory
 from training.networks import Normalise, Served, count_parameters, plain_cnn
 from training.redrawn import redrawn
 
-CHANNELS = (24, 48, 96)
-EPOCHS, BATCH_SIZE, LR, WEIGHT_DECAY = 12, 256, 0.003, 0.02
+CHANNELS = (32, 64, 128)
+EPOCHS, BATCH_SIZE, LR, WEIGHT_DECAY = 14, 256, 0.003, 0.02
 AUGMENTATION = {"mnist": "elastic", "fashion-mnist": "mirror"}
-COUNTS = {"letter": 30_000, "scribble": 12_000, "noise": 6_000, "garment": 12_000, "digit": 12_000}  # for training; a tenth for validation
+COUNTS = {"letter": 45_000, "scribble": 12_000, "noise": 6_000, "garment": 12_000, "digit": 12_000}  # for training; a tenth for validation
 OF_ITS_OWN = 16_000  # garments in other sizes, and on light ground
 # Shares of the own kind that may be declined: of the data set's validation images, and of what other hands and pens made of them.
 DECLINED, DECLINED_REDRAWN = 0.004, 0.015
