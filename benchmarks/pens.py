@@ -1,4 +1,5 @@
 """python -m benchmarks.pens [--write docs/pens.md]
+python -m benchmarks.pens --without-browser --each 25    # the same strokes handed to the preparation: 1,500 digits in a minute
 
 How handwriting is read on the canvas: digits of hands that no network has learned from (training/hands.py, the validation part, and traced
 validation images of MNIST), drawn with the mouse in headless Chromium with every pen, in three sizes and five places. Prints, as
@@ -14,6 +15,8 @@ import numpy as np
 from playwright.sync_api import Page
 
 from benchmarks.common import INKLING, Server, chromium, hardware, open_page
+from inference.classify import answer_image, load_classifier
+from inference.strokes import drawn, with_finer_pens
 from models import shelf
 from training import data, hands, pictures
 from training.strokes import Glyph
@@ -43,14 +46,11 @@ def glyphs(count: int) -> list[tuple[str, str, Glyph]]:
     return chosen
 
 
-def draw(page: Page, glyph: Glyph, size: int, place: tuple[float, float]) -> None:
-    """Draws a glyph with the mouse, point by point."""
-    canvas = page.locator("canvas.upper-canvas")
-    box = canvas.bounding_box()
-    extent = np.concatenate(glyph).max(0) * size
-    left, top = EDGE + (SIDE - 2 * EDGE - extent) * place + (box["x"], box["y"])
-    for stroke in glyph:
-        points = (stroke * size + (left, top)).tolist()
+def draw(page: Page, strokes: Glyph) -> None:
+    """Draws strokes with the mouse, point by point."""
+    box = page.locator("canvas.upper-canvas").bounding_box()
+    for stroke in strokes:
+        points = np.add(stroke, (box["x"], box["y"])).tolist()
         page.mouse.move(*points[0])
         page.mouse.down()
         for point in points[1:] or points:
@@ -68,37 +68,62 @@ def read(page: Page) -> list[str]:
     return said
 
 
+def on_canvas(glyph: Glyph, size: int, place: tuple[float, float]) -> Glyph:
+    """The glyph's strokes in the canvas's pixels."""
+    extent = np.concatenate(glyph).max(0) * size
+    left_top = EDGE + (SIDE - 2 * EDGE - extent) * place
+    return [stroke * size + left_top for stroke in glyph]
+
+
+def read_in_browser(digits: list[tuple[str, str, Glyph]], kinds: list[tuple[str, str, str]]) -> list[list[str]]:
+    """What each network says of each digit, drawn with the mouse on the page; kinds: pen, size and place of each."""
+    said = []
+    with Server(INKLING) as server, chromium() as browser:
+        page = browser.new_page(viewport={"width": 1280, "height": 1000})
+        open_page(page, server)
+        pen = None
+        for (_, _, glyph), (of_pen, size, place) in zip(digits, kinds, strict=True):
+            if pen != (pen := of_pen):
+                page.locator(".st-key-draw-pen button").nth(list(PENS).index(pen)).click()
+                page.wait_for_timeout(SETTLED)
+            draw(page, on_canvas(glyph, SIZES[size], PLACES[place]))
+            said.append(read(page))
+            page.get_by_role("button", name="delete icon").click()
+            page.get_by_test_id("empty").wait_for()
+    return said
+
+
+def read_from_strokes(digits: list[tuple[str, str, Glyph]], kinds: list[tuple[str, str, str]]) -> list[list[str]]:
+    """The same without a page: the strokes go where those of its canvas go."""
+    networks = [load_classifier(card) for card in cards()]
+    said = []
+    for (_, _, glyph), (pen, size, place) in zip(digits, kinds, strict=True):
+        strokes = with_finer_pens([(stroke, PENS[pen]) for stroke in on_canvas(glyph, SIZES[size], PLACES[place])])
+        picture = drawn(strokes, (SIDE, SIDE))
+        said.append([answer_image(network, picture, invert=False).label or "?" for network in networks])
+    return said
+
+
 def main() -> None:
     """Draws all of them and prints the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--write", type=Path, metavar="FILE", help="write the table there too")
     parser.add_argument("--each", type=int, default=5, help="digits for each pen, size and place (default: 5)")
+    parser.add_argument("--without-browser", action="store_true", help="hand the strokes over in place of drawing them on the page")
     options = parser.parse_args()
-    kinds = list(itertools.product(PENS, SIZES, PLACES))
-    digits = glyphs(len(kinds) * options.each)
+    kinds = [kind for kind in itertools.product(PENS, SIZES, PLACES) for _ in range(options.each)]
+    digits = glyphs(len(kinds))
+    answers = (read_from_strokes if options.without_browser else read_in_browser)(digits, kinds)
     right: dict[str, list[list[bool]]] = defaultdict(list)
     missed = []
     usual = [card.name for card in cards()].index(shelf.USUAL["mnist"])
-    with Server(INKLING) as server, chromium() as browser:
-        page = browser.new_page(viewport={"width": 1280, "height": 1000})
-        open_page(page, server)
-        for pen in PENS:
-            page.locator(".st-key-draw-pen button").nth(list(PENS).index(pen)).click()
-            page.wait_for_timeout(SETTLED)
-            for number, (of_pen, size, place) in enumerate(kinds):
-                if of_pen != pen:
-                    continue
-                for label, source, glyph in digits[number * options.each : (number + 1) * options.each]:
-                    draw(page, glyph, SIZES[size], PLACES[place])
-                    answers = read(page)
-                    said = [answer == label for answer in answers]
-                    if not said[usual]:
-                        missed.append(f"{label} as {answers[usual]} ({source}, {pen}, {size}, {place})")
-                    for group in ("all", f"pen {pen}, {PENS[pen]} px", f"{size}, {SIZES[size]} px", place, source):
-                        right[group].append(said)
-                    page.get_by_role("button", name="delete icon").click()
-                    page.get_by_test_id("empty").wait_for()
-    report = table(right, missed)
+    for (label, source, _), (pen, size, place), said in zip(digits, kinds, answers, strict=True):
+        if said[usual] != label:
+            missed.append(f"{label} as {said[usual]} ({source}, {pen}, {size}, {place})")
+        for group in ("all", f"pen {pen}, {PENS[pen]} px", f"{size}, {SIZES[size]} px", place, source):
+            right[group].append([each == label for each in said])
+    how = "as strokes, without a browser," if options.without_browser else "with the mouse in headless Chromium"
+    report = table(right, missed, how)
     print(report)
     if options.write:
         options.write.write_text(report + "\n")
@@ -109,13 +134,13 @@ def cards() -> list[shelf.Card]:
     return [card for card in shelf.list_cards("mnist") if card.is_shipped]
 
 
-def table(right: dict[str, list[list[bool]]], missed: list[str]) -> str:
-    """Markdown: a row a group, a column a network, and what the network that is chosen at first did not read."""
+def table(right: dict[str, list[list[bool]]], missed: list[str], how: str) -> str:
+    """Markdown: how they were drawn, a row a group, a column a network, and what the network that is chosen at first did not read."""
     names = [card.title for card in cards()]
     lines = [
         "# Pens on the canvas",
         "",
-        "Digits drawn with the mouse in headless Chromium by `python -m benchmarks.pens`, which says where they come from; answered right",
+        f"Digits drawn {how} by `python -m benchmarks.pens`, which says where they come from; answered right",
         "(a declined one is not):",
         "",
         f"| | n | {' | '.join(names)} |",
