@@ -6,6 +6,8 @@ folder, which every node sees at the same path. A job that ends without a word, 
 goes on from the checkpoint; when the head does not answer, it is asked again until it does.
 
 The job holds a lock of its own in the folder, so that a run goes on when the app's machine is lost, and no second job begins beside it.
+
+With an address for artefacts, nodes need not see the folder: see jobs/artefacts.py.
 """
 
 import contextlib
@@ -15,11 +17,12 @@ import shlex
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from jobs import events, queue, runs, site
+from jobs import artefacts, events, queue, runs, site
+from jobs.artefacts import Box
 from models.errors import InklingError
 
 LOOKS = 0.5  # seconds between two questions to the head
@@ -29,6 +32,13 @@ STOPPING = 30.0  # seconds that a job has to end by itself when it is cancelled
 TRIES = 4  # of a job that ends without a word
 OVER = ("STOPPED", "SUCCEEDED", "FAILED")  # as Ray names it
 PASSED_ON = "INKLING_"  # variables of the server that a job gets too
+PLACES = (
+    "INKLING_DATA",
+    "INKLING_DATASETS",
+    "INKLING_MODELS",
+    "INKLING_RUNS",
+    "INKLING_SITE",
+)  # but not these where it has folders of its own
 
 
 class ClusterError(InklingError):
@@ -37,26 +47,54 @@ class ClusterError(InklingError):
 
 def follow(folder: Path) -> int:
     """Has a run trained by the cluster when it is its turn and returns when it has ended: 0, or 1 when it was not trained to its end."""
+    box = artefacts.box(folder)
     while queue.own_place_if_first(folder) is None:
         if (folder / runs.CANCEL).exists():
             return _cancelled(folder)
         time.sleep(queue.LOOKS)
-    for number in range(TRIES):
-        job = _submit(folder, f"inkling-{folder.name}-{time.time_ns()}")
-        if number == 0:
+    slot = None
+    for _ in range(TRIES):
+        job = f"inkling-{folder.name}-{time.time_ns()}"
+        if box and not _until_answered(folder, lambda job=job: artefacts.pack(box, folder, job)):
+            return _cancelled(folder)
+        if _ending(folder) == "done":  # while nobody followed it
+            break
+        _submit(folder, job)
+        if slot is None:
             if not _wait_until_at_work(folder, job):
                 return _cancelled(folder)
             queue.leave(folder)
             slot = queue.take_slot(folder)
             events.append(folder, "turn", device=queue.RAY)
-        _wait_until_over(folder, job)
+        _wait_until_over(folder, job, box)
         if not _ending(folder) and (folder / runs.CANCEL).exists():
             events.append(folder, "cancelled")
         if _ending(folder):
             break
         print(f"the job {job} ended without a word", flush=True)
-    os.close(slot)
+    queue.leave(folder)
+    if slot is not None:
+        os.close(slot)
+    if box and _ending(folder) == "done":
+        with contextlib.suppress(OSError):  # somebody else may tidy up there
+            box.remove()
     return int(_ending(folder) != "done")
+
+
+def _until_answered(folder: Path, act: Callable[[], None]) -> bool:
+    """Acts on a box until its address answers. Whether it did before the run was cancelled."""
+    told = ""
+    while True:
+        try:
+            act()
+            return True
+        except OSError as error:
+            if told != str(error):
+                told = str(error)
+                print(f"the address of the artefacts does not answer ({told}); it is asked again until it does", flush=True)
+            if not folder.exists() or (folder / runs.CANCEL).exists():
+                return False
+            time.sleep(LOOKS)
 
 
 def _ending(folder: Path) -> str | None:
@@ -80,24 +118,43 @@ def _wait_until_at_work(folder: Path, job: str) -> bool:
     return True
 
 
-def _wait_until_over(folder: Path, job: str) -> None:
+def _wait_until_over(folder: Path, job: str, box: Box | None) -> None:
     cancelled_at = None
     while _state(folder, job) not in (*OVER, None):
+        if box and folder.exists():
+            with contextlib.suppress(OSError):
+                artefacts.take_home(box, folder)
         if cancelled_at is None and (folder / runs.CANCEL).exists():  # the job looks for that mark itself, and ends with a checkpoint
             cancelled_at = time.monotonic()
-        if cancelled_at is not None and time.monotonic() - cancelled_at > STOPPING:
-            _stop(job)
-            return
+        if cancelled_at is not None:
+            if box:
+                with contextlib.suppress(OSError):
+                    box.write(artefacts.CANCEL, b"")
+            if time.monotonic() - cancelled_at > STOPPING:
+                _stop(job)
+                return
         time.sleep(LOOKS)
+    if box and folder.exists():
+        _until_answered(folder, lambda: artefacts.take_home(box, folder))
+        _keep_log(folder, job)
 
 
-def _submit(folder: Path, job: str) -> str:
-    """Submits the training of a folder under this id, which it returns; again and again until the head answers. Raises ClusterError."""
-    here = site.read()
-    command = shlex.join([here.ray_python, "-m", "training", "fit", "--job", str(folder)])
-    variables = {name: value for name, value in os.environ.items() if name.startswith(PASSED_ON)}
+def _keep_log(folder: Path, job: str) -> None:
+    """Adds what a job wrote on its node to the run's log."""
+    with contextlib.suppress(OSError, ValueError, KeyError), (folder / "log.txt").open("a") as log:
+        log.write(_ask("GET", f"{job}/logs")["logs"])
+
+
+def _submit(folder: Path, job: str) -> None:
+    """Submits the training of a folder under this id, again and again until the head answers. Raises ClusterError."""
+    here, box = site.read(), artefacts.box(folder)
+    where = ["--far", box.address, job] if box else ["--job", str(folder)]
+    command = shlex.join([here.ray_python, "-m", "training", "fit", *where])
+    log = "" if box else f" >> {shlex.quote(str(folder / 'log.txt'))} 2>&1"
+    kept_back = PLACES if box else ()
+    variables = {name: value for name, value in os.environ.items() if name.startswith(PASSED_ON) and name not in kept_back}
     request = {
-        "entrypoint": f"cd {shlex.quote(str(runs.ROOT))} && exec {command} >> {shlex.quote(str(folder / 'log.txt'))} 2>&1",
+        "entrypoint": f"cd {shlex.quote(str(runs.ROOT))} && exec {command}{log}",
         "submission_id": job,
         "runtime_env": {"env_vars": {**variables, "PYTHONUNBUFFERED": "1", "RAY_USAGE_STATS_ENABLED": "0"}},
         "metadata": {"run": folder.name},
@@ -108,11 +165,11 @@ def _submit(folder: Path, job: str) -> str:
     while True:
         try:
             _ask("POST", "", request)
-            return job
+            return
         except urllib.error.HTTPError as error:
             said = error.read(2000).decode(errors="replace").strip().splitlines() or [error.reason]
             if "already exists" in " ".join(said):  # an answer of the head was lost
-                return job
+                return
             if error.code >= 500 and time.monotonic() < give_up and not (folder / runs.CANCEL).exists():  # a head that is just starting
                 time.sleep(LOOKS)
                 continue
@@ -121,7 +178,7 @@ def _submit(folder: Path, job: str) -> str:
             ) from None
         except OSError:
             if (folder / runs.CANCEL).exists():
-                return job
+                return
             time.sleep(LOOKS)
 
 

@@ -15,6 +15,7 @@ from models.errors import InklingError
 MODES = ("local", "public")
 ADDRESS = re.compile(r"[^@\s]*@[^@\s]+")
 HEAD = re.compile(r"https?://[^\s/]+/?")
+ARTEFACTS = re.compile(r"[a-z][a-z0-9+]*://(?![^/]*:[^/]*@)[^\s?#]+")  # without a password
 VARIABLE = "INKLING_SITE"
 
 
@@ -42,6 +43,7 @@ class Site:
     ray_cpus: float = _number(1.0, 0, 1000)
     ray_gpus: float = _number(0.0, 0, 64)
     ray_python: str = "python"
+    ray_artefacts: str = ""
 
     def __post_init__(self) -> None:
         if self.mode not in MODES:
@@ -55,6 +57,10 @@ class Site:
             raise SiteError(f"ray's address is {self.ray_address!r}; give that of the head's dashboard, such as http://head:8265")
         if not isinstance(self.ray_python, str) or not self.ray_python:
             raise SiteError(f"ray's python is {self.ray_python!r}; give a command that every node has")
+        if not isinstance(self.ray_artefacts, str) or (self.ray_artefacts and not ARTEFACTS.fullmatch(self.ray_artefacts)):
+            raise SiteError(
+                f"ray's artefacts is {self.ray_artefacts!r}; give an address that fsspec reads, such as s3://bucket/inkling, and keep passwords in its own configuration"
+            )
         for item in dataclasses.fields(self):
             limits, value = item.metadata, getattr(self, item.name)
             if "low" not in limits:

@@ -226,6 +226,19 @@ def remove_all(dataset: str) -> None:
     shutil.rmtree(shelf_folder() / name, ignore_errors=True)
 
 
+def put(card: str, name: str, graph: Path, folder: Path) -> None:
+    """Puts a pair on the shelf: the card's text, and a graph, which is moved there. The card goes last: it implies its graph. Raises OSError."""
+    path, partial = folder / f"{name}.json", folder / f".{name}.json.partial"
+    try:
+        partial.write_text(card)
+    except OSError:
+        partial.unlink(missing_ok=True)
+        raise
+    path.unlink(missing_ok=True)  # while the graph is exchanged there is no card
+    graph.replace(folder / f"{name}.onnx")
+    partial.replace(path)
+
+
 def remove(card: Card) -> None:
     """Takes a network off the shelf, its card first, so that a card always implies a graph."""
     (card.folder / f"{card.name}.json").unlink(missing_ok=True)

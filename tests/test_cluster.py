@@ -4,22 +4,20 @@ import json
 import logging
 import os
 import shutil
-import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
-from jobs import cluster, events, queue, runs, site
+from jobs import cluster, events, queue, runs
 from jobs.config import RunConfig
+from models import shelf
 from tests.browser import free_port
+from tests.ray_head import Head, point_at, queued, until
 from training import fit_command
 from training.__main__ import main
 
-PATIENCE = 120.0  # seconds
 LONG = RunConfig(network="fc", hidden=(256,), epochs=80, threads=1, publish="long")
 SHORT = RunConfig(network="fc", hidden=(8,), threads=1, publish="short")
 
@@ -34,79 +32,15 @@ def folders(workshop, monkeypatch):
         child.wait()
 
 
-def point_at(monkeypatch, folder: Path, address: str) -> None:
-    (folder / "inkling.toml").write_text(f'[ray]\naddress = "{address}"\npython = "{sys.executable}"\n')
-    monkeypatch.setenv(site.VARIABLE, str(folder / "inkling.toml"))
-
-
-def until(is_true: Callable[[], bool], *said: object) -> None:
-    give_up = time.monotonic() + PATIENCE
-    while not is_true():
-        assert time.monotonic() < give_up, said
-        time.sleep(0.1)
-
-
 def state(run: Path) -> str:
     return runs.status(run).state
-
-
-class Head:
-    """Says what Ray's head would say: a job has the next of these states each time it is asked for, and the last one for ever."""
-
-    def __init__(self, *states: str | None) -> None:
-        self.states, self.asked = list(states), []
-        self.refusal: tuple[int, str] | None = None
-        head = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                said = head.states.pop(0) if len(head.states) > 1 else head.states[0]
-                self._answer(404 if said is None else 200, {"status": said})
-
-            def do_POST(self) -> None:
-                content = self.rfile.read(int(self.headers.get("content-length") or 0))
-                head.asked.append((self.path, json.loads(content) if content else None))
-                self._answer(*(head.refusal or (200, {})))
-
-            def _answer(self, code: int, content: object) -> None:
-                self.send_response(code)
-                self.end_headers()
-                self.wfile.write(json.dumps(content).encode())
-
-            def log_message(self, *args: object) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("localhost", 0), Handler)
-        self.address = f"http://localhost:{self.server.server_port}"
-
-    def __enter__(self) -> "Head":
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.server.shutdown()
-        self.server.server_close()
-
-    @property
-    def submitted(self) -> list[dict]:
-        return [content for path, content in self.asked if path == "/api/jobs/"]
-
-
-def queued(monkeypatch, folder: Path, head: Head) -> Path:
-    """A run with a place in the queue, whose process this one is."""
-    point_at(monkeypatch, folder, head.address)
-    monkeypatch.setattr(queue.subprocess, "Popen", lambda *_, **__: None)
-    run = queue.start(SHORT, owner="ada")
-    queue._children.clear()
-    runs.hold(run)
-    return run
 
 
 def test_a_job_is_told_what_to_train_and_with_what(monkeypatch, folders):
     monkeypatch.setenv("INKLING_CORRECTIONS", "sqlite://")
     monkeypatch.setenv("HOME_SECRET", "hunter2")
     with Head("PENDING", "RUNNING", "SUCCEEDED") as head:
-        run = queued(monkeypatch, folders, head)
+        run = queued(monkeypatch, folders, head, SHORT)
         assert [place.devices for place in queue.waiting()] == [(queue.RAY,)]
         monkeypatch.setattr(cluster, "TRIES", 1)
         assert cluster.follow(run) == 1  # nobody trained it
@@ -122,7 +56,7 @@ def test_a_job_is_told_what_to_train_and_with_what(monkeypatch, folders):
 
 def test_a_job_that_ends_without_a_word_or_is_forgotten_is_submitted_again(monkeypatch, folders):
     with Head("RUNNING", "FAILED", None) as head:
-        run = queued(monkeypatch, folders, head)
+        run = queued(monkeypatch, folders, head, SHORT)
         assert cluster.follow(run) == 1
     assert len(head.submitted) == cluster.TRIES
     assert len({each["submission_id"] for each in head.submitted}) == cluster.TRIES
@@ -130,15 +64,15 @@ def test_a_job_that_ends_without_a_word_or_is_forgotten_is_submitted_again(monke
 
 def test_a_job_that_said_how_it_ended_is_not_submitted_again(monkeypatch, folders):
     with Head("RUNNING", "FAILED") as head:
-        run = queued(monkeypatch, folders, head)
-        monkeypatch.setattr(cluster, "_wait_until_over", lambda folder, job: events.append(folder, "failed", message="lower lr"))
+        run = queued(monkeypatch, folders, head, SHORT)
+        monkeypatch.setattr(cluster, "_wait_until_over", lambda folder, job, box: events.append(folder, "failed", message="lower lr"))
         assert cluster.follow(run) == 1
     assert len(head.submitted) == 1
 
 
 def test_a_run_that_is_cancelled_while_its_job_waits_is_taken_back(monkeypatch, folders):
     with Head("PENDING") as head:
-        run = queued(monkeypatch, folders, head)
+        run = queued(monkeypatch, folders, head, SHORT)
         threading.Timer(1.0, runs.cancel, [run]).start()
         assert cluster.follow(run) == 1
     assert head.asked[-1][0].endswith("/stop")
@@ -149,7 +83,7 @@ def test_a_run_that_is_cancelled_while_its_job_waits_is_taken_back(monkeypatch, 
 def test_a_head_that_refuses_is_told_in_one_sentence(monkeypatch, folders, capsys):
     with Head("PENDING") as head:
         head.refusal = 400, "no such resource"
-        run = queued(monkeypatch, folders, head)
+        run = queued(monkeypatch, folders, head, SHORT)
         monkeypatch.setattr(fit_command, "_give_way", lambda: None)
         assert main(["fit", "--run", str(run)]) == 1
     status = runs.status(run)
@@ -162,7 +96,7 @@ def test_a_head_that_is_just_starting_is_asked_again(monkeypatch, folders):
     monkeypatch.setattr(cluster, "TRIES", 1)
     with Head("RUNNING", "SUCCEEDED") as head:
         head.refusal = 500, "no agent yet"
-        run = queued(monkeypatch, folders, head)
+        run = queued(monkeypatch, folders, head, SHORT)
         threading.Timer(1.2, setattr, [head, "refusal", None]).start()
         assert cluster.follow(run) == 1
     assert len(head.submitted) >= 3
@@ -172,8 +106,8 @@ def test_a_head_that_is_just_starting_is_asked_again(monkeypatch, folders):
 def test_a_run_that_is_deleted_while_its_job_trains_ends_its_follower(monkeypatch, folders):
     monkeypatch.setattr(cluster, "TRIES", 1)
     with Head("RUNNING", "SUCCEEDED") as head:
-        run = queued(monkeypatch, folders, head)
-        monkeypatch.setattr(cluster, "_wait_until_over", lambda folder, job: shutil.rmtree(folder))
+        run = queued(monkeypatch, folders, head, SHORT)
+        monkeypatch.setattr(cluster, "_wait_until_over", lambda folder, job, box: shutil.rmtree(folder))
         assert cluster.follow(run) == 1
 
 
@@ -214,7 +148,9 @@ def start_cluster(monkeypatch) -> Iterator[Callable]:
         made.shutdown()
 
 
-def test_on_a_real_cluster_a_run_outlives_its_node_and_the_head_and_is_cancelled(folders, monkeypatch, start_cluster):
+def test_on_a_real_cluster_a_run_outlives_its_node_and_the_head_and_is_cancelled_and_one_shares_no_folder(
+    folders, monkeypatch, start_cluster
+):
     port = free_port()
     point_at(monkeypatch, folders, f"http://localhost:{port}")
     made = start_cluster(port)
@@ -249,3 +185,10 @@ def test_on_a_real_cluster_a_run_outlives_its_node_and_the_head_and_is_cancelled
     runs.cancel(last)
     until(lambda: state(last) == "cancelled")
     until(lambda: queue.active_runs() == [])
+
+    point_at(monkeypatch, folders, f"http://localhost:{port}", f"file://{folders}/boxes")
+    far = queue.start(SHORT)
+    until(lambda: state(far) == "done", (far / "log.txt").read_text)
+    assert shelf.load_card("mnist", "short").read_graph()
+    until(lambda: "published mnist/short" in (far / "log.txt").read_text())
+    until(lambda: list((folders / "boxes").iterdir()) == [])

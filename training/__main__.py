@@ -260,7 +260,9 @@ def _import(options: argparse.Namespace) -> int:
 
 if __name__ == "__main__":
     code = main()
-    if {"--run", "--job"} & {*sys.argv}:  # from the app: run and device would stay taken for the 1.6 s that Python needs to tidy torch away
+    if {"--run", "--job", "--far"} & {
+        *sys.argv
+    }:  # from the app: run and device would stay taken for the 1.6 s that Python needs to tidy torch away
         sys.stdout.flush()
         os._exit(code)
     sys.exit(code)

@@ -81,7 +81,7 @@ def publish(folders: list[Path], name: str, data: Dataset | OwnDataset, average:
         card = describe(name, config, served, data, scratch, configs if average else [config])
         card["n_seeds"] = _spread(candidates if len(groups) > 1 else [Served([member]).eval() for member in served.members], data, labels)
         card["run"] = _run_facts(folders if average else [folder])
-        put_in_place(card, name, scratch, target)
+        shelf.put(as_json(card), name, scratch, target)
     finally:
         scratch.unlink(missing_ok=True)
     return shelf.load_card(dataset, name)
@@ -289,11 +289,12 @@ def write_test_figures(card: shelf.Card, probabilities: np.ndarray, labels: np.n
     """Puts what was measured on the test images on the card of a published network, in place of what stands there."""
     facts = card.facts | {"test": _test_figures(probabilities, labels, card.decline_below)}
     partial = card.folder / f".{card.name}.json.partial"
-    partial.write_text(_as_json(facts))
+    partial.write_text(as_json(facts))
     partial.replace(card.folder / f"{card.name}.json")
 
 
-def _as_json(card: dict[str, Any]) -> str:
+def as_json(card: dict[str, Any]) -> str:
+    """A card as it is written."""
     return json.dumps(card, ensure_ascii=False, indent=1) + "\n"
 
 
@@ -344,20 +345,6 @@ def _run_facts(folders: list[Path]) -> dict[str, Any]:
     told = [event["count"] for folder in folders for event in events.read(folder) if event["kind"] == "corrections"]
     shared = {"seconds": round(seconds, 1), "device": (statuses[0].started or {}).get("device", "")}
     return shared | ({"corrections": max(told)} if told else {})
-
-
-def put_in_place(card: dict[str, Any], name: str, scratch: Path, target: Path) -> None:
-    """Puts a pair on the shelf, the card last."""
-    path = target / f"{name}.json"
-    partial = target / f".{name}.json.partial"
-    try:
-        partial.write_text(_as_json(card))
-    except OSError:
-        partial.unlink(missing_ok=True)
-        raise
-    path.unlink(missing_ok=True)  # a card implies its graph: while the graph is exchanged there is none
-    scratch.replace(target / f"{name}.onnx")
-    partial.replace(path)
 
 
 def announce(folder: Path, card: shelf.Card) -> None:

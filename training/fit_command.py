@@ -27,6 +27,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
     fit.add_argument("--resume", type=Path, metavar="RUN", help="continue a run that was stopped, to the same result")
     fit.add_argument("--run", type=Path, metavar="RUN", help=argparse.SUPPRESS)  # how the app starts a folder it has made
     fit.add_argument("--job", type=Path, metavar="RUN", help=argparse.SUPPRESS)  # how a cluster does
+    fit.add_argument("--far", nargs=2, metavar=("ADDRESS", "JOB"), help=argparse.SUPPRESS)  # and a cluster that shares no folder
     fit.add_argument("--out", type=Path, metavar="RUN", help="run folder to make (default: a new one in runs/)")
     fit.add_argument(
         "--tensorboard", action="store_true", help="write curves for TensorBoard into the run folder: tensorboard --logdir runs"
@@ -79,6 +80,10 @@ def _config(options: argparse.Namespace) -> RunConfig:
 
 
 def _fit(options: argparse.Namespace) -> int:
+    if options.far:
+        from training import far
+
+        return far.train(*options.far, lambda folder: _train(folder, options.data))
     if folder := options.run or options.resume or options.job:
         ignored = [item.name for item in dataclasses.fields(RunConfig) if getattr(options, item.name) is not None]
         if ignored or options.recipe or options.fine_tune:

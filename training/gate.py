@@ -26,7 +26,7 @@ from models.datasets import DATASETS, GATE_LABELS
 from training import outliers, pictures
 from training.augmentation import AUGMENTATIONS
 from training.data import Dataset, Split
-from training.export import OPSET, calibration_error, check_parity, fit_temperature, latency, provisional, put_in_place, write_graph
+from training.export import OPSET, as_json, calibration_error, check_parity, fit_temperature, latency, provisional, write_graph
 from training.fit import keep_memory
 from training.networks import Normalise, Served, count_parameters, plain_cnn
 from training.redrawn import redrawn
@@ -125,7 +125,7 @@ def publish(dataset: str, own: Dataset, other: Dataset) -> shelf.Card:
         card = _card(dataset, served, scratch, held_out, own)
         card["data"]["train"] = len(learned[1])
         card["run"] = {"seconds": round(time.monotonic() - began, 1), "device": f"CPU, {torch.get_num_threads()} threads"}
-        put_in_place(card, shelf.GATE, scratch, target)
+        shelf.put(as_json(card), shelf.GATE, scratch, target)
     finally:
         scratch.unlink(missing_ok=True)
     return shelf.gate_card(dataset)

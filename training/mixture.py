@@ -16,7 +16,7 @@ from models import shelf
 from models.datasets import DATASETS
 from training import published
 from training.data import Dataset
-from training.export import ExportError, check_parity, describe, fit_temperature, predict, put_in_place, write_graph
+from training.export import ExportError, as_json, check_parity, describe, fit_temperature, predict, write_graph
 from training.fit import keep_memory
 from training.networks import Normalise, Served, count_parameters, plain_cnn
 from training.redrawn import redrawn
@@ -78,7 +78,7 @@ def publish(first: str, second: str, name: str, data: Dataset) -> shelf.Card:
                 "device": cards[0].facts["run"]["device"],
             },
         }
-        put_in_place(card, name, scratch, target)
+        shelf.put(as_json(card), name, scratch, target)
     finally:
         scratch.unlink(missing_ok=True)
     return shelf.load_card(DATASET, name)

@@ -22,12 +22,12 @@ from models import datasets, shelf
 from training.efficientnet import FEATURES, EfficientNetLite0, pretrained
 from training.export import (
     OPSET,
+    as_json,
     calibration_error,
     check_parity,
     count_parameters,
     latency,
     provisional,
-    put_in_place,
     write_graph,
 )
 from training.fit import keep_memory
@@ -163,7 +163,7 @@ def publish(folder: Path, weights: Path | None = None) -> shelf.Card:
         check_parity(network, scratch, held_out.pixels[:8])
         card = _card(network, scratch, Photos(pixels=known.pixels[chosen_on], groups=known.groups[chosen_on]), held_out, len(pixels))
         card["run"] = {"seconds": round(time.monotonic() - began, 1), "device": f"CPU, {torch.get_num_threads()} threads"}
-        put_in_place(card, shelf.PHOTO, scratch, target)
+        shelf.put(as_json(card), shelf.PHOTO, scratch, target)
     finally:
         scratch.unlink(missing_ok=True)
     return shelf.photo_card()
