@@ -1,17 +1,22 @@
 """What a retrain on a cluster needs and makes, at an fsspec address where its node and the app share no folder.
 
 ADDRESS/RUN is a box between the two. The process that follows the run on the app's machine (jobs/cluster.py) packs what the job needs: configuration,
-checkpoints, the own data set, the networks it starts or learns from. The job (training/far.py) unpacks that, trains in a folder of its node, and puts
-events, checkpoints and the published network into the box as they come; the follower takes them home, and the box away once the run is done.
+events, checkpoints, the own data set, the networks it starts or learns from. The job (training/far.py) unpacks that, trains in a folder of its node, and puts
+checkpoints, events and the published network into the box as they come; the follower takes home what was told as it is told, the network before it is told
+of, the checkpoints with the run's end, and then the box away. Nothing is listed, for file systems say of what they cannot list that it is empty: `box.json` names all
+that is needed and every job so far; the last one alone may work with the box.
 
 fsspec (filesystem-spec.readthedocs.io) speaks to s3, gs, abfs, sftp, ftp and more, each with a package of its own; what is secret belongs into fsspec's own configuration.
 """
 
 import contextlib
+import errno
 import hashlib
 import json
+import math
 import posixpath
-import re
+import shutil
+import uuid
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,10 +26,27 @@ from jobs.config import RunConfig
 from models import datasets, shelf
 from models.errors import InklingError
 
-RUN, NEEDED, NETWORKS, DATASETS, TOLD = "run", "needed", "networks", "datasets", "told"  # folders of a box
-JOB, CANCEL = "job", "cancel"  # files: which job may work with it, and the wish that it stops
-CHECKPOINT = re.compile(r"member-\d+\.safetensors")
-PARTIAL = ".partial"
+BOX, CANCEL = "box.json", "cancel"  # what is in it, and the job that is to stop
+RUN, NETWORKS, DATASETS, TOLD = "run", "networks", "datasets", "told"  # folders of a box
+CORRECTIONS = "corrections.npz"
+MOST_TOLD = 2**26  # bytes of events that are taken home
+LOCAL_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+# What a job may tell, with what, and of which type: a page that shows it may rely on that. Its pid is left out: it is nobody's here.
+FIELDS: dict[str, dict[str, type]] = {
+    "started": {"device": str, "data": str, "is_sample": bool, "train_images": int, "parameters": int},
+    "redrawing": {},
+    "teaching": {},
+    "corrections": {"count": int},
+    "step": {"member": int, "x": float, "loss": float, "lr": float, "progress": float},
+    "epoch": {
+        "progress": float, "member": int, "epoch": int, "train_loss": float, "val_loss": float, "val_accuracy": float, "seconds": float,
+    },
+    "held_back": {"member": int, "share": float, "before": float},
+    "exported": {"name": str, "dataset": str, "val_accuracy": float, "test_accuracy": float},
+    "done": {},
+    "failed": {"message": str},
+    "cancelled": {},
+}  # fmt: skip
 
 
 class ArtefactsError(InklingError):
@@ -32,86 +54,94 @@ class ArtefactsError(InklingError):
 
 
 class Box:
-    """The folder of one run at an address. Every method raises OSError while the address does not answer."""
+    """The folder of one run at an address. Every method raises OSError while the address does not answer, ArtefactsError when it cannot be used."""
 
     def __init__(self, address: str) -> None:
         self.address = address.rstrip("/")
 
     @contextlib.contextmanager
     def _opened(self) -> Iterator[tuple[Any, str]]:
-        """The file system, connected anew each time, and the folder's path in it. Raises ArtefactsError, OSError."""
+        """The file system, connected anew each time, and the folder's path in it."""
         import fsspec
 
         try:
-            system, root = fsspec.core.url_to_fs(self.address, use_listings_cache=False)
-        except (ImportError, ValueError) as error:
+            system, root = fsspec.core.url_to_fs(self.address, skip_instance_cache=True)
+            yield system, root
+        except (ImportError, ValueError, NotImplementedError) as error:
             raise ArtefactsError(
                 f"{self.address} cannot be used ({error}); install what fsspec asks for, or mend artefacts in inkling.toml"
             ) from None
-        except EOFError as error:  # ftplib's word for a lost connection
-            raise ConnectionError(str(error)) from None
-        try:
-            yield system, root
-        except EOFError as error:
-            raise ConnectionError(str(error)) from None
-        except Exception as error:
-            if isinstance(error, OSError | InklingError):
-                raise
-            raise OSError(f"{type(error).__name__}: {error}") from None  # each file system has errors of its own
+        except (OSError, InklingError):
+            raise
+        except Exception as error:  # each file system has errors of its own, for a lost connection too
+            raise OSError(f"{type(error).__name__}: {error}") from None
 
     def put(self, files: Iterable[tuple[Path, str]]) -> None:
-        """Copies files to their names in the folder. Each appears whole, the last one last."""
+        """Copies files to their names in the folder, in this order; each appears whole."""
         with self._opened() as (system, root):
             for source, name in files:
                 target = posixpath.join(root, name)
+                partial = f"{target}.{uuid.uuid4().hex}.partial"  # of two jobs at once each has its own
                 system.makedirs(posixpath.dirname(target), exist_ok=True)
-                system.put_file(str(source), target + PARTIAL)
-                if system.exists(target):
-                    system.rm_file(target)
-                system.mv(target + PARTIAL, target)
-
-    def names(self, under: str) -> list[str]:
-        """Names of the whole files in a folder of it, however deep, as `put` takes them."""
-        with self._opened() as (system, root):
-            try:
-                found = system.find(posixpath.join(root, under))
-            except FileNotFoundError:
-                return []
-            start = len(system._strip_protocol(root).rstrip("/")) + 1
-            return sorted(path[start:] for path in found if not path.endswith(PARTIAL))
+                system.put_file(str(source), partial)
+                _rename(system, partial, target)
 
     def get(self, name: str, target: Path) -> None:
-        """Copies one file to a path, where it appears whole."""
-        partial = target.with_name(target.name + PARTIAL)
+        """Copies one file to a path, where it appears whole. Raises FileNotFoundError, which some file systems also mean by no answer."""
+        partial = target.with_name(f"{target.name}.{uuid.uuid4().hex}.partial")
         target.parent.mkdir(parents=True, exist_ok=True)
-        with self._opened() as (system, root):
-            system.get_file(posixpath.join(root, name), str(partial))
-        partial.replace(target)
+        try:
+            with self._opened() as (system, root), system.open(posixpath.join(root, name), "rb") as source, partial.open("wb") as file:
+                shutil.copyfileobj(source, file)
+            partial.replace(target)
+        finally:
+            partial.unlink(missing_ok=True)
 
     def write(self, name: str, content: bytes) -> None:
-        """Writes a small file."""
+        """Writes a small file, which appears whole."""
         with self._opened() as (system, root):
-            system.makedirs(posixpath.dirname(posixpath.join(root, name)), exist_ok=True)
-            system.pipe_file(posixpath.join(root, name), content)
+            target = posixpath.join(root, name)
+            system.makedirs(posixpath.dirname(target), exist_ok=True)
+            partial = f"{target}.{uuid.uuid4().hex}.partial"
+            system.pipe_file(partial, content)
+            _rename(system, partial, target)
 
     def read(self, name: str) -> bytes | None:
-        """What a small file holds; None when there is none."""
+        """What a small file holds; None when there is none, or as `get` has it."""
         with self._opened() as (system, root):
             try:
-                return system.cat_file(posixpath.join(root, name))
+                return system.cat_file(posixpath.join(root, name), end=MOST_TOLD)
             except FileNotFoundError:
                 return None
-
-    def discard(self, name: str) -> None:
-        """Takes a file away, where there is one."""
-        with self._opened() as (system, root), contextlib.suppress(FileNotFoundError):
-            if system.exists(posixpath.join(root, name)):
-                system.rm_file(posixpath.join(root, name))
 
     def remove(self) -> None:
         """Takes the folder away, with all in it."""
         with self._opened() as (system, root), contextlib.suppress(FileNotFoundError):
             system.rm(root, recursive=True)
+
+    def contents(self) -> tuple[list[str], list[str]] | None:
+        """The jobs so far, the last one last, and the files that a job needs; None of a box that was never packed."""
+        content = self.read(BOX)
+        if content is None:
+            return None
+        try:
+            facts = json.loads(content)
+            jobs, files = [str(each) for each in facts["jobs"]], [str(each) for each in facts["files"]]
+        except (ValueError, TypeError, KeyError, RecursionError):
+            raise ArtefactsError(f"{BOX} at {self.address} is damaged; delete that folder and resume the run") from None
+        if not jobs or any("/" in job for job in jobs):
+            raise ArtefactsError(f"{BOX} at {self.address} names no job; delete that folder and resume the run")
+        return jobs, files
+
+
+def _rename(system: Any, partial: str, target: str) -> None:
+    try:
+        system.mv(partial, target)
+    except Exception:  # of those that do not put one file in another's place
+        if not system.exists(target):
+            raise
+        system.rm_file(target)
+        system.mv(partial, target)
 
 
 def box(folder: Path) -> Box | None:
@@ -121,41 +151,54 @@ def box(folder: Path) -> Box | None:
 
 
 def pack(into: Box, folder: Path, job: str) -> None:
-    """Puts what a job needs into the box, and takes out what an earlier one left, which is further than the folder. Raises OSError, ArtefactsError."""
+    """Puts what a job needs into the box, which is this job's from then on. What an earlier job left there stays: it is further than the folder."""
     config = runs.read_config(folder)
-    take_home(into, folder)
-    there = set(into.names(""))
+    before = into.contents()
+    jobs = before[0] if before else []
+    if before:
+        take_home(into, folder)
     needed = [(folder / "config.json", f"{RUN}/config.json"), *_needed(config)]
-    needed += [(path, f"{RUN}/{path.name}") for path in folder.iterdir() if CHECKPOINT.fullmatch(path.name)]
-    into.put((path, name) for path, name in needed if name not in there)
-    into.discard(CANCEL)
-    into.write(JOB, job.encode())
+    needed += [(path, f"{RUN}/{path.name}") for path in (folder / events.FILE, folder / CORRECTIONS) if path.exists()]
+    kept = [] if before else [(path, f"{RUN}/{name}") for name in checkpoints(config) if (path := folder / name).exists()]
+    into.put([*needed, *kept])
+    into.write(BOX, json.dumps({"jobs": [*jobs, job], "files": [name for _, name in needed]}).encode())
+
+
+def checkpoints(config: RunConfig) -> list[str]:
+    """The names that a run's checkpoints have."""
+    return [f"member-{member}.safetensors" for member in range(config.members)]
 
 
 def _needed(config: RunConfig) -> Iterator[tuple[Path, str]]:
     if config.dataset not in datasets.DATASETS:
         for path in sorted(datasets.own_folder(config.dataset).iterdir()):
-            yield path, f"{NEEDED}/{DATASETS}/{config.dataset}/{path.name}"
+            yield path, f"{DATASETS}/{config.dataset}/{path.name}"
     for name in {config.start_from, config.teacher} - {""}:
         card = shelf.load_card(config.dataset, name)
         for path in (card.graph_path, card.graph_path.with_suffix(".json")):
-            yield path, f"{NEEDED}/{NETWORKS}/{config.dataset}/{path.name}"
+            yield path, f"{NETWORKS}/{config.dataset}/{path.name}"
 
 
 def take_home(out_of: Box, folder: Path) -> None:
-    """Adds to a run's events what its jobs have told since; before a word of its publishing, the network, and before its end, the checkpoints. Raises
-    OSError, ArtefactsError."""
-    known = set(_lines(events.content(folder)))
-    for name in out_of.names(TOLD):
-        new = [line for line in _lines(out_of.read(name) or b"") if line not in known]
+    """Adds to a run's events what its jobs have told since; before a word of its publishing, the network, and before its end, the checkpoints."""
+    contents = out_of.contents()
+    if contents is None:
+        return
+    config = runs.read_config(folder)
+    known = set(_sound(events.read(folder), config))
+    for job in contents[0]:
+        told = _sound(events.parse(_lines(out_of.read(f"{TOLD}/{job}") or b"")), config)
+        new = [line for line in told if line not in known]
         kinds = {event["kind"] for event in events.parse(new)}
         if "exported" in kinds:
-            config = runs.read_config(folder)
-            _take_network(out_of, config.dataset, config.publish)
+            _take_network(out_of, config)
         if kinds & set(events.ENDINGS):
-            for checkpoint in out_of.names(RUN):
-                if CHECKPOINT.fullmatch(posixpath.basename(checkpoint)):
-                    out_of.get(checkpoint, folder / posixpath.basename(checkpoint))
+            for name in checkpoints(config):
+                try:
+                    out_of.get(f"{RUN}/{name}", folder / name)
+                except FileNotFoundError:
+                    if out_of.contents() is None:  # it does not answer; otherwise the run ended before its first epoch did
+                        raise
         events.add(folder, new)
 
 
@@ -164,17 +207,42 @@ def _lines(content: bytes) -> list[bytes]:
     return [line for line in content.split(b"\n")[:-1] if line]
 
 
-def _take_network(out_of: Box, dataset: str, name: str) -> None:
-    shelf.check_name(dataset, name)
-    target = shelf.shelf_folder() / dataset
-    scratch = {kind: target / f".{name}.far.{kind}" for kind in ("onnx", "json")}
+def _sound(told: Iterable[events.Event], config: RunConfig) -> Iterator[bytes]:
+    """The events that a job of this configuration may tell, as lines: other kinds, fields and types are left out."""
+    for event in told:
+        kind = event["kind"]
+        if not (isinstance(kind, str) and kind in FIELDS and _is(event["time"], float)):
+            continue
+        if not all(name in event and _is(event[name], of) for name, of in FIELDS[kind].items()):
+            continue
+        if kind == "exported" and (event["name"], event["dataset"]) != (config.publish, config.dataset):
+            continue
+        yield json.dumps({"kind": kind, "time": event["time"]} | {name: event[name] for name in FIELDS[kind]}).encode()
+
+
+def _is(value: object, of: type) -> bool:
+    if of is float:
+        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, of) and not (of is int and isinstance(value, bool))
+
+
+def _take_network(out_of: Box, config: RunConfig) -> None:
+    shelf.check_name(config.dataset, config.publish)
+    target, name = shelf.shelf_folder() / config.dataset, config.publish
+    graph, card = (target / f".{name}.far.{kind}" for kind in ("onnx", "json"))
     try:
-        for kind, path in scratch.items():
-            out_of.get(f"{NETWORKS}/{dataset}/{name}.{kind}", path)
-        card = scratch["json"].read_text()
-        if hashlib.sha256(scratch["onnx"].read_bytes()).hexdigest() != json.loads(card)["sha256"]:
-            raise ConnectionError(f"{name}.onnx arrived damaged from {out_of.address}")  # asked for again
-        shelf.put(card, name, scratch["onnx"], target)
+        out_of.get(f"{NETWORKS}/{config.dataset}/{name}.onnx", graph)
+        out_of.get(f"{NETWORKS}/{config.dataset}/{name}.json", card)
+        try:
+            text = card.read_text(encoding="utf-8")
+            is_its = hashlib.sha256(graph.read_bytes()).hexdigest() == shelf.parse_card(config.dataset, name, text, target).sha256
+        except (UnicodeDecodeError, shelf.ShelfError) as error:
+            raise ArtefactsError(
+                f"the network {name} arrived from {out_of.address} with a card that cannot be its own ({error}); train it again"
+            ) from None
+        if not is_its:
+            raise ArtefactsError(f"{name}.onnx arrived damaged from {out_of.address} (sha256 differs from its card's); train it again")
+        shelf.put(text, name, graph, target)
     finally:
-        for path in scratch.values():
+        for path in (graph, card):
             path.unlink(missing_ok=True)

@@ -7,7 +7,7 @@ goes on from the checkpoint; when the head does not answer, it is asked again un
 
 The job holds a lock of its own in the folder, so that a run goes on when the app's machine is lost, and no second job begins beside it.
 
-With an address for artefacts, nodes need not see the folder: see jobs/artefacts.py.
+With an address for artefacts, nodes need not see the folder: see jobs/artefacts.py. A job has no lock there; the box knows whose it is.
 """
 
 import contextlib
@@ -32,13 +32,9 @@ STOPPING = 30.0  # seconds that a job has to end by itself when it is cancelled
 TRIES = 4  # of a job that ends without a word
 OVER = ("STOPPED", "SUCCEEDED", "FAILED")  # as Ray names it
 PASSED_ON = "INKLING_"  # variables of the server that a job gets too
-PLACES = (
-    "INKLING_DATA",
-    "INKLING_DATASETS",
-    "INKLING_MODELS",
-    "INKLING_RUNS",
-    "INKLING_SITE",
-)  # but not these where it has folders of its own
+# Not these of them to a job that shares no folder: they name the server's.
+PLACES = ("INKLING_DATA", "INKLING_DATASETS", "INKLING_MODELS", "INKLING_RUNS", "INKLING_SITE")
+MOST_SAID, MOST_LOG = 2**24, 2**18  # bytes of an answer of the head; characters of a job's log
 
 
 class ClusterError(InklingError):
@@ -55,19 +51,21 @@ def follow(folder: Path) -> int:
     slot = None
     for _ in range(TRIES):
         job = f"inkling-{folder.name}-{time.time_ns()}"
-        if box and not _until_answered(folder, lambda job=job: artefacts.pack(box, folder, job)):
+        if box and not _until_answered(folder, lambda job=job: _pack(box, folder, job)):
             return _cancelled(folder)
         if _ending(folder) == "done":  # while nobody followed it
             break
-        _submit(folder, job)
+        _submit(folder, job, box)
         if slot is None:
             if not _wait_until_at_work(folder, job):
+                _stop_in(box, job)
                 return _cancelled(folder)
             queue.leave(folder)
             slot = queue.take_slot(folder)
             events.append(folder, "turn", device=queue.RAY)
         _wait_until_over(folder, job, box)
         if not _ending(folder) and (folder / runs.CANCEL).exists():
+            _stop_in(box, job)
             events.append(folder, "cancelled")
         if _ending(folder):
             break
@@ -75,20 +73,46 @@ def follow(folder: Path) -> int:
     queue.leave(folder)
     if slot is not None:
         os.close(slot)
-    if box and _ending(folder) == "done":
-        with contextlib.suppress(OSError):  # somebody else may tidy up there
-            box.remove()
+    if box and _ending(folder):
+        _take_away(box)
     return int(_ending(folder) != "done")
 
 
+def _pack(box: Box, folder: Path, job: str) -> None:
+    asked = events.read(folder)[-1]
+    artefacts.pack(box, folder, job)
+    if _ending(folder) not in (None, "done"):  # of an earlier job, while nobody followed it: the run goes on from there
+        events.append(folder, **{name: value for name, value in asked.items() if name != "time"})
+
+
+def _stop_in(box: Box | None, job: str) -> None:
+    """Tells a job through its box to stop, for the head may not answer."""
+    if box:
+        with contextlib.suppress(OSError):
+            box.write(artefacts.CANCEL, job.encode())
+
+
+def _take_away(box: Box) -> None:
+    """Takes the box away; what resists for good stays there, and harms nobody."""
+    for _ in range(TRIES):
+        try:
+            box.remove()
+            return
+        except (OSError, InklingError) as error:
+            print(f"{box.address} could not be taken away ({error})", flush=True)
+            time.sleep(LOOKS)
+
+
 def _until_answered(folder: Path, act: Callable[[], None]) -> bool:
-    """Acts on a box until its address answers. Whether it did before the run was cancelled."""
+    """Acts on a box until its address answers. Whether it did before the run was cancelled or deleted. Raises NotWritten where this machine's disk is at fault."""
     told = ""
     while True:
         try:
             act()
             return True
         except OSError as error:
+            if error.errno in artefacts.LOCAL_FAULTS:
+                raise runs.NotWritten(runs.sentence(error, folder)) from None
             if told != str(error):
                 told = str(error)
                 print(f"the address of the artefacts does not answer ({told}); it is asked again until it does", flush=True)
@@ -124,15 +148,12 @@ def _wait_until_over(folder: Path, job: str, box: Box | None) -> None:
         if box and folder.exists():
             with contextlib.suppress(OSError):
                 artefacts.take_home(box, folder)
-        if cancelled_at is None and (folder / runs.CANCEL).exists():  # the job looks for that mark itself, and ends with a checkpoint
-            cancelled_at = time.monotonic()
-        if cancelled_at is not None:
-            if box:
-                with contextlib.suppress(OSError):
-                    box.write(artefacts.CANCEL, b"")
+        if (folder / runs.CANCEL).exists():  # the job looks for that mark itself, and ends with a checkpoint
+            cancelled_at = cancelled_at or time.monotonic()
+            _stop_in(box, job)
             if time.monotonic() - cancelled_at > STOPPING:
                 _stop(job)
-                return
+                break
         time.sleep(LOOKS)
     if box and folder.exists():
         _until_answered(folder, lambda: artefacts.take_home(box, folder))
@@ -141,13 +162,13 @@ def _wait_until_over(folder: Path, job: str, box: Box | None) -> None:
 
 def _keep_log(folder: Path, job: str) -> None:
     """Adds what a job wrote on its node to the run's log."""
-    with contextlib.suppress(OSError, ValueError, KeyError), (folder / "log.txt").open("a") as log:
-        log.write(_ask("GET", f"{job}/logs")["logs"])
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError), (folder / "log.txt").open("a") as log:
+        log.write(_ask("GET", f"{job}/logs")["logs"][-MOST_LOG:])
 
 
-def _submit(folder: Path, job: str) -> None:
+def _submit(folder: Path, job: str, box: Box | None) -> None:
     """Submits the training of a folder under this id, again and again until the head answers. Raises ClusterError."""
-    here, box = site.read(), artefacts.box(folder)
+    here = site.read()
     where = ["--far", box.address, job] if box else ["--job", str(folder)]
     command = shlex.join([here.ray_python, "-m", "training", "fit", *where])
     log = "" if box else f" >> {shlex.quote(str(folder / 'log.txt'))} 2>&1"
@@ -211,4 +232,4 @@ def _ask(method: str, path: str, content: Mapping[str, Any] | None = None) -> An
         headers={"content-type": "application/json"},
     )
     with urllib.request.urlopen(request, timeout=ANSWER) as answer:
-        return json.loads(answer.read(2**20) or b"null")
+        return json.loads(answer.read(MOST_SAID) or b"null")

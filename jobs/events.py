@@ -58,7 +58,7 @@ def parse(lines: Iterable[bytes]) -> list[Event]:
     for line in lines:
         try:
             event = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         if isinstance(event, dict) and "kind" in event and "time" in event:
             found.append(event)

@@ -143,7 +143,7 @@ def cancel(folder: Path) -> None:
     told = {event["kind"]: event for event in lines}  # the last of each: a run that was resumed has had several
     pid = told.get("started", {}).get("pid")
     is_here = told.get("queued", {}).get("host") in (None, socket.gethostname())  # on another machine the process looks for the mark
-    if isinstance(pid, int) and is_here and lines[-1]["kind"] not in ("queued", "turn"):
+    if isinstance(pid, int) and pid > 1 and is_here and lines[-1]["kind"] not in ("queued", "turn"):
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(pid, signal.SIGTERM)
 

@@ -15,7 +15,7 @@ from models.errors import InklingError
 MODES = ("local", "public")
 ADDRESS = re.compile(r"[^@\s]*@[^@\s]+")
 HEAD = re.compile(r"https?://[^\s/]+/?")
-ARTEFACTS = re.compile(r"[a-z][a-z0-9+]*://(?![^/]*:[^/]*@)[^\s?#]+")  # without a password
+ARTEFACTS = re.compile(r"[a-z][a-z0-9+]*://(?![^@]*:[^@]*@)[^\s?#*\[\]]+")  # without a password or a pattern
 VARIABLE = "INKLING_SITE"
 
 

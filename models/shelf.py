@@ -134,7 +134,7 @@ def load_card(dataset: str, name: str) -> Card:
     except FileNotFoundError:
         there = ", ".join(sorted(each.stem for each in folder.glob("*.onnx") if NAME.fullmatch(each.stem))) or "none"
         raise ShelfError(f"there is no network {name!r} for {dataset}; there are: {there}") from None
-    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
+    except OSError as error:
         raise ShelfError(f"the card {path.name} is damaged ({error!r}); publish {name} again or delete it") from None
 
 
@@ -145,7 +145,22 @@ def _load_once(dataset: str, name: str, path: Path, changed: int, number: int) -
 
 
 def _load(dataset: str, name: str, path: Path) -> Card:
-    facts, folder = json.loads(path.read_text()), path.parent
+    try:
+        text = path.read_text()
+    except UnicodeDecodeError as error:
+        raise ShelfError(f"the card {path.name} is damaged ({error!r}); publish {name} again or delete it") from None
+    return parse_card(dataset, name, text, path.parent)
+
+
+def parse_card(dataset: str, name: str, text: str, folder: Path) -> Card:
+    """The card of a network from what its file says. folder: where the pair lies. Raises ShelfError when it is damaged."""
+    try:
+        return _parse(dataset, name, json.loads(text), folder)
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
+        raise ShelfError(f"the card {name}.json is damaged ({error!r}); publish {name} again or delete it") from None
+
+
+def _parse(dataset: str, name: str, facts: dict[str, Any], folder: Path) -> Card:
     card = Card(
         dataset=dataset,
         name=name,
@@ -162,7 +177,7 @@ def _load(dataset: str, name: str, path: Path) -> Card:
     about = datasets.info(dataset)
     if about.is_own and (card.labels, card.shape) != (about.labels, about.shape):
         raise ShelfError(
-            f"{name} was trained on pictures of {dataset} with other classes or another size than it has now; retrain it, or delete {path.name}"
+            f"{name} was trained on pictures of {dataset} with other classes or another size than it has now; retrain it, or delete {name}.json"
         )
     labels, shape = about.labels, about.shape
     if card.takes_photos:

@@ -99,6 +99,7 @@ def _fit(options: argparse.Namespace) -> int:
                 _give_way()
                 if site.read().ray_address:
                     try:
+                        _take_corrections(folder)
                         return cluster.follow(folder)
                     except InklingError as error:  # Ray refused it, or inkling.toml cannot be read
                         events.append(folder, "failed", message=str(error))
@@ -133,6 +134,15 @@ def _compare(recipe: str, folder: Path, data_folder: Path | None) -> None:
     ours = export.test_accuracy(folder, source)
     note = " of the bundled sample" if source.is_sample else ""
     print(f"{recipe}: reference {reference:.2%}, ours {ours:.2%} on {len(source.test):,} test images{note}")
+
+
+def _take_corrections(folder: Path) -> None:
+    """Reads the corrections that a run learns from here, where a node that shares no folder could not."""
+    config = runs.read_config(folder)
+    if config.corrections and site.read().ray_artefacts:
+        from training import corrected
+
+        corrected.corrected(folder, config.dataset)
 
 
 def _give_way() -> None:
