@@ -2,8 +2,8 @@
 
 How each network of the shelf reads handwriting that no network has learned from: the pictures of training/redrawn.py, part "validation".
 3,000 validation digits of MNIST traced and drawn anew, and 3,000 digits of hands held out of training/hands.npz; all bent, with any pen,
-a quarter of them on paper. Making them takes two minutes, once. As many of these hands in a hurry, which leave rings open. And how
-much gate and doubt together decline of validation images and of 1,500 letters, scribbles, garments and pictures of noise each. The
+a quarter of them on paper. Making them takes two minutes, once. As many of these hands in a hurry, which leave rings open, and as many
+digits by the rules of training/ways.py, of which the networks have seen others. And how much gate and doubt together decline of validation images and of 1,500 letters, scribbles, garments and pictures of noise each. The
 test images are not read.
 """
 
@@ -19,7 +19,7 @@ from models.datasets import GATE_LABELS
 from training import data, outliers, pictures
 from training.data import Split
 from training.export import CHUNK, measure
-from training.redrawn import COUNTS, DIGITS, HOW_FAR_BENT, redrawn
+from training.redrawn import COUNTS, DIGITS, HOW_FAR_BENT, HURRIED, by_rule, redrawn
 
 STRANGERS = 1500
 
@@ -32,14 +32,17 @@ def main() -> None:
     own, other = data.find("mnist", folder), data.find("fashion-mnist", folder)
     shown = redrawn("validation", own)
     hurried = pictures.written("validation", DIGITS, COUNTS["validation"][1], "mnist", HOW_FAR_BENT["validation"], hurried=1.0)
+    ruled = by_rule(COUNTS["validation"][1], np.random.default_rng(0), HOW_FAR_BENT["validation"], HURRIED["train"])
     declined = {"validation": own.validation.pixels} | {
         kind: outliers.make(kind, "validation", "mnist", STRANGERS, other)[0][:, None] for kind in GATE_LABELS["mnist"][1:]
     }
     count, all_of_them = COUNTS["validation"][0], sum(COUNTS["validation"])
     if len(shown) != all_of_them:
         raise SystemExit(f"{all_of_them - len(shown)} of the pictures came out blank: traced ones and hands cannot be told apart")
-    shown = Split(pixels=np.concatenate([shown.pixels, hurried[0][:, None]]), labels=np.concatenate([shown.labels, hurried[1]]))
-    sources = {"traced MNIST": slice(None, count), "hands": slice(count, all_of_them), "in a hurry": slice(all_of_them, None)}
+    more = np.concatenate([hurried[0], ruled[0]])[:, None]
+    shown = Split(pixels=np.concatenate([shown.pixels, more]), labels=np.concatenate([shown.labels, hurried[1], ruled[1]]))
+    ends = (0, count, all_of_them, all_of_them + len(hurried[1]), len(shown))
+    sources = dict(zip(("traced MNIST", "hands", "in a hurry", "by rule"), map(slice, ends[:-1], ends[1:]), strict=True))
     for classifier in [load_classifier(card) for card in shelf.list_cards("mnist") if card.is_shipped]:
         probabilities = measure(classifier, shown)
         right = probabilities.argmax(1) == shown.labels

@@ -70,7 +70,7 @@ def test_it_is_trained_published_and_stands_before_the_networks(tmp_path: Path, 
     monkeypatch.setattr(gate, "COUNTS", dict.fromkeys(gate.COUNTS, 40))
     monkeypatch.setattr(gate, "OF_ITS_OWN", 40)
     monkeypatch.setattr(gate, "EPOCHS", 1)
-    monkeypatch.setattr(redrawn, "COUNTS", {"train": (20, 20), "validation": (10, 10)})
+    monkeypatch.setattr(redrawn, "COUNTS", {"train": (20, 20, 0), "validation": (10, 10, 0)})
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("INKLING_MODELS", str(tmp_path / "models"))
     assert train(["gate", dataset, "--data", "sample"]) == 0

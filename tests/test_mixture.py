@@ -51,7 +51,7 @@ def test_experts_are_mixed_at_their_own_temperatures():
 @pytest.fixture
 def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Dataset:
     """What two small networks on the shelf have learned; few digits of other hands, and one epoch for the router."""
-    monkeypatch.setattr(redrawn, "COUNTS", {"train": (60, 60), "validation": (10, 10)})
+    monkeypatch.setattr(redrawn, "COUNTS", {"train": (60, 60, 0), "validation": (10, 10, 0)})
     monkeypatch.setattr(mixture, "EPOCHS", 1)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("INKLING_MODELS", str(tmp_path / "models"))

@@ -29,7 +29,7 @@ from training.data import Dataset, Split
 from training.export import OPSET, as_json, calibration_error, check_parity, fit_temperature, latency, provisional, write_graph
 from training.fit import keep_memory
 from training.networks import Normalise, Served, count_parameters, plain_cnn
-from training.redrawn import redrawn
+from training.redrawn import DIGITS, HURRIED, redrawn
 
 CHANNELS = (32, 64, 128)
 EPOCHS, BATCH_SIZE, LR, WEIGHT_DECAY = 14, 256, 0.003, 0.02
@@ -59,7 +59,7 @@ class Kinds:
         for kind in others:
             self.others[kind], self.members[kind] = outliers.make(kind, part, dataset, COUNTS[kind] // share, other)
         if "digit" in others:  # drawn ones too
-            drawn, labels = pictures.written(part, "0123456789", COUNTS["digit"] // share // 3, dataset)
+            drawn, labels = pictures.written(part, DIGITS, COUNTS["digit"] // share // 3, dataset, hurried=HURRIED[part])
             self.others["digit"] = np.concatenate([self.others["digit"], drawn])
             self.members["digit"] = np.concatenate([self.members["digit"], labels])
 

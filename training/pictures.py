@@ -89,9 +89,11 @@ def seen(glyphs: Iterable[Glyph], dataset: str, random: np.random.Generator, str
     return np.stack(pixels)
 
 
-def redrawn(digits: np.ndarray, random: np.random.Generator, dataset: str = "mnist", strength: float = 1.0) -> np.ndarray:
+def redrawn(
+    digits: np.ndarray, random: np.random.Generator, dataset: str = "mnist", strength: float = 1.0, hurried: float = 0.0
+) -> np.ndarray:
     """A data set's digits, uint8 [N, 28, 28], with other pens: traced, and `seen`."""
-    return seen(map(traced, digits), dataset, random, strength)
+    return seen(map(traced, digits), dataset, random, strength, hurried)
 
 
 def written(

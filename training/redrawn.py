@@ -3,16 +3,19 @@
 import hashlib
 import os
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 import inference
-from training import hands, pictures, strokes
+from training import hands, pictures, strokes, ways
 from training.data import Dataset, Split, cache_folder
 
-COUNTS = {"train": (24_000, 24_000), "validation": (3_000, 3_000)}  # digits of the data set traced and drawn anew, and digits of hands.npz
+# Digits of the data set traced and drawn anew, digits of hands.npz, and digits by the rules of ways.py, which are no measure of anything.
+COUNTS = {"train": (24_000, 24_000, 12_000), "validation": (3_000, 3_000, 0)}
 HOW_FAR_BENT = {"train": 1.0, "validation": 0.5}  # see strokes.bend
+HURRIED = {"train": 0.4, "validation": 0.0}  # shares; see strokes.loosened
 DIGITS = "0123456789"
 PREPARED_BY = ("prepare", "ink", "rules", "components", "strokes")
 
@@ -31,19 +34,29 @@ def redrawn(part: str, source: Dataset) -> Split:
 
 
 def _make(part: str, source: Dataset) -> Split:
-    images, (of_images, of_hands) = getattr(source, part), COUNTS[part]
-    chosen = np.random.default_rng(len(images)).permutation(len(images))[:of_images]
-    strength = HOW_FAR_BENT[part]
-    traced = pictures.in_parts(pictures.redrawn, images.pixels[chosen, 0])
-    written, labels = pictures.written(part, DIGITS, of_hands, "mnist", strength)
-    pixels, labels = np.concatenate([traced, written])[:, None], np.concatenate([images.labels[chosen], labels])
+    images, (of_images, of_hands, of_ways) = getattr(source, part), COUNTS[part]
+    random = np.random.default_rng(len(images))
+    chosen = random.permutation(len(images))[:of_images]
+    strength, hurried = HOW_FAR_BENT[part], HURRIED[part]
+    made = [(pictures.in_parts(partial(pictures.redrawn, hurried=hurried), images.pixels[chosen, 0]), images.labels[chosen])]
+    made.append(pictures.written(part, DIGITS, of_hands, "mnist", strength, hurried))
+    if of_ways:
+        made.append(by_rule(of_ways, random, strength, hurried))
+    pixels, labels = np.concatenate([each for each, _ in made])[:, None], np.concatenate([each for _, each in made])
     kept = pixels.any((1, 2, 3))
     return Split(pixels=pixels[kept], labels=labels[kept])
 
 
+def by_rule(count: int, random: np.random.Generator, strength: float, hurried: float) -> tuple[np.ndarray, np.ndarray]:
+    """Digits in the ways of ways.py, as `pictures.seen`: uint8 [count, 28, 28], and which they are, int64 [count], as many of each."""
+    numbers = np.arange(count) % len(DIGITS)
+    glyphs = [ways.digit(number, random) for number in numbers]
+    return pictures.in_parts(partial(pictures.seen, dataset="mnist", strength=strength, hurried=hurried), glyphs), numbers
+
+
 def _fingerprint(part: str, source: Dataset) -> str:
     """Of everything that the pictures depend on: the digits, the hands, and the code that draws and prepares them."""
-    made_by = [Path(__file__), Path(pictures.__file__), Path(strokes.__file__), Path(hands.__file__), hands.FILE]
+    made_by = [Path(__file__), Path(pictures.__file__), Path(strokes.__file__), Path(hands.__file__), Path(ways.__file__), hands.FILE]
     digest = hashlib.sha256(getattr(source, part).labels.tobytes())
     for path in [*made_by, *(Path(inference.__file__).with_name(f"{name}.py") for name in PREPARED_BY)]:
         digest.update(path.read_bytes())
