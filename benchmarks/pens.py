@@ -88,7 +88,7 @@ def read_in_browser(digits: list[tuple[str, str, Glyph]], kinds: list[tuple[str,
                 page.wait_for_timeout(SETTLED)
             draw(page, on_canvas(glyph, SIZES[size], PLACES[place]))
             said.append(read(page))
-            page.get_by_role("button", name="delete icon").click()
+            page.get_by_role("button", name="Clear", exact=True).click()
             page.get_by_test_id("empty").wait_for()
     return said
 

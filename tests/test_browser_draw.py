@@ -90,7 +90,7 @@ def test_why_shows_what_speaks_for_the_answer_what_is_alike_and_every_layer(brow
     before = visitor.page.get_by_test_id("why").locator("img").get_attribute("src")
     visitor.draw([[(60, 250), (240, 250)]])  # the reasons change with the answer
     expect(visitor.page.get_by_test_id("why").locator("img")).not_to_have_attribute("src", before)
-    visitor.page.get_by_role("button", name="delete icon").click()
+    visitor.page.get_by_role("button", name="Clear", exact=True).click()
     expect(visitor.page.get_by_text("Show why", exact=True)).to_be_hidden()
     expect(visitor.page.get_by_test_id("why")).to_have_count(0)
     assert visitor.complaints == []
@@ -115,7 +115,7 @@ def test_a_number_has_no_reasons_of_its_own_but_can_be_corrected(browser: Browse
 
 def test_undo_takes_back_the_last_stroke_and_clear_all_of_them(browser: Browser, page_url: str):
     visitor = Visitor(browser, page_url)
-    undo, clear = visitor.page.get_by_role("button", name="undo icon"), visitor.page.get_by_role("button", name="delete icon")
+    undo, clear = visitor.page.get_by_role("button", name="Undo", exact=True), visitor.page.get_by_role("button", name="Clear", exact=True)
     expect(visitor.page.get_by_test_id("empty")).to_be_visible()
     expect(undo).to_be_hidden()
     expect(clear).to_be_hidden()
@@ -190,14 +190,14 @@ def test_a_stroke_may_begin_at_once_in_any_corner(browser: Browser, page_url: st
     for corner in (6, 314):
         visitor.draw([[(corner, 8), (corner, 60)]])
         expect(visitor.page.get_by_test_id("answer")).to_be_visible()
-        visitor.page.get_by_role("button", name="delete icon").click()
+        visitor.page.get_by_role("button", name="Clear", exact=True).click()
         expect(visitor.page.get_by_test_id("empty")).to_be_visible()
     assert visitor.complaints == []
 
 
 def test_a_stroke_right_after_clear_and_undo_is_kept(browser: Browser, page_url: str):
     visitor = Visitor(browser, page_url)
-    undo, clear = visitor.page.get_by_role("button", name="undo icon"), visitor.page.get_by_role("button", name="delete icon")
+    undo, clear = visitor.page.get_by_role("button", name="Undo", exact=True), visitor.page.get_by_role("button", name="Clear", exact=True)
     glyph = visitor.page.get_by_test_id("answer").locator(".ink-glyph")
     box = visitor.page.locator("canvas.upper-canvas").bounding_box()
     for take_back in (clear, clear, undo, undo):

@@ -81,10 +81,10 @@ def tools(dataset: str, again: Callable[[], None]) -> None:
         again()
 
     with st.container(horizontal=True, gap="small", width=SIDE, vertical_alignment="center", horizontal_alignment="distribute"):
-        st.segmented_control("Pen", list(PENS), default=_pen(), key="draw-pen", label_visibility="collapsed", required=True, format_func=ICONS.get, on_change=pick)  # fmt: skip
+        st.segmented_control("Pen", list(PENS), default=_pen(), key="draw-pen", label_visibility="collapsed", required=True, format_func=lambda pen: f"{ICONS[pen]} {pen}", on_change=pick)  # fmt: skip
         with st.container(horizontal=True, gap="xsmall", width="content"):
-            st.button("", icon=":material/undo:", key="draw-undo", help="Undo", on_click=undo)
-            st.button("", icon=":material/delete:", key="draw-clear", help="Clear", on_click=clear)
+            st.button("Undo", icon=":material/undo:", key="draw-undo", help="Undo", on_click=undo)
+            st.button("Clear", icon=":material/delete:", key="draw-clear", help="Clear", on_click=clear)
 
 
 def traces(dataset: str) -> str:

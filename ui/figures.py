@@ -92,7 +92,7 @@ def verdict(card: Card, answer: Answer, with_bars: bool = True) -> str:
     sure = f"declined{note}" if answer.stranger else f"{confidence(answer.probability)}{note}"
     parts = bars(card, answer.probabilities) if with_bars and not answer.digits else ""
     return (
-        f'<div class="ink"><div class="ink-answer" data-testid="answer"><span class="ink-glyph{word}{unsure}">{html.escape(shown)}</span>'
+        f'<div class="ink"><div class="ink-answer" data-testid="answer" role="status"><span class="ink-glyph{word}{unsure}">{html.escape(shown)}</span>'
         f'<span class="ink-sure">{sure}</span>{"" if answer.digits else seen(answer)}</div>'
         f"{_digits(card, answer) if answer.digits else parts}{_otherwise(card, answer) if parts else ''}</div>"
     )

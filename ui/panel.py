@@ -231,7 +231,7 @@ def _show_queue(now: Look) -> None:
             with st.container(horizontal=True, vertical_alignment="center"):
                 st.markdown(f"{number}. {_in_markdown(config)}{whose}  \nin about {figures.duration(begin)}")
                 if may_act_on(place.run) and not (place.run / runs.CANCEL).exists():
-                    st.button("", icon=":material/close:", help="Take it out of the queue", key=f"retrain-leave-{place.run.name}", type="tertiary", on_click=cancel, args=(place.run,))  # fmt: skip
+                    st.button("Take it out of the queue", icon=":material/close:", help="Take it out of the queue", key=f"retrain-leave-{place.run.name}", type="tertiary", on_click=cancel, args=(place.run,))  # fmt: skip
 
 
 def cancel(run: Path) -> None:
