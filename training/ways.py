@@ -45,9 +45,13 @@ def _smooth(corners: np.ndarray) -> np.ndarray:
 
 
 def _ring(random: Random, x: float, y: float, across: float, down: float, start: float, turn: float = 360.0) -> Line:
-    """Part of an ellipse around x, y from the angle `start` on, degrees, 0 to the right and 90 below; its end misses its beginning by up to a tenth."""
-    missed = random.normal(0, 18.0)
-    angles = np.radians(np.linspace(start, start + turn + math.copysign(missed, turn) * (1 if missed > 0 else 0.6), 13))
+    """Part of an ellipse around x, y from the angle `start` on, degrees, 0 to the right and 90 below; its end goes over its beginning by up to a tenth.
+
+    What is left open is so by a hand in a hurry: `training.strokes.loosened`.
+    """
+    drawn = random.normal(0, 18.0)
+    over = drawn if drawn > 0 else -0.6 * drawn
+    angles = np.radians(np.linspace(start, start + turn + math.copysign(over, turn), 13))
     return [(x + across * math.cos(angle), y + down * math.sin(angle)) for angle in angles]
 
 
@@ -114,7 +118,7 @@ def _four_closed(random: Random) -> list[Line]:
 
 
 def _four_in_one(random: Random) -> list[Line]:
-    """A bowl, and the pen goes up and down again at its right, or along a loop."""
+    """A bowl, and the pen goes up and down again at its right."""
     deep, right = random.uniform(0.4, 0.6), random.uniform(0.6, 0.75)
     bowl = [(0.05, 0), (0.0, deep), (0.12, deep + 0.1), (right, deep)]
     up = random.uniform(0.0, 0.3)
