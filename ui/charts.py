@@ -27,7 +27,7 @@ def loss_curve(steps: tuple[Event, ...], epochs: tuple[Event, ...], total_epochs
         tooltip = ["network:N", "epoch:Q", alt.Tooltip("loss:Q", title="validation loss", format=".4f")]
         points = alt.Chart(alt.Data(values=validation)).mark_line(color=SECOND, point={"color": SECOND, "size": 28})
         layers.append(points.encode(**encoding, tooltip=tooltip))
-    return alt.layer(*layers).properties(description=f"Loss over {total_epochs} epochs: training, and validation after each")
+    return alt.layer(*layers)
 
 
 def accuracy_curve(epochs: tuple[Event, ...], total_epochs: int) -> alt.Chart:
@@ -36,9 +36,8 @@ def accuracy_curve(epochs: tuple[Event, ...], total_epochs: int) -> alt.Chart:
     low, high = min(each["accuracy"] for each in values), max(each["accuracy"] for each in values)
     margin = max(0.002, (high - low) * 0.1)
     scale = alt.Scale(domain=[max(0, low - margin), min(1, high + margin)], nice=False)
-    said = f"Validation accuracy over {total_epochs} epochs, now {values[-1]['accuracy']:.2%}"
     return (
-        alt.Chart(alt.Data(values=values), description=said)
+        alt.Chart(alt.Data(values=values))
         .mark_line(color=SECOND, point={"color": SECOND, "size": 28})
         .encode(
             x=_epochs_axis(1, total_epochs),
@@ -86,14 +85,7 @@ def confusion_matrix(labels: tuple[str, ...], counts: list[list[int]]) -> alt.La
         text=alt.condition("datum.count > 0", "count:Q", alt.value("")),
         color=alt.condition("!datum.right && datum.share > 0.45", alt.value("#ffffff"), alt.value("#7c818e")),
     )
-    said = f"Confusion matrix: how many images of each of {len(labels)} classes were taken for which; {_most_confused(labels, counts)}"
-    return (cells + numbers).properties(description=said)
-
-
-def _most_confused(labels: tuple[str, ...], counts: list[list[int]]) -> str:
-    pairs = [(count, true, answer) for true, row in zip(labels, counts, strict=True) for answer, count in zip(labels, row, strict=True)]
-    count, true, answer = max((each for each in pairs if each[1] != each[2]), key=lambda each: each[0])
-    return f"most often {true} for {answer}, {count} times" if count else "none was taken for another"
+    return cells + numbers
 
 
 def reliability_diagram(bins: list[list[float]]) -> alt.LayerChart:
@@ -126,4 +118,4 @@ def reliability_diagram(bins: list[list[float]]) -> alt.LayerChart:
             ],
         )
     )
-    return (line + dots).properties(description="Reliability diagram: how often the network is right, where it is how sure")
+    return line + dots

@@ -153,7 +153,7 @@ def _show_chosen(sweep: Sweep, chosen: list[Outcome]) -> None:
         st.html(outcome_figures.legend(titles, sweep_charts.SERIES))
         for column, chart, name in zip(st.columns(len(charts)), charts, CURVES, strict=False):
             with column:
-                st.altair_chart(chart, key=f"experiments-curve-{name}", height=240)
+                st.altair_chart(chart, key=f"experiments-curve-{name}", height=240, alt=f"{chart.title.text} over the epochs")
         st.caption(
             "One line a seed. Losses of a wide range on a logarithmic axis; the training loss is the run's own, the validation loss always cross entropy."
         )

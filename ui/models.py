@@ -136,12 +136,18 @@ def _show_mistakes(cards: list[shelf.Card]) -> None:
             charts.confusion_matrix(card.labels, test["confusion"]),
             key=f"models-confusion-{name}",
             height=max(460, 18 * len(card.labels)),
+            alt=f"Confusion matrix of {card.title}: how many test images of each class were taken for which",
         )
     st.caption(f"{test['n']:,} test images: true class by row, answer by column. Red: where a class's mistakes go.")
     if "reliability" in test:  # cards older than it do not have it
         st.subheader("How honest they are", anchor=False)
         with st.container(width=460):
-            st.altair_chart(charts.reliability_diagram(test["reliability"]), key=f"models-reliability-{name}", height=380)
+            st.altair_chart(
+                charts.reliability_diagram(test["reliability"]),
+                key=f"models-reliability-{name}",
+                height=380,
+                alt=f"Reliability diagram of {card.title}: how often it is right, where it is how sure",
+            )
         st.caption(
             f"A dot for each range of certainty: on the line, {card.title} is right as often as it says. "
             f"The mean distance from it is the calibration error, {figures.percent(test['calibration_error'], 2)}."

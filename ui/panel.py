@@ -291,10 +291,10 @@ def show_curves(status: runs.Status, total_epochs: int, key: str) -> None:
         return
     from ui import charts
 
-    st.vega_lite_chart(_drawn(key, charts.loss_curve, status.steps, status.epochs, total_epochs), key=f"retrain-loss-{key}", height=150)
+    st.vega_lite_chart(_drawn(key, charts.loss_curve, status.steps, status.epochs, total_epochs), key=f"retrain-loss-{key}", height=150, alt="loss over the epochs: training, and validation after each")  # fmt: skip
     st.caption("Blue: loss on training images. Orange: on validation images.")
     if max((event["epoch"] for event in status.epochs), default=0) > 1:
-        st.vega_lite_chart(_drawn(key, charts.accuracy_curve, status.epochs, total_epochs), key=f"retrain-accuracy-{key}", height=150)
+        st.vega_lite_chart(_drawn(key, charts.accuracy_curve, status.epochs, total_epochs), key=f"retrain-accuracy-{key}", height=150, alt="validation accuracy after each epoch")  # fmt: skip
     elif status.epochs:
         st.caption(f"Validation accuracy after one epoch: {figures.percent(status.epochs[-1]['val_accuracy'])}")
 

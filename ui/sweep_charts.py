@@ -30,14 +30,10 @@ LOSS_TICKS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10,
 def picture(sweep: Sweep, outcomes: Sequence[Outcome], chosen: Sequence[str]) -> tuple[alt.LayerChart, int]:
     """The picture that suits a table, and its height in pixels. chosen: places, which take the colours of SERIES."""
     if len(sweep.rows) > 1 and len(sweep.columns) > 1:
-        chart, height = _heat_map(sweep, outcomes, chosen), ROW_HEIGHT * len(sweep.rows) + 60
-    elif changed_number(sweep):
-        chart, height = _number_line(sweep, outcomes, chosen), 340
-    else:
-        chart, height = _dots(outcomes, chosen), 50 * len(outcomes) + 110
-    return chart.properties(
-        description=f"Test accuracy of {len(outcomes)} cells, the source's and ours; the table below has the figures"
-    ), height
+        return _heat_map(sweep, outcomes, chosen), ROW_HEIGHT * len(sweep.rows) + 60
+    if changed_number(sweep):
+        return _number_line(sweep, outcomes, chosen), 340
+    return _dots(outcomes, chosen), 50 * len(outcomes) + 110
 
 
 def _point() -> alt.Parameter:
@@ -268,7 +264,7 @@ def learning_curve(outcomes: Sequence[Outcome], figure: str) -> alt.Chart | None
         {"tickCount": 5} if percent or "type" not in scale else {"values": [tick for tick in LOSS_TICKS if low / 1.1 <= tick <= high * 1.1]}
     )
     return (
-        alt.Chart(alt.Data(values=values), description=f"{title} over {last} epochs", title=alt.Title(title, anchor="start", fontSize=13, fontWeight=500), padding={"right": 12})
+        alt.Chart(alt.Data(values=values), title=alt.Title(title, anchor="start", fontSize=13, fontWeight=500), padding={"right": 12})
         .mark_line(strokeWidth=1.8, point={"size": 22} if last <= 8 else False, clip=True)
         .encode(
             x=alt.X("epoch:Q", title="epoch", scale=alt.Scale(domain=[1, max(2, last)], nice=False), axis=alt.Axis(tickMinStep=1, tickCount=6, format="d", grid=False, labelFlush=True)),
@@ -311,8 +307,7 @@ def noise_scales(outcomes: Sequence[tuple[str, Outcome]]) -> alt.LayerChart:
         ),
         tooltip=["network:N", "batch:N", "lr:N", alt.Tooltip("scale:Q", title="noise scale", format=",.4~f"), "ours:N"],
     )
-    lines = base.mark_line(strokeWidth=1.4, opacity=0.5).encode(detail="network:N")
-    return (lines + points).properties(description="Test accuracy over the gradient's noise scale, batches overlaid")
+    return base.mark_line(strokeWidth=1.4, opacity=0.5).encode(detail="network:N") + points
 
 
 def every_epoch(outcome: Outcome) -> alt.LayerChart:
@@ -357,4 +352,4 @@ def every_epoch(outcome: Outcome) -> alt.LayerChart:
     spots = marked.mark_point(size=190, strokeWidth=2.5, filled=False, color=ACCENT, opacity=1).encode(
         x="epoch:Q", y="accuracy:Q", tooltip=[alt.Tooltip("epoch:Q", title="converged at epoch"), "seed:N"]
     )
-    return (lines + rules + spots).properties(description="Validation and test accuracy after each epoch, and where each run converged")
+    return lines + rules + spots
