@@ -3,8 +3,8 @@
 How each network of the shelf reads handwriting that no network has learned from: the pictures of training/redrawn.py, part "validation".
 3,000 validation digits of MNIST traced and drawn anew, and 3,000 digits of hands held out of training/hands.npz; all bent, with any pen,
 a quarter of them on paper. Making them takes two minutes, once. As many of these hands in a hurry, which leave rings open, and as many
-digits by the rules of training/ways.py, of which the networks have seen others. And how much gate and doubt together decline of validation images and of 1,500 letters, scribbles, garments and pictures of noise each. The
-test images are not read.
+digits by the rules of training/ways.py, of which the networks have seen others. And how much gate and doubt together decline of
+validation images and of 1,500 letters, scribbles, garments and pictures of noise each. The test images are not read.
 """
 
 import argparse

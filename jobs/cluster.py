@@ -79,9 +79,10 @@ def follow(folder: Path) -> int:
 
 
 def _pack(box: Box, folder: Path, job: str) -> None:
+    """`artefacts.pack`, after which a run that an earlier job ended while nobody followed it waits again, as it did when it was asked for."""
     asked = events.read(folder)[-1]
     artefacts.pack(box, folder, job)
-    if _ending(folder) not in (None, "done"):  # of an earlier job, while nobody followed it: the run goes on from there
+    if _ending(folder) not in (None, "done"):
         events.append(folder, **{name: value for name, value in asked.items() if name != "time"})
 
 
