@@ -17,7 +17,7 @@ RATES = {
     "lenet5": (0.017, 8.0),
     "lenet5-1998": (0.04, 3.5),
     "cnn": (0.09, 8.0),
-    "mixpool": (0.04, 4.0),
+    "mixpool": (0.115, 4.0),
     "lenet": (0.3, 0.9),
     "resnet": (0.09, 8.0),
 }
@@ -38,9 +38,12 @@ def multiplications(config: RunConfig) -> float:
             total += 25 * channels * width_now * area / 4**number
             channels = width_now
         return total
-    for number, width_now in enumerate(config.channels if config.network != "mixpool" else (32, 64, 128)):
-        total += 9 * (channels + width_now) * width_now * area / 4**number
+    for number, width_now in enumerate(config.channels):
+        total += 9 * (channels + (width_now if config.network != "mixpool" else 0)) * width_now * area / 4**number
         channels = width_now
+    if config.network == "mixpool":
+        sizes = [channels * area / 4 ** len(config.channels), *config.hidden, classes]
+        total += sum(a * b for a, b in itertools.pairwise(sizes))
     return total
 
 

@@ -57,7 +57,8 @@ def devices(config: RunConfig) -> tuple[str, ...]:
         return (RAY,)
     listed = os.environ.get(GPUS)
     if listed is None:
-        gpus = sorted(path.name.removeprefix("nvidia") for path in Path("/dev").glob("nvidia[0-9]*"))
+        # CUDA counts from 0 what it may see: in a container with one GPU that may be /dev/nvidia3.
+        gpus = [str(number) for number, _ in enumerate(Path("/dev").glob("nvidia[0-9]*"))]
     else:
         gpus = [each.strip() for each in listed.split(",") if each.strip() not in ("", "-1")]
     if config.device == "cpu" or config.network == "softmax" or not gpus:

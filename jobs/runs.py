@@ -29,6 +29,7 @@ CANCEL = "cancel"
 LOCK, JOB_LOCK = "lock", "job.lock"
 ORPHAN = 90.0  # seconds that the process of a lost node or head is given to go
 LEAVING = 10.0  # seconds that a process which told its ending is given to go
+MOST_A_MOMENT = 600  # runs that may begin at one second
 RUN_ID = re.compile(r"\d{8}-\d{6}-[a-z0-9._-]+")
 
 
@@ -76,21 +77,38 @@ def create(config: RunConfig, folder: Path | None = None) -> tuple[Path, int]:
 
     The folder appears by rename, already locked. Raises FileExistsError when `folder` exists, NotWritten when it cannot be made.
     """
-    target = folder or _free_folder(f"{config.dataset}-{config.network}")
-    if target.exists():
-        raise FileExistsError(f"the run folder {target} exists; give another one, or continue it with --resume")
-    try:
-        new = scratch.new(target.parent)
+    targets = [folder] if folder else _names(f"{config.dataset}-{config.network}")
+    if folder and folder.exists():
+        raise FileExistsError(f"the run folder {folder} exists; give another one, or continue it with --resume")
+    for target in targets:
         try:
-            (new / "config.json").write_text(json.dumps(config.to_dict(), indent=1) + "\n")
-            lock = hold(new)
+            if lock := _create_at(target, config):
+                return target, lock
+        except OSError as error:
+            raise NotWritten(sentence(error, target)) from None
+    raise FileExistsError(f"the run folder {target} was made by somebody else just now; try again")
+
+
+def _create_at(target: Path, config: RunConfig) -> int | None:
+    """The lock of the folder that it makes; None where somebody else was quicker. Raises OSError."""
+    if target.exists():
+        return None
+    new = scratch.new(target.parent)
+    try:
+        (new / "config.json").write_text(json.dumps(config.to_dict(), indent=1) + "\n")
+        lock = hold(new)
+        try:
             new.rename(target)
-        except OSError:
+        except OSError as error:
+            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+                raise
+            os.close(lock)
             shutil.rmtree(new, ignore_errors=True)
-            raise
-    except OSError as error:
-        raise NotWritten(sentence(error, target)) from None
-    return target, lock
+            return None
+    except OSError:
+        shutil.rmtree(new, ignore_errors=True)
+        raise
+    return lock
 
 
 def sentence(error: OSError, path: Path) -> str:
@@ -100,11 +118,11 @@ def sentence(error: OSError, path: Path) -> str:
     return f"{error.filename or path} cannot be written ({error.strerror or error}); {fix} and try again"
 
 
-def _free_folder(kind: str) -> Path:
-    """A run folder named by the second, of the next free one: two runs a second still get two folders."""
+def _names(kind: str) -> Iterator[Path]:
+    """Run folders named by the second, from this one on: two runs a second still get two folders."""
     now = int(time.time())
-    names = (time.strftime("%Y%m%d-%H%M%S", time.localtime(second)) for second in range(now, now + 60))
-    return next(path for name in names if not (path := runs_folder() / f"{name}-{kind}").exists())
+    for second in range(now, now + MOST_A_MOMENT):
+        yield runs_folder() / f"{time.strftime('%Y%m%d-%H%M%S', time.localtime(second))}-{kind}"
 
 
 def hold(folder: Path) -> int:
@@ -135,10 +153,15 @@ def _take(path: Path, patience: float) -> int:
 
 
 def cancel(folder: Path) -> None:
-    """Asks a run to stop. It ends within a step; what it had published stays published."""
+    """Asks a run to stop. It ends within a step; what it had published stays published. Raises NotWritten where only a mark would reach it
+    and none can be written."""
     if not is_alive(folder):
         return
-    (folder / CANCEL).touch()  # so that a process too young to have a handler still counts as cancelled
+    unwritten = None
+    try:
+        (folder / CANCEL).touch()  # so that a process too young to have a handler still counts as cancelled
+    except OSError as error:
+        unwritten = error
     lines = events.read(folder)
     told = {event["kind"]: event for event in lines}  # the last of each: a run that was resumed has had several
     pid = told.get("started", {}).get("pid")
@@ -146,6 +169,9 @@ def cancel(folder: Path) -> None:
     if isinstance(pid, int) and pid > 1 and is_here and lines[-1]["kind"] not in ("queued", "turn"):
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(pid, signal.SIGTERM)
+            return
+    if unwritten:
+        raise NotWritten(sentence(unwritten, folder / CANCEL)) from None
 
 
 def owner(folder: Path) -> str | None:

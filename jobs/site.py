@@ -34,6 +34,7 @@ class Site:
     mode: str = "local"
     allowed: tuple[str, ...] = ()
     sign_in_hours: float = _number(12.0, 0.01, 720)
+    require_verified_email: bool = True
     queue: int = _number(20, 1, 1000)
     retrains: int = _number(2, 1, 1000)
     retrain_minutes: float = _number(60.0, 0.1, 100_000)
@@ -53,6 +54,8 @@ class Site:
                 raise SiteError(
                     f"allowed has {address!r}; give e-mail addresses, such as ada@school.example, or @school.example for all of it"
                 )
+        if not isinstance(self.require_verified_email, bool):
+            raise SiteError(f"require_verified_email is {self.require_verified_email!r}; it must be true or false")
         if self.ray_address and not (isinstance(self.ray_address, str) and HEAD.fullmatch(self.ray_address)):
             raise SiteError(f"ray's address is {self.ray_address!r}; give that of the head's dashboard, such as http://head:8265")
         if not isinstance(self.ray_python, str) or not self.ray_python:

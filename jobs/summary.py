@@ -23,12 +23,12 @@ FILES_KEPT = 32  # summaries in memory: twice as many as there are sweeps, since
 LAYERS = {  # settings that decide what a network's layers are; of a network that is not here all of them
     "fc": ("hidden", "activation", "batch_norm", "dropout", "init"),
     "lenet5": ("channels", "activation", "pooling", "batch_norm", "dropout", "init"),
-    "lenet5-1998": ("activation", "pooling"),
-    "cnn": ("channels", "dropout"),
-    "lenet": ("channels", "hidden", "activation", "pooling", "batch_norm", "dropout", "init"),
-    "resnet": ("channels", "activation", "dropout"),
-    "mixpool": ("channels", "hidden", "batch_norm", "dropout"),
-    "softmax": (),
+    "lenet5-1998": ("activation", "pooling", "init"),
+    "cnn": ("channels", "activation", "dropout", "init"),
+    "lenet": ("channels", "hidden", "activation", "init"),
+    "resnet": ("channels", "activation", "dropout", "init"),
+    "mixpool": ("channels", "hidden", "batch_norm", "dropout", "init"),
+    "softmax": ("init",),
 }
 ANY_LAYERS = ("hidden", "channels", "activation", "pooling", "batch_norm", "dropout", "init")
 TOLD = {  # by settings_that_matter whatever their value, or not at all; the others when they are not RunConfig's default

@@ -3,6 +3,7 @@
 import os
 import shutil
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 OLD = 3600.0  # seconds after which what is still half made, or half deleted, is of a process that was killed
@@ -29,13 +30,15 @@ def remove(folder: Path) -> None:
     shutil.rmtree(gone, ignore_errors=True)
 
 
-def clear(parent: Path) -> None:
-    """Deletes what killed processes left half made or half deleted in `parent`."""
-    for pattern in (".new-*", ".gone-*"):
+def clear(parent: Path, patterns: Sequence[str] = (".new-*", ".gone-*")) -> None:
+    """Deletes what killed processes left half made or half deleted in `parent`: files and folders of these names, an hour old."""
+    for pattern in patterns:
         for path in parent.glob(pattern):
             try:
                 is_old = time.time() - path.stat().st_mtime > OLD
             except OSError:  # somebody else was quicker
                 continue
-            if is_old:
+            if is_old and path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)
+            elif is_old:
+                path.unlink(missing_ok=True)

@@ -11,9 +11,10 @@ __all__ = ["browser", "page_url", "postgresql"]
 
 
 @pytest.fixture(scope="session", autouse=True)
-def no_own_datasets(tmp_path_factory: pytest.TempPathFactory):
-    """Whoever runs the tests may have data sets of their own, which no test is to see."""
+def nothing_of_ones_own(tmp_path_factory: pytest.TempPathFactory):
+    """Whoever runs the tests may have data sets of their own, and a GPU, which no test is to see: what they compare was measured on CPUs."""
     with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CUDA_VISIBLE_DEVICES", "")
         patch.setenv("INKLING_DATASETS", str(tmp_path_factory.mktemp("datasets")))
         yield
 
@@ -37,9 +38,8 @@ def places(tmp_path, monkeypatch):
 
 @pytest.fixture
 def workshop(tmp_path, monkeypatch):
-    """Runs and shelf of a test in a folder of its own, which it returns, for processes too; data from the bundled sample, no GPU."""
+    """Runs and shelf of a test in a folder of its own, which it returns, for processes too; data from the bundled sample."""
     monkeypatch.setenv("INKLING_RUNS", str(tmp_path / "runs"))
     monkeypatch.setenv("INKLING_MODELS", str(tmp_path / "models"))
     monkeypatch.setenv("INKLING_DATA", "sample")
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     return tmp_path

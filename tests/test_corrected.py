@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from corrections import store
 from jobs import events, recipes, runs
@@ -12,9 +13,10 @@ from jobs.config import ConfigError
 from models import shelf
 from models.datasets import DATASETS
 from tests import tiny
-from training import corrected, data
+from training import corrected, data, export
 from training.__main__ import main
 from training.data import Split
+from training.fit import member_path
 from training.published import network
 
 MNIST = DATASETS["mnist"]
@@ -131,3 +133,20 @@ def test_corrections_and_a_teacher_do_not_go_together():
 def test_a_recipe_and_a_network_to_fine_tune_are_one_too_many(capsys):
     assert main(["fit", "--recipe", "quick", "--fine-tune", "mnist/lenet5"]) == 1
     assert "give --recipe quick or --fine-tune mnist/lenet5" in capsys.readouterr().err
+
+
+def test_a_run_that_is_resumed_is_not_held_back_twice(places, monkeypatch):
+    assert main(["fit", "--network", "lenet5", "--epochs", "1", "--threads", "1", "--publish", "start"]) == 0
+    for number in range(6):
+        keep(data.sample("mnist").test.pixels[number], str(number))
+    folder = places / "run"
+    monkeypatch.setattr(export, "publish", lambda *facts, **options: pytest.fail("killed here"))
+    command = ["fit", "--fine-tune", "mnist/start", "--threads", "1", "--publish", "mine", "--out", str(folder)]
+    with pytest.raises(pytest.fail.Exception):
+        main(command)
+    before = load_file(member_path(folder, 0))
+    with pytest.raises(pytest.fail.Exception):
+        main(["fit", "--resume", str(folder)])
+    after = load_file(member_path(folder, 0))
+    assert all(torch.equal(each, after[name]) for name, each in before.items())
+    assert [event["kind"] for event in events.read(folder)].count("held_back") == 1

@@ -76,3 +76,15 @@ def test_runs_of_commands_and_broken_ones_say_nothing_of_speed(root):
 @pytest.mark.parametrize(("seconds", "words"), [(0, "10 seconds"), (41, "50 seconds"), (100, "2 minutes"), (7200, "2 hours")])
 def test_durations_are_told_roundly(seconds, words):
     assert costs.in_words(seconds) == words
+
+
+def test_wider_layers_cost_more_in_every_network_that_has_them():
+    for network, settings in {
+        "mixpool": {"channels": (64, 128, 256)},
+        "cnn": {"channels": (64, 128, 256)},
+        "fc": {"hidden": (4096, 4096)},
+    }.items():
+        plain = RunConfig(network=network, channels=(32, 64, 128), hidden=(64,))
+        assert costs.work(dataclasses.replace(plain, **settings)) > 1.9 * costs.work(plain)
+    narrow = RunConfig(network="mixpool", channels=(32, 64, 128), hidden=(64,))
+    assert costs.work(dataclasses.replace(narrow, hidden=(4096, 4096))) > 2 * costs.work(narrow)

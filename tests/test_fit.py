@@ -58,10 +58,20 @@ def test_the_same_seed_gives_the_same_weights_and_another_one_others(tmp_path, s
     assert not same(first, run(tmp_path / "c", tiny.config(**settings, seed=1), data))
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "nag", "sgd", "rmsprop", "adadelta"])
-def test_a_run_that_was_stopped_ends_with_the_weights_of_an_unbroken_one(tmp_path, monkeypatch, optimizer):
+CONVOLUTIONS = [{"network": "lenet5", "channels": (8, 12, 16)}, {"network": "cnn", "channels": (8, 12)}, {"network": "lenet5"}]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        *({"optimizer": optimizer} for optimizer in ("adam", "nag", "sgd", "rmsprop", "adadelta")),
+        *(network | {"optimizer": optimizer} for network in CONVOLUTIONS for optimizer in ("adam", "adamw", "sgd", "nag")),
+    ],
+    ids=lambda settings: "-".join(map(str, settings.values())),
+)
+def test_a_run_that_was_stopped_ends_with_the_weights_of_an_unbroken_one(tmp_path, monkeypatch, settings):
     data = tiny.dataset(tmp_path / "data")
-    config = tiny.config(optimizer=optimizer, members=2, epochs=4, dropout=0.2, augmentation="shift", momentum=0.8)
+    config = tiny.config(**settings, members=2, epochs=4, dropout=0.2, augmentation="shift", momentum=0.8)
     unbroken = run(tmp_path / "unbroken", config, data)
 
     real, calls = fit.loss_function, []

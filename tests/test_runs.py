@@ -4,6 +4,8 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -282,3 +284,21 @@ def test_a_run_leaves_one_core_to_the_page(monkeypatch):
     for cores, threads in [(8, 7), (2, 1), (1, 1), (None, 1)]:
         monkeypatch.setattr(runs.os, "cpu_count", lambda cores=cores: cores)
         assert runs.page_friendly_threads() == threads
+
+
+def test_runs_that_begin_at_one_moment_get_a_folder_each():
+    count = 12
+    at_once = threading.Barrier(count)
+
+    def begin(number: int) -> tuple:
+        at_once.wait()
+        return runs.create(RunConfig(seed=number))
+
+    with ThreadPoolExecutor(count) as pool:
+        made = list(pool.map(begin, range(count)))
+    for number, (folder, lock) in enumerate(made):
+        assert runs.RUN_ID.fullmatch(folder.name)
+        assert runs.read_config(folder).seed == number
+        assert runs.is_alive(folder)
+        os.close(lock)
+    assert len({folder for folder, _ in made}) == count == len(runs.list_runs())

@@ -17,6 +17,7 @@ OPTIMIZERS = [
     {"optimizer": "sgd", "schedule": "constant"},
     {"optimizer": "nag", "schedule": "one_cycle", "weight_decay": 0.01},
     {"optimizer": "adam", "schedule": "step", "step_every": 3},
+    {"optimizer": "sgd", "schedule": "constant", "loss": "mse"},
 ]
 
 

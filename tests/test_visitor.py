@@ -10,7 +10,7 @@ from streamlit.testing.v1 import AppTest
 
 from jobs import events, queue, runs, site
 from jobs.config import RunConfig
-from ui import panel, visitor
+from ui import panel, problems, visitor
 
 PUBLIC = 'mode = "public"\nallowed = ["ada@school.example"]\n'
 
@@ -101,17 +101,27 @@ def test_resuming_counts_as_one_more_retrain(sign_in, monkeypatch):
     monkeypatch.setattr(queue, "resume", lambda *facts: pytest.fail("it was resumed"))
     monkeypatch.setattr(st, "session_state", {})
     panel.resume(own[2])
-    assert "a visitor may have 2" in panel.told(f"retrain-problem-{own[2].name}")
+    assert "a visitor may have 2" in problems.told(f"retrain-problem-{own[2].name}")
 
 
 def test_what_went_wrong_on_a_click_outlives_the_refreshes_and_then_goes(monkeypatch):
     monkeypatch.setattr(st, "session_state", {})
-    assert panel.told("where") is None
-    panel.tell("where", ValueError("no room; make some"))
-    assert [panel.told("where") for _ in range(3)] == ["no room; make some"] * 3
+    assert problems.told("where") is None
+    with problems.telling("where"):
+        raise PermissionError("no room; make some")
+    assert [problems.told("where") for _ in range(3)] == ["no room; make some"] * 3
     now = time.monotonic()
-    monkeypatch.setattr(time, "monotonic", lambda: now + panel.READING)
-    assert panel.told("where") is None
+    monkeypatch.setattr(time, "monotonic", lambda: now + problems.READING)
+    assert problems.told("where") is None
+
+
+def test_what_goes_right_on_the_next_click_is_no_problem_any_more(monkeypatch):
+    monkeypatch.setattr(st, "session_state", {})
+    with problems.telling("where"):
+        raise PermissionError("no room; make some")
+    with problems.telling("where"):
+        pass
+    assert problems.told("where") is None
 
 
 def test_without_a_provider_nobody_may():
@@ -135,11 +145,27 @@ def test_who_is_on_the_list_may(sign_in):
     assert visitor.may_act()
 
 
-@pytest.mark.parametrize("claims", [{"email_verified": False}, {"email": None}, {"iat": 0.0}, {"iat": None}])
+@pytest.mark.parametrize(
+    "claims",
+    [{"email_verified": False}, {"email_verified": None}, {"email_verified": "false"}, {"email": None}, {"iat": 0.0}, {"iat": None}],
+)
 def test_an_address_that_the_provider_does_not_vouch_for_or_an_old_one_counts_for_nothing(sign_in, claims):
     sign_in(**{"email": "ada@school.example", **claims})
     assert visitor.address() == ""
     assert "sign in first" in refusal()
+
+
+def test_a_provider_that_does_not_say_what_it_verified_is_trusted_where_the_site_says_so(sign_in, folders):
+    (folders / "inkling.toml").write_text(PUBLIC + "require_verified_email = false\n")
+    sign_in(email="ada@school.example", email_verified=None)
+    assert visitor.may_act()
+    sign_in(email="ada@school.example", email_verified=False)
+    assert not visitor.may_act()
+
+
+def test_signing_in_again_counts_however_old_the_session_with_the_provider_is(sign_in):
+    sign_in(email="ada@school.example", auth_time=time.time() - 1_000_000)
+    assert visitor.may_act()
 
 
 def test_being_signed_in_ends_by_itself(sign_in, folders):

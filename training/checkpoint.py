@@ -85,3 +85,8 @@ def _restore_optimizer(optimizer: Optimizer, tensors: dict[str, Tensor], scalars
         index, key = name.split(".", 1)
         state.setdefault(int(index), {})[key] = value
     optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
+    # A fused step goes through memory as it lies: what belongs to a weight has to lie as it does, and convolutions' are channels_last.
+    for parameter, kept in optimizer.state.items():
+        for name, value in kept.items():
+            if isinstance(value, Tensor) and value.shape == parameter.shape:
+                kept[name] = torch.empty_like(parameter).copy_(value)

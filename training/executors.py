@@ -7,7 +7,6 @@ import functools
 import multiprocessing
 import os
 import sys
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from jobs.sweeps import Cell, Result, SweepError
+from training.children import follow_parent
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,9 +116,4 @@ def _prepare() -> None:
     os.environ["OMP_NUM_THREADS"] = "1"
     sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - for as long as the process lives
     os.nice(5)
-    threading.Thread(target=_follow, args=(multiprocessing.parent_process(),), daemon=True).start()
-
-
-def _follow(parent: multiprocessing.Process) -> None:
-    parent.join()
-    os._exit(1)
+    follow_parent()

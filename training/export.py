@@ -25,7 +25,7 @@ from inference import graph
 from inference.classify import Classifier
 from jobs import events, runs
 from jobs.config import RunConfig
-from models import datasets, shelf
+from models import datasets, scratch, shelf
 from models.errors import InklingError
 from training import checkpoint
 from training.data import Dataset, OwnDataset, Split, sample
@@ -71,19 +71,18 @@ def publish(folders: list[Path], name: str, data: Dataset | OwnDataset, average:
         served.temperature.fill_(fit_temperature(val_logits[best], labels))
     target = shelf.shelf_folder() / dataset
     target.mkdir(parents=True, exist_ok=True)
-    for left in target.glob(f".{name}.*.onnx"):  # by one that was killed here
-        left.unlink(missing_ok=True)
-    scratch = target / f".{name}.{time.monotonic_ns()}.onnx"
+    scratch.clear(target, (".*.onnx",))
+    unfinished = target / f".{name}.{time.monotonic_ns()}.onnx"
     try:
-        write_graph(served, dataset, scratch)
-        graph.check(scratch.read_bytes(), datasets.info(dataset).shape, len(datasets.info(dataset).labels))
-        check_parity(served, scratch, data.validation.pixels[:64])
-        card = describe(name, config, served, data, scratch, configs if average else [config])
+        write_graph(served, dataset, unfinished)
+        graph.check(unfinished.read_bytes(), datasets.info(dataset).shape, len(datasets.info(dataset).labels))
+        check_parity(served, unfinished, data.validation.pixels[:64])
+        card = describe(name, config, served, data, unfinished, configs if average else [config])
         card["n_seeds"] = _spread(candidates if len(groups) > 1 else [Served([member]).eval() for member in served.members], data, labels)
         card["run"] = _run_facts(folders if average else [folder])
-        shelf.put(as_json(card), name, scratch, target)
+        shelf.put(as_json(card), name, unfinished, target)
     finally:
-        scratch.unlink(missing_ok=True)
+        unfinished.unlink(missing_ok=True)
     return shelf.load_card(dataset, name)
 
 

@@ -32,7 +32,7 @@ from training.optimization import CAPTURABLE, Step, build_optimizer, epoch_plan,
 from training.progress import Progress
 from training.published import soft_labels, start_weights
 from training.redrawn import redrawn
-from training.replay import Replayed
+from training.replay import Replayed, is_on
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
 CANCELLED = "The run was cancelled; --resume continues it."
@@ -54,7 +54,9 @@ class Diverged(InklingError):
 
 def choose_device(config: RunConfig) -> torch.device:
     """The device of a run. Raises ConfigError when CUDA is asked for and there is none."""
-    available = torch.cuda.is_available() and config.network != "softmax"  # which NumPy trains
+    if config.device == "cuda" and config.network == "softmax":
+        raise ConfigError("device is cuda but NumPy trains softmax, on the processor; use --device auto or cpu")
+    available = torch.cuda.is_available() and config.network != "softmax"
     if config.device == "cuda" and not available:
         raise ConfigError("device is cuda but torch finds no CUDA device here; use --device auto or cpu")
     return torch.device("cuda" if available and config.device != "cpu" else "cpu")
@@ -109,6 +111,7 @@ def fit(
     keep_memory()
     torch.set_num_threads(config.threads or os.cpu_count() or 1)
     torch.set_float32_matmul_precision("high" if device.type == "cuda" else "highest")
+    torch.backends.cudnn.deterministic = True  # the same configuration is to give the same weights, on a GPU too
     train, validation = to_device(data.train, device), to_device(data.validation, device)
     test = to_device(data.test, device) if tests_each_epoch else None
     events.append(
@@ -170,7 +173,7 @@ class Member:
         self.start = start_weights(config, number) if config.start_from else None
         if self.start:
             self.network.load_state_dict(self.start)
-        self.is_captured = device.type == "cuda" and config.optimizer in CAPTURABLE and config.schedule != "two_stage"
+        self.is_captured = is_on(device) and config.optimizer in CAPTURABLE and config.schedule != "two_stage"
         self.optimizer = build_optimizer(config, self.network.parameters(), device if self.is_captured else None)
         self.augment = AUGMENTATIONS[config.augmentation]
         bfloat16 = uses_bfloat16(config, device)
@@ -198,7 +201,7 @@ class Member:
             checkpoint.save(self.path, self.network, self.optimizer, epoch + 1)
             if after_epoch:
                 after_epoch(facts)
-        if self.config.corrections and self.start:
+        if self.config.corrections and self.start and done <= self.config.epochs:
             self._hold_back(*validation)
         return self.network.eval()
 
@@ -209,7 +212,9 @@ class Member:
         before = self._validate(pixels, labels)[1]
         self.network.load_state_dict(learned)
         share = hold_back(self.network, self.start, lambda: before - self._validate(pixels, labels)[1])
-        checkpoint.save(self.path, self.network, self.optimizer, self.config.epochs)
+        checkpoint.save(
+            self.path, self.network, self.optimizer, self.config.epochs + 1
+        )  # one more: a run that is resumed now is held back already
         self.progress.held_back(member=self.number, share=share, before=round(before, 5))
 
     def _epoch(self, epoch: int, pixels: Tensor, labels: Tensor) -> float:

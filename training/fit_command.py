@@ -114,7 +114,7 @@ def _fit(options: argparse.Namespace) -> int:
     folder, lock = runs.create(_config(options), options.out)
     print(f"run folder {folder}")
     try:
-        code = _train(folder, options.data)
+        code = _train(folder, options.data, options.tensorboard)
         if options.recipe and code == 0:
             _compare(options.recipe, folder, options.data)
         return code

@@ -23,10 +23,15 @@ def loss_function(config: RunConfig, logits: Tensor, labels: Tensor) -> Tensor:
         temperature = config.teacher_temperature
         return F.kl_div(F.log_softmax(logits / temperature, dim=1), labels, reduction="batchmean") * temperature**2
     if config.loss == "mse":
-        return F.mse_loss(torch.softmax(logits, dim=1), F.one_hot(labels, logits.shape[1]).float())
+        return F.mse_loss(torch.softmax(logits, dim=1), _one_hot(labels, logits.shape[1]))
     if config.loss == "multi_margin":
         return F.multi_margin_loss(logits, labels)
     return F.cross_entropy(logits, labels, label_smoothing=config.label_smoothing)
+
+
+def _one_hot(labels: Tensor, classes: int) -> Tensor:
+    """float [N, classes]; torch's own looks at the labels' values, which neither vmap nor a CUDA graph can."""
+    return (labels[:, None] == torch.arange(classes, device=labels.device)).float()
 
 
 CAPTURABLE = ("sgd", "nag", "adam", "adamw", "rmsprop", "adadelta")

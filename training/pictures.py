@@ -8,12 +8,14 @@ import math
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
+from multiprocessing import get_context
 
 import numpy as np
 from PIL import Image, ImageFilter
 
 from inference.prepare import SIDE, prepare
 from training import hands
+from training.children import follow_parent
 from training.strokes import Glyph, bend, draw, loosened, trace
 
 CANVAS = 320  # pixels, as the page's
@@ -111,7 +113,10 @@ def in_parts(show: Callable[..., np.ndarray], items: list | np.ndarray, seed: in
     """What `show(items, random=...)` makes of all items, part by part on all cores; the same on any number of them."""
     parts = [items[at : at + CHUNK] for at in range(0, len(items), CHUNK)]
     randoms = [np.random.default_rng((seed, number)) for number in range(len(parts))]
-    with ProcessPoolExecutor() as pool:
+    if len(parts) == 1:
+        return _show(show, parts[0], randoms[0])
+    # Processes of their own, no forks, which would hold the locks of a run that is killed meanwhile.
+    with ProcessPoolExecutor(mp_context=get_context("spawn"), initializer=follow_parent) as pool:
         return np.concatenate([*pool.map(_show, [show] * len(parts), parts, randoms)])
 
 

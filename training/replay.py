@@ -3,24 +3,37 @@
 Written for CUDA and, for want of one, never run on it; on the CPU a step is simply called.
 """
 
-import sys
+import os
+import warnings
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
+from models.errors import InklingError
+
+VARIABLE = "INKLING_CUDA_GRAPHS"  # "0": every step is launched by itself
 WARM_UP = 3  # real steps on a side stream before the capture: libraries set themselves up and optimizers make their state
+
+
+class CaptureFailed(InklingError):
+    """A step cannot become a CUDA graph. The message says what to do: a failed capture leaves torch's random numbers unusable."""
+
+
+def is_on(device: torch.device) -> bool:
+    """Whether steps on a device become graphs."""
+    return device.type == "cuda" and os.environ.get(VARIABLE) != "0"
 
 
 class Replayed:
     """A step without arguments that reads tensors which stay where they are, and returns one tensor that it owns.
 
-    What the step draws at random is drawn anew in each replay. Where a capture fails the step goes on being called.
+    What the step draws at random is drawn anew in each replay. Calling it raises CaptureFailed where a step cannot be captured.
     """
 
     def __init__(self, step: Callable[[], Tensor], device: torch.device) -> None:
         self.step, self.calls = step, 0
-        self.captures = device.type == "cuda"
+        self.captures = is_on(device)
         self.graph: torch.cuda.CUDAGraph | None = None
         self.result: Tensor | None = None
 
@@ -33,15 +46,14 @@ class Replayed:
             if self.calls <= WARM_UP:
                 return self._on_side_stream()
             self._capture()
-            if self.graph is None:
-                return self.step()
         self.graph.replay()
         return self.result
 
     def _on_side_stream(self) -> Tensor:
         stream = torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):
+        with torch.cuda.stream(stream), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*capturable", category=UserWarning)  # of the optimizer, which is captured next
             result = self.step()
         torch.cuda.current_stream().wait_stream(stream)
         return result
@@ -52,7 +64,7 @@ class Replayed:
             with torch.cuda.graph(graph):
                 self.result = self.step()
         except RuntimeError as error:
-            print(f"No CUDA graph ({str(error).splitlines()[0]}); each step is launched by itself.", file=sys.stderr)
-            self.captures = False
-            return
+            raise CaptureFailed(
+                f"no CUDA graph could be made of a step ({str(error).splitlines()[0][:160]}); set {VARIABLE}=0 and resume"
+            ) from error
         self.graph = graph

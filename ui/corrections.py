@@ -55,7 +55,7 @@ def page() -> None:
         return
     said_now = _said_now(chosen, found)
     if chosen:
-        _show_retrain(chosen, found, said_now, engine)
+        _show_retrain(chosen, found, said_now)
     with st.container(horizontal=True, gap="medium"):
         for correction, now in zip(shown, said_now, strict=False):
             with st.container(width=CELL, gap="xsmall", horizontal_alignment="center", key=f"correction-{correction.id}"):
@@ -95,9 +95,7 @@ def _most_probable(dataset: str, name: str, sha256: str, pixels: np.ndarray) -> 
     return np.concatenate([classifier.probabilities(pixels[at : at + 64]).argmax(1) for at in range(0, len(pixels), 64)])
 
 
-def _show_retrain(chosen: shelf.Card, found: "list[Correction]", said_now: list[str], engine: "Engine") -> None:
-    from corrections import store
-
+def _show_retrain(chosen: shelf.Card, found: "list[Correction]", said_now: list[str]) -> None:
     right = sum(now == each.label for now, each in zip(said_now, found, strict=True))
     with st.container(border=True):
         st.html(
@@ -108,8 +106,7 @@ def _show_retrain(chosen: shelf.Card, found: "list[Correction]", said_now: list[
             return
         if st.button("Retrain on these corrections", type="primary", icon=":material/play_arrow:", key="corrections-retrain"):
             try:
-                address = {store.VARIABLE: engine.url.render_as_string(hide_password=False)}
-                retrain.begin(fine_tuned(chosen), chosen.facts["architecture"], address)
+                retrain.begin(fine_tuned(chosen), chosen.facts["architecture"])
             except (InklingError, OSError, KeyError) as error:
                 st.html(figures.error("The retrain did not start", str(error)))
         if panel.is_busy():

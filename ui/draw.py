@@ -1,10 +1,12 @@
 """The Draw page: a canvas, the answer after every stroke, and all networks side by side."""
 
 import streamlit as st
+from PIL import Image
 from streamlit.delta_generator import DeltaGenerator
 
 from inference.classify import answer_image
 from models import datasets
+from models.shelf import Card, ShelfError
 from ui import beside, canvas, figures, panel, serving, sidebar, tell, visitor, why
 
 LEADS = {
@@ -49,16 +51,24 @@ def _answer_stroke(verdict: DeltaGenerator, others: DeltaGenerator) -> None:
         except visitor.NotAllowed as error:
             said = figures.error("Not so fast", str(error))
         else:
-            with serving.answering():
-                answer = answer_image(serving.classifier(chosen), drawing, invert=False)
-                if not answer.prepared.is_blank:
-                    st.session_state["draw-said"] = chosen, answer
-                    said = figures.verdict(chosen, answer)
-                    beside_it = figures.trio(*beside.others(dataset, chosen, answer), chosen.name)
+            said, beside_it = _read(dataset, chosen, drawing)
     if not said:
         said = figures.empty(f"Draw a {about.noun}", "Use the mouse, a pen or a finger. The answer appears here.")
     verdict.html(said)
     others.html(beside_it + canvas.traces(dataset))
+
+
+def _read(dataset: str, chosen: Card, drawing: Image.Image) -> tuple[str, str]:
+    """What the chosen network says of a drawing, and what all of them say; empty where there is nothing to read."""
+    with serving.answering():
+        try:
+            answer = answer_image(serving.classifier(chosen), drawing, invert=False)
+        except ShelfError as error:
+            return figures.error(f"{chosen.title} cannot be served", str(error)), ""
+        if answer.prepared.is_blank:
+            return "", ""
+        st.session_state["draw-said"] = chosen, answer
+        return figures.verdict(chosen, answer), figures.trio(*beside.others(dataset, chosen, answer), chosen.name)
 
 
 @st.fragment(key=ASKING)

@@ -11,7 +11,7 @@ from jobs import runs, summary
 from jobs.config import RunConfig
 from models import shelf
 from models.errors import InklingError
-from ui import figures, panel, settings, visitor
+from ui import figures, panel, problems, settings, visitor
 
 FEW, MORE = 12, 24  # runs shown at first, and more on each click
 EVERY = 1.0  # seconds between two looks while something is at work
@@ -40,8 +40,7 @@ def _list() -> None:
     """Runs again by itself while something is at work."""
     if st.session_state.pop("history-acted", False):
         st.rerun()  # the sidebar changes with it
-    if problem := panel.told("history-problem"):
-        st.html(figures.error("Nothing was done", problem))
+    problems.show("history-problem")
     is_public = visitor.is_public()
     found = [run for run in runs.list_runs() if runs.owner(run) is not None and (not is_public or panel.may_act_on(run))]
     if not found and not visitor.may_act():
@@ -58,6 +57,8 @@ def _list() -> None:
     for run in found[:count]:
         if (config := panel.config_of(run)) is not None:
             _show(run, config)
+        else:
+            _show_orphan(run)
     if count < len(found):
         st.button(f"Show more of {len(found):,}", key="history-more", on_click=_show_more)
 
@@ -73,16 +74,42 @@ def _show(run: Path, config: RunConfig) -> None:
             st.button(
                 "Retrain with these settings", icon=":material/tune:", key=f"history-again-{run.name}", on_click=_again, args=(run, config)
             )
-            if not panel.may_act_on(run):
-                return
-            if status.is_active:
-                st.button("Cancel", icon=":material/stop:", key=f"history-cancel-{run.name}", on_click=panel.cancel, args=(run,))
-                return
-            if status.state != "done":
-                st.button("Resume", icon=":material/resume:", key=f"history-resume-{run.name}", on_click=panel.resume, args=(run,))
-            st.button("Delete", icon=":material/delete:", key=f"history-delete-{run.name}", type="tertiary", on_click=_delete, args=(run,), help="Deletes its record and checkpoints; a network that it published stays.")  # fmt: skip
-        if problem := panel.told(f"retrain-problem-{run.name}"):
-            st.html(figures.error("It was not resumed", problem))
+            if panel.may_act_on(run):
+                _show_rights(run, status)
+        problems.show(f"retrain-problem-{run.name}")
+
+
+def _show_rights(run: Path, status: runs.Status) -> None:
+    """What its owner may do with it."""
+    if status.is_active:
+        st.button("Cancel", icon=":material/stop:", key=f"history-cancel-{run.name}", on_click=panel.cancel, args=(run,))
+        return
+    if status.state != "done":
+        st.button("Resume", icon=":material/resume:", key=f"history-resume-{run.name}", on_click=panel.resume, args=(run,))
+    _delete_button(run)
+
+
+def _show_orphan(run: Path) -> None:
+    """A run whose data set was deleted, or whose settings are of another version: it can be deleted, nothing else."""
+    with st.container(border=True, key=f"history-{run.name}"):
+        st.html(
+            f'<div class="ink" data-testid="retrain"><h3 style="padding:0;margin:0;font-size:1.15rem">{html.escape(run.name[16:])}</h3>'
+            f'<p class="ink-lead">{_when(run)} · its pictures are not here any more, or it is of another version of Inkling</p></div>'
+        )
+        if panel.may_act_on(run) and not runs.is_alive(run):
+            _delete_button(run)
+
+
+def _delete_button(run: Path) -> None:
+    st.button(
+        "Delete",
+        icon=":material/delete:",
+        key=f"history-delete-{run.name}",
+        type="tertiary",
+        on_click=_delete,
+        args=(run,),
+        help="Deletes its record and checkpoints; a network that it published stays.",
+    )
 
 
 def _line(run: Path, config: RunConfig, status: runs.Status) -> str:
@@ -120,14 +147,11 @@ def _again(run: Path, config: RunConfig) -> None:
 
 
 def _delete(run: Path) -> None:
-    try:
+    with problems.telling("history-problem"):
         visitor.demand_run(run, "delete")
         runs.remove(run)
         panel.forget()
-        st.session_state.pop("history-problem", None)
         st.session_state["history-acted"] = True
-    except (InklingError, OSError) as error:
-        panel.tell("history-problem", error)
 
 
 def _show_more() -> None:

@@ -1,12 +1,11 @@
 """The Models page: the cards of the shelf side by side."""
 
-import contextlib
 import html
 
 import streamlit as st
 
 from models import datasets, shelf
-from ui import figures, retrain, sidebar, visitor
+from ui import figures, problems, retrain, sidebar, visitor
 
 
 def page() -> None:
@@ -106,10 +105,11 @@ def _show_card(card: shelf.Card) -> None:
         )  # fmt: skip
         if not card.is_shipped and visitor.may_act():
             st.button("Delete", icon=":material/delete:", key=f"models-delete-{card.name}", width="stretch", on_click=_remove, args=(card,))
+            problems.show(f"models-problem-{card.name}")
 
 
 def _remove(card: shelf.Card) -> None:
-    with contextlib.suppress(visitor.NotAllowed):  # of a button shown to somebody who was signed out since
+    with problems.telling(f"models-problem-{card.name}"):
         visitor.demand("delete")
         shelf.remove(card)
 

@@ -6,18 +6,20 @@ import html
 import numpy as np
 import streamlit as st
 
-from jobs import runs
-from jobs.config import ConfigError
 from jobs.imports import import_zip, name_of
 from models import datasets, shelf
 from models.datasets import DatasetInfo
 from models.errors import InklingError
-from ui import figures, panel, serving, sidebar, visitor
+from ui import figures, panel, problems, serving, sidebar, visitor
 
 SIDES = (16, 28, 32, 48, 64, 96, 128)
 MOST_MB = 100  # as .streamlit/config.toml and the import itself have it
 A_CLASS = 6  # pictures shown of each class
 MOST_ROWS = 12  # classes shown before the others are only counted
+
+
+class InUse(InklingError):
+    """A data set cannot be deleted now. The message says why."""
 
 
 def page() -> None:
@@ -87,24 +89,24 @@ def _show(about: DatasetInfo) -> None:
     facts = datasets.read_facts(about.name)
     size = f"{about.height}x{about.width}, {'grey' if about.channels == 1 else 'in colour'}"
     networks = len(shelf.list_cards(about.name))
+    may_look = visitor.may_act()  # pictures and the names of files may be of people
     with st.container(border=True, key=f"own-{about.name}"):
         st.html(
             f'<div class="ink"><h3 style="padding:0;margin:0">{html.escape(about.title)}</h3>'
             f'<p class="ink-lead">{_count(about)} of {size}; {networks or "no"} network{"" if networks == 1 else "s"}; '
-            f"<code>--dataset {about.name}</code> in commands</p>{_rows(about, facts)}</div>"
+            f"<code>--dataset {about.name}</code> in commands</p>{_rows(about, facts, with_pictures=may_look)}</div>"
         )
-        if facts["skipped"]:
+        if facts["skipped"] and may_look:
             with st.expander(f"{facts['skipped']} file{'' if facts['skipped'] == 1 else 's'} left out", icon=":material/report:"):
                 st.dataframe(facts["reasons"], hide_index=True, width="stretch")
         with st.container(horizontal=True):
             if sidebar.chosen_dataset() != about.name:
                 st.button("Use it", key=f"own-use-{about.name}", on_click=sidebar.choose_dataset, args=(about.name,))
-            if visitor.may_act():
+            if may_look:
                 with st.popover("Delete", icon=":material/delete:"):
                     st.write("Deletes these pictures and every network trained on them." if networks else "Deletes these pictures.")
                     st.button("Delete for good", type="primary", key=f"own-delete-{about.name}", on_click=_delete, args=(about,))
-        if st.session_state.pop(f"own-busy-{about.name}", False):
-            st.html(figures.error("Not deleted", "A retrain is at work on these pictures; wait for its end or cancel it."))
+        problems.show(f"own-problem-{about.name}")
 
 
 def _count(about: DatasetInfo) -> str:
@@ -112,9 +114,9 @@ def _count(about: DatasetInfo) -> str:
     return f"{sum(map(sum, counts.values())):,} pictures in {len(about.labels)} classes"
 
 
-def _rows(about: DatasetInfo, facts: dict) -> str:
-    """A line a class: its name, how many pictures it has, and the first of them."""
-    pictures = _first_pictures(about.name, facts["created"])
+def _rows(about: DatasetInfo, facts: dict, with_pictures: bool) -> str:
+    """A line a class: its name, how many pictures it has, and the first of them, where they may be looked at."""
+    pictures = _first_pictures(about.name, facts["created"]) if with_pictures else {}
     rows = []
     for number, label in enumerate(about.labels[:MOST_ROWS]):
         count = sum(facts["counts"][part][number] for part in datasets.PARTS)
@@ -140,19 +142,15 @@ def _first_pictures(name: str, created: str) -> dict[int, list[str]]:
 
 
 def _delete(about: DatasetInfo) -> None:
-    try:
+    with problems.telling(f"own-problem-{about.name}"):
         visitor.demand("delete")
-    except visitor.NotAllowed:
-        return
-    now = panel.look()
-    for run in [*now.active, *(place.run for place in now.places)]:
-        with contextlib.suppress(ConfigError):
-            if runs.read_config(run).dataset == about.name:
-                st.session_state[f"own-busy-{about.name}"] = True
-                return
-    datasets.remove(about.name)
-    shelf.remove_all(about.name)
-    with contextlib.suppress(InklingError):  # corrections of other classes or another size are passed over anyway
-        from corrections import store
+        now = panel.look()
+        for run in [*now.active, *(place.run for place in now.places)]:
+            if (config := panel.config_of(run)) and config.dataset == about.name:
+                raise InUse("a retrain is at work on these pictures; wait for its end or cancel it")
+        datasets.remove(about.name)
+        shelf.remove_all(about.name)
+        with contextlib.suppress(InklingError):  # corrections of other classes or another size are passed over anyway
+            from corrections import store
 
-        store.remove_all(serving.corrections(), about.name)
+            store.remove_all(serving.corrections(), about.name)

@@ -21,7 +21,7 @@ from jobs import costs, queue, runs, site
 from jobs.config import ConfigError, RunConfig
 from models import datasets, shelf
 from models.errors import InklingError
-from ui import figures, sidebar, visitor
+from ui import figures, problems, serving, sidebar, visitor
 
 NEWS_LASTS = 15 * 60  # seconds that the panel goes on showing a run after its end
 LIVE, IDLE = 0.5, 5.0  # seconds between two looks of a page at the runs folder, of few pages
@@ -32,7 +32,6 @@ GONE = 2.5 * SELDOM  # seconds after which a page that has not looked is closed
 STALE = 0.4  # seconds that one look serves all visitors
 LATEST = 8  # runs among which news are looked for
 MOST_SPECS = 32  # charts that are kept
-READING = 20  # seconds that what went wrong on a click is shown, however often the place runs again by itself
 
 _lock = threading.Lock()
 
@@ -232,11 +231,12 @@ def _show_queue(now: Look) -> None:
                 st.markdown(f"{number}. {_in_markdown(config)}{whose}  \nin about {figures.duration(begin)}")
                 if may_act_on(place.run) and not (place.run / runs.CANCEL).exists():
                     st.button("Take it out of the queue", icon=":material/close:", help="Take it out of the queue", key=f"retrain-leave-{place.run.name}", type="tertiary", on_click=cancel, args=(place.run,))  # fmt: skip
+            problems.show(f"retrain-problem-{place.run.name}")
 
 
 def cancel(run: Path) -> None:
     """Asks a run to stop. A callback."""
-    with contextlib.suppress(visitor.NotAllowed):  # of the button that was shown to somebody who was signed out since
+    with problems.telling(f"retrain-problem-{run.name}"):
         visitor.demand_run(run)
         runs.cancel(run)
         _act()
@@ -283,6 +283,7 @@ def _show_cancel(folder: Path) -> None:
         st.caption("Stopping…")
     elif may_act_on(folder):
         st.button("Cancel", icon=":material/stop:", key=f"retrain-cancel-{folder.name}", width="stretch", on_click=cancel, args=(folder,))
+        problems.show(f"retrain-problem-{folder.name}")
 
 
 def show_curves(status: runs.Status, total_epochs: int, key: str) -> None:
@@ -311,32 +312,23 @@ def _show_news(folder: Path, status: runs.Status, card: shelf.Card | None) -> No
             st.html(figures.error("The retrain failed", status.message))
         if status.state != "done" and may_act_on(folder):
             st.button("Resume", icon=":material/resume:", key="retrain-resume", width="stretch", on_click=resume, args=(folder,), help="Goes on from the last whole epoch.")  # fmt: skip
-            if problem := told(f"retrain-problem-{folder.name}"):
-                st.html(figures.error("It was not resumed", problem))
+            problems.show(f"retrain-problem-{folder.name}")
         if st.button("Dismiss", key="retrain-dismiss", width="stretch"):
             st.session_state.setdefault("retrain-dismissed", set()).add(folder.name)
             st.rerun()
 
 
 def resume(folder: Path) -> None:
-    """Queues a run that stopped once more. A callback; what went wrong is told where the run is shown."""
-    try:
+    """Queues a run that stopped once more. A callback."""
+    with problems.telling(f"retrain-problem-{folder.name}"):
         visitor.demand_run(folder)
         config = runs.read_config(folder)
         visitor.demand_retrain(costs.seconds(config))
-        address = {}
-        if config.corrections:
-            from corrections import store
-            from ui import serving
-
-            address[store.VARIABLE] = serving.corrections().url.render_as_string(hide_password=False)
-        queue.resume(folder, address, site.read().queue)
+        queue.resume(folder, serving.environment(config), site.read().queue)
         follow(folder)
         st.session_state.setdefault("retrain-dismissed", set()).discard(folder.name)
         st.session_state.pop(f"retrain-problem-{folder.name}", None)
         _act()
-    except (InklingError, OSError) as error:
-        tell(f"retrain-problem-{folder.name}", error)
 
 
 _specs: dict[tuple, dict[str, Any]] = {}
@@ -354,17 +346,6 @@ def _drawn(key: str, chart: Callable[..., Any], *facts: Any) -> dict[str, Any]:
     return spec
 
 
-def tell(key: str, problem: Exception) -> None:
-    """Keeps what went wrong on a click until it can have been read. For callbacks."""
-    st.session_state[key] = (str(problem), time.monotonic())
-
-
-def told(key: str) -> str | None:
-    """What `tell` kept lately, if anything."""
-    problem, moment = st.session_state.get(key, ("", 0.0))
-    return problem if problem and time.monotonic() - moment < READING else None
-
-
 def _show_new_network(status: runs.Status, card: shelf.Card) -> None:
     dataset, name = card.dataset, card.name
     listed = {each.name: each for each in shelf.list_cards(dataset)}
@@ -379,6 +360,7 @@ def _show_new_network(status: runs.Status, card: shelf.Card) -> None:
         st.button("Use it", type="primary", key="retrain-use", width="stretch", on_click=_use, args=(dataset, name))
     if visitor.may_act():
         st.button("Delete it", key="retrain-delete", width="stretch", on_click=_delete, args=(card,))
+        problems.show("retrain-delete-problem")
 
 
 def _use(dataset: str, name: str) -> None:
@@ -388,7 +370,7 @@ def _use(dataset: str, name: str) -> None:
 
 
 def _delete(card: shelf.Card) -> None:
-    with contextlib.suppress(visitor.NotAllowed):
+    with problems.telling("retrain-delete-problem"):
         visitor.demand("delete")
         shelf.remove(card)
         _act()

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import secrets
 import time
 from collections.abc import Mapping
 
@@ -13,7 +14,7 @@ from jobs.recipes import LAYERS_KEPT, continued
 from models import datasets, shelf
 from models.datasets import DatasetInfo
 from models.errors import InklingError
-from ui import figures, outcome_figures, panel, settings, visitor
+from ui import figures, outcome_figures, panel, serving, settings, visitor
 
 ARCHITECTURES = {
     "lenet5": {"network": "lenet5"},
@@ -214,11 +215,15 @@ def _what_it_takes(config: RunConfig) -> str:
     return f"Takes about {figures.duration(_seconds(config))}.{before}"
 
 
-def begin(config: RunConfig, kind: str, environment: Mapping[str, str] | None = None) -> None:
-    """Queues a run that publishes its network as KIND-TIME, and draws the page anew. Raises ConfigError, queue.Full, NotAllowed, OSError."""
-    config = dataclasses.replace(config, threads=runs.page_friendly_threads(), publish=f"{kind}-{time.strftime('%y%m%d-%H%M%S')}")
+def begin(config: RunConfig, kind: str) -> None:
+    """Queues a run that publishes its network as KIND-TIME, and draws the page anew.
+
+    Raises ConfigError, queue.Full, NotAllowed, StoreError, OSError.
+    """
+    own = f"{time.strftime('%y%m%d-%H%M%S')}-{secrets.token_hex(3)}"  # a class that starts at one second gets a network each
+    config = dataclasses.replace(config, threads=runs.page_friendly_threads(), publish=f"{kind}-{own}")
     visitor.demand_retrain(_seconds(config))
-    panel.follow(queue.start(config, environment, visitor.owner(), site.read().queue))
+    panel.follow(queue.start(config, serving.environment(config), visitor.owner(), site.read().queue))
     panel.forget()
     st.rerun()
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from inference.classify import Classifier, load_classifier
+from jobs.config import RunConfig
 from models import shelf
 
 if TYPE_CHECKING:
@@ -82,6 +83,15 @@ def corrections() -> "Engine":
         engine = st.connection("corrections", type="sql", **({} if is_named else {"url": store.url()})).engine
     _make_table(engine, str(engine.url))
     return engine
+
+
+def environment(config: RunConfig) -> dict[str, str]:
+    """What a run's process has to know that no file may say: the address of the corrections, where it learns from them. Raises StoreError."""
+    if not config.corrections:
+        return {}
+    from corrections import store
+
+    return {store.VARIABLE: corrections().url.render_as_string(hide_password=False)}
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)

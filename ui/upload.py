@@ -5,6 +5,7 @@ import csv
 import hashlib
 import html
 import io
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,12 +43,19 @@ def page() -> None:
     pictures = _choose_pictures(about)
     if not pictures:
         return
-    if len(pictures) > MOST_FILES:
-        st.html(figures.error(f"{len(pictures)} files", f"Only the first {MOST_FILES} are answered; upload the rest afterwards."))
-        pictures = pictures[:MOST_FILES]
+    try:
+        serving.classifier(card)
+    except shelf.ShelfError as error:
+        st.html(figures.error(f"{card.title} cannot be served", str(error)))
+        return
     table = st.container() if len(pictures) > FEW else None  # many pictures: what came out of them first
     for_photos = shelf.photo_card() if about.name == "fashion-mnist" else None
-    rows = [_show_picture(index, picture, card, for_photos) for index, picture in enumerate(pictures)]
+    rows, met = [], Counter()
+    for picture in pictures:
+        digest = hashlib.sha256(picture.content).hexdigest()[:12]
+        # By what it shows and not by its place in the list, which changes when another is taken out of it.
+        rows.append(_show_picture(f"upload-{digest}-{met[digest]}", picture, card, for_photos))
+        met[digest] += 1
     with table or st.container():
         _show_table(rows)
 
@@ -98,12 +106,13 @@ def _choose_pictures(about: datasets.DatasetInfo) -> list[Picture]:
             st.html(figures.empty("Pictures to name", f"{limits} They are scaled as the pictures of {about.title} were."))
         else:
             st.html(figures.empty(f"Pictures of one {about.noun} each", f"{limits} No picture at hand? Try the samples."))
-    return [Picture(name=file.name, content=file.getvalue()) for file in files or []]
+    if len(files) > MOST_FILES:
+        st.html(figures.error(f"{len(files)} files", f"Only the first {MOST_FILES} are answered; upload the rest afterwards."))
+    return [Picture(name=file.name, content=file.getvalue()) for file in files[:MOST_FILES]]
 
 
-def _show_picture(index: int, picture: Picture, card: Card, for_photos: Card | None) -> dict[str, str]:
-    """One picture's row; returns its line of the table. What goes wrong with one file stays with that file."""
-    key = f"upload-{index}-{hashlib.sha256(picture.content).hexdigest()[:12]}"
+def _show_picture(key: str, picture: Picture, card: Card, for_photos: Card | None) -> dict[str, str]:
+    """One picture's row; returns its line of the table. What goes wrong with one file stays with that file. key: tells it from the others."""
     try:
         _count(key)
         photo_sha256 = for_photos.sha256 if for_photos else ""
@@ -175,8 +184,10 @@ def _overrides(key: str) -> tuple[bool | None, bool, region.Region | None]:
 def _answer(
     dataset: str, name: str, sha256: str, photo_sha256: str, content: bytes, invert: bool | None, crop: bool, part: region.Region | None
 ) -> tuple[str, Answer, Answer | None]:
-    """The picture or the part of it that was marked, small, with its ground faded, as a data URL, the answer to it, and the photo network's: None for a finished picture, and where its
-    graph is damaged, which the Models page says. Raises UnreadableImage."""
+    """The picture or the part of it that was marked, small, with its ground faded, as a data URL, the answer to it, and the photo network's.
+
+    That is None for a finished picture, and where its graph is damaged, which the Models page says. Raises UnreadableImage.
+    """
     image = region.cut(decode(content), part)
     answer = answer_image(serving.classifier(shelf.load_card(dataset, name)), image, invert, crop)
     small = image.copy()

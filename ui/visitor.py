@@ -54,12 +54,17 @@ def _is_loopback(address: str | None) -> bool:
 def address() -> str:
     """The e-mail address that the visitor signed in with, as the provider vouches for it; empty for everybody else."""
     user = st.user.to_dict() if has_provider() else {}
-    if not user.get("is_logged_in") or user.get("email_verified") is False:
+    if not user.get("is_logged_in") or not _is_vouched_for(user.get("email_verified")):
         return ""
-    since = user.get("auth_time") or user.get("iat") or 0
-    if time.time() - float(since) > here().sign_in_hours * 3600:
+    # When this sign-in was; auth_time is when the provider's own session began, which signing in again may not renew.
+    if time.time() - float(user.get("iat") or 0) > here().sign_in_hours * 3600:
         return ""
     return str(user.get("email") or "")
+
+
+def _is_vouched_for(claim: object) -> bool:
+    """Whether a provider says that an address was verified; some say it in words, some, where the site puts up with it, say nothing."""
+    return claim in (True, "true") or (claim is None and not here().require_verified_email)
 
 
 def has_provider() -> bool:

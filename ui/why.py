@@ -1,6 +1,7 @@
 """Why a network says what it says: what speaks for the answer, what it takes the picture for alike, and what each layer makes of it."""
 
 import html
+import math
 
 import numpy as np
 import streamlit as st
@@ -13,6 +14,7 @@ from models.datasets import DATASETS
 from models.shelf import Card, ShelfError, load_card
 from ui import figures, serving
 
+LEAST_SIDE = 220  # pixels of the picture of what speaks for an answer, which is shown at 168
 MOST_MAPS = 32  # of a layer
 CELL = 30  # pixels a map is shown at
 FOR, AGAINST = np.array([79, 110, 230]), np.array([210, 135, 60])  # as in style.css
@@ -32,8 +34,7 @@ def show(card: Card, answer: Answer) -> None:
     """All three. Not for numbers of several digits, which are several pictures."""
     prepared = answer.prepared
     with st.spinner("Covering parts of it…"):
-        told = occlusion(serving.classifier(card), prepared.pixels)
-    st.html(speaking(prepared.pixels, told))
+        st.html(_speaking(card.dataset, card.name, card.sha256, prepared.pixels))
     if card.dataset not in DATASETS or card.takes_photos:
         return
     try:
@@ -58,10 +59,16 @@ def _known(dataset: str, name: str, sha256: str) -> Known:
     return Known(_features(dataset, name, sha256), dataset)
 
 
+@st.cache_data(max_entries=64, ttl="15m", show_spinner=False)
+def _speaking(dataset: str, name: str, sha256: str, pixels: np.ndarray) -> str:
+    return speaking(pixels, occlusion(serving.classifier(load_card(dataset, name)), pixels))
+
+
 def speaking(pixels: np.ndarray, told: np.ndarray) -> str:
     """What speaks for an answer, as colour over what the network sees. told: float32 [H, W], of inference.occlusion."""
     height, width = pixels.shape[:2]
-    grey = Image.fromarray(pixels).convert("L").resize((width * 8, height * 8), Image.Resampling.NEAREST)
+    times = max(1, math.ceil(LEAST_SIDE / max(height, width)))
+    grey = Image.fromarray(pixels).convert("L").resize((width * times, height * times), Image.Resampling.NEAREST)
     strength = Image.fromarray(told / max(float(np.abs(told).max()), 1e-6)).resize(grey.size, Image.Resampling.BICUBIC)
     share = np.clip(np.asarray(strength), -1, 1)[..., None]
     mixed = np.asarray(grey)[..., None] * (1 - 0.75 * np.abs(share)) + np.where(share > 0, FOR, AGAINST) * 0.75 * np.abs(share)
