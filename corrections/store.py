@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import sqlalchemy
-from sqlalchemy import Column, DateTime, Engine, Integer, LargeBinary, MetaData, String, Table, UniqueConstraint
+from sqlalchemy import Column, Connection, DateTime, Engine, Integer, LargeBinary, MetaData, String, Table, UniqueConstraint
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.schema import CreateTable
 
@@ -94,6 +94,20 @@ def _make(engine: Engine) -> None:
 
 def keep(engine: Engine, correction: Correction, about: DatasetInfo) -> None:
     """Keeps a correction; one of the same pixels is replaced. Raises StoreError on a label or shape that `about` has not, and when it is full."""
+    keep_all(engine, [correction], about)
+
+
+def keep_all(engine: Engine, corrections: Iterable[Correction], about: DatasetInfo) -> None:
+    """Keeps all of them or, where one cannot be, none: see `keep`."""
+    rows = [_row(each, about) for each in corrections]
+    with told("kept"):
+        try:
+            _write(engine, rows, about)
+        except IntegrityError:  # somebody else kept the same picture in between, which is replaced now
+            _write(engine, rows, about)
+
+
+def _row(correction: Correction, about: DatasetInfo) -> dict:
     if correction.label not in about.labels:
         raise StoreError(f"{correction.label!r} is no class of {about.title}; the classes are {', '.join(about.labels)}")
     if correction.pixels.shape != about.shape or correction.pixels.dtype != np.uint8:
@@ -103,34 +117,40 @@ def keep(engine: Engine, correction: Correction, about: DatasetInfo) -> None:
     if len(correction.picture) > MOST_PICTURE_BYTES:
         raise StoreError(f"the picture has {len(correction.picture):,} bytes; at most {MOST_PICTURE_BYTES:,} are kept: make it smaller")
     pixels = np.ascontiguousarray(correction.pixels).tobytes()
-    key = {"dataset": correction.dataset, "sha256": hashlib.sha256(pixels).hexdigest()}
-    values = {
+    return {
+        "dataset": correction.dataset, "sha256": hashlib.sha256(pixels).hexdigest(),
         "created": datetime.datetime.now(datetime.UTC).replace(tzinfo=None),
         "label": correction.label, "said": correction.said, "network": correction.network,
         "shape": _shape(about), "pixels": pixels, "picture": correction.picture,
     }  # fmt: skip
-    with told("kept"):
-        if _update(engine, key, values):
-            return
-        if count(engine, correction.dataset) >= MOST:
-            raise StoreError(f"{MOST:,} corrections of {about.title} are kept, the most there can be; delete some on the Corrections page")
-        try:
-            with engine.begin() as connection:
-                connection.execute(TABLE.insert().values(**key, **values))
-        except IntegrityError:  # somebody else kept the same picture in between
-            _update(engine, key, values)
 
 
-def _update(engine: Engine, key: dict, values: dict) -> bool:
+def _write(engine: Engine, rows: list[dict], about: DatasetInfo) -> None:
     with engine.begin() as connection:
-        same = (TABLE.c.dataset == key["dataset"]) & (TABLE.c.sha256 == key["sha256"])
-        return connection.execute(TABLE.update().where(same).values(**values)).rowcount > 0
+        for row in rows:
+            same = (TABLE.c.dataset == row["dataset"]) & (TABLE.c.sha256 == row["sha256"])
+            if connection.execute(TABLE.update().where(same).values(**row)).rowcount:
+                continue
+            if _count(connection, about) >= MOST:
+                raise StoreError(
+                    f"{MOST:,} corrections of {about.title} are kept, the most there can be; delete some on the Corrections page"
+                )
+            connection.execute(TABLE.insert().values(**row))
 
 
-def count(engine: Engine, dataset: str) -> int:
-    """How many corrections of a data set are kept. Raises StoreError."""
+def _count(connection: Connection, about: DatasetInfo) -> int:
+    return connection.execute(sqlalchemy.select(sqlalchemy.func.count()).where(_is_of(about))).scalar_one()
+
+
+def _is_of(about: DatasetInfo) -> sqlalchemy.ColumnElement[bool]:
+    """Those of a data set, without those of an earlier one of its name, with other classes or another size."""
+    return (TABLE.c.dataset == about.name) & (TABLE.c.shape == _shape(about)) & TABLE.c.label.in_(about.labels)
+
+
+def count(engine: Engine, about: DatasetInfo) -> int:
+    """How many corrections `find` finds. Raises StoreError."""
     with told("read"), engine.connect() as connection:
-        return connection.execute(sqlalchemy.select(sqlalchemy.func.count()).where(TABLE.c.dataset == dataset)).scalar_one()
+        return _count(connection, about)
 
 
 def find(engine: Engine, about: DatasetInfo) -> list[Correction]:
@@ -138,10 +158,7 @@ def find(engine: Engine, about: DatasetInfo) -> list[Correction]:
 
     Their pictures are left out too: see `pictures`. Raises StoreError.
     """
-    columns = [column for column in TABLE.c if column.name != "picture"]
-    wanted = sqlalchemy.select(*columns).where(
-        TABLE.c.dataset == about.name, TABLE.c.shape == _shape(about), TABLE.c.label.in_(about.labels)
-    )
+    wanted = sqlalchemy.select(*(column for column in TABLE.c if column.name != "picture")).where(_is_of(about))
     with told("read"), engine.connect() as connection:
         rows = connection.execute(wanted.order_by(TABLE.c.created.desc(), TABLE.c.id.desc()).limit(MOST)).all()
     return [

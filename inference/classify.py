@@ -166,11 +166,11 @@ class Classifier:
 def load_classifier(card: Card) -> Classifier:
     """A published network with the gate of its data set before it, where there is a sound one. Raises ShelfError."""
     gate_card = None if card.takes_photos else shelf.gate_card(card.dataset)
-    return Classifier(card, gate=_gate(card.dataset, str(gate_card.folder), gate_card.sha256) if gate_card else None)
+    return Classifier(card, gate=_gate(card.dataset, str(gate_card.folder), shelf.gate_version(card.dataset)) if gate_card else None)
 
 
 @functools.lru_cache(maxsize=4)
-def _gate(dataset: str, folder: str, sha256: str) -> Classifier | None:
+def _gate(dataset: str, folder: str, version: int) -> Classifier | None:
     """One session for all networks behind it; None where its graph is damaged, which the Models page says."""
     card = shelf.gate_card(dataset)
     with contextlib.suppress(ShelfError):

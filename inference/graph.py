@@ -5,7 +5,7 @@ operators, and reserve whatever memory its tensors ask for.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 
 import onnx
 from google.protobuf.message import DecodeError
@@ -13,8 +13,10 @@ from google.protobuf.message import DecodeError
 from models.errors import InklingError
 
 LARGEST = 200 * 2**20  # bytes of a file; the largest network of the shelf has 18 MB
-MOST_ELEMENTS = 2**28  # of a tensor, or of what a constant shape asks for
-ENDLESS = 2**31  # what exporters write for "to the end": no size
+MOST_ELEMENTS = 2**28  # of a tensor
+MOST_PADDING = 64
+# What tells Expand how large to become: the size of another tensor, or ones. Nothing here makes a number larger than those it has.
+SIZES = frozenset(("Constant", "Expand", "Shape"))
 # Those of the networks that training can build, and of EfficientNet-Lite0. None has graphs inside it, reads a file, or makes a tensor of any size.
 OPERATORS = frozenset(
     """Abs Add AveragePool BatchNormalization Cast CastLike Clip Concat Constant Conv Div Dropout Equal Expand Flatten Gather GatherND Gemm
@@ -43,7 +45,11 @@ def check(graph: bytes, shape: tuple[int, ...], classes: int) -> None:
         raise GraphError(f"it has the operator {sorted(unknown)[0]}, which no network of Inkling needs")
     for tensor in _tensors(model.graph):
         _check_tensor(tensor)
-    _check_signature(model.graph, shape, classes)
+    try:
+        _check_growth(model.graph)
+        _check_signature(model.graph, shape, classes)
+    except (ValueError, TypeError) as error:  # numbers that are not as many as they say, types that are none
+        raise GraphError(f"its numbers or types cannot be read ({str(error)[:80]})") from None
 
 
 def _tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
@@ -65,10 +71,50 @@ def _check_tensor(tensor: onnx.TensorProto) -> None:
     count = math.prod(tensor.dims)
     if min(tensor.dims, default=1) < 0 or count > MOST_ELEMENTS:
         raise GraphError(f"its tensor {tensor.name[:60]!r} is {'x'.join(map(str, tensor.dims))}, more than {MOST_ELEMENTS:,} numbers")
-    if tensor.data_type == onnx.TensorProto.INT64 and count <= 8:  # it may be a shape
-        sizes = [abs(int(value)) for value in onnx.numpy_helper.to_array(tensor).ravel()]
-        if math.prod(size for size in sizes if 0 < size < ENDLESS) > MOST_ELEMENTS:
-            raise GraphError(f"its constant {sizes} asks for a tensor of more than {MOST_ELEMENTS:,} numbers")
+
+
+def _check_growth(graph: onnx.GraphProto) -> None:
+    """Refuses what would make a small tensor as large as it likes: Expand to sizes that it names itself, and wide padding."""
+    makers = {name: node for node in graph.node for name in node.output}
+    constants = {each.name: each for each in graph.initializer}
+    for node in graph.node:
+        paddings = [number for attribute in node.attribute if attribute.name == "pads" for number in attribute.ints]
+        if node.op_type == "Pad" and len(node.input) > 1:
+            paddings += _numbers(node.input[1], makers, constants, ("Constant",), node)
+        if paddings and max(map(abs, paddings)) > MOST_PADDING:
+            raise GraphError(f"its operator {node.op_type} pads by {max(map(abs, paddings)):,}, more than {MOST_PADDING}")
+        if node.op_type == "Expand":
+            sizes = _numbers(node.input[1], makers, constants, SIZES, node)
+            if sizes and max(sizes) > 1:
+                raise GraphError(f"its operator Expand asks for a size of {max(sizes):,}, which no network of Inkling does")
+
+
+def _numbers(
+    name: str, makers: dict[str, onnx.NodeProto], constants: dict[str, onnx.TensorProto], allowed: Container[str], asking: onnx.NodeProto
+) -> list[int]:
+    """All constants that a tensor is made of by the allowed operators; those that a size is measured of are no part of it."""
+    numbers, left, seen = [], [name], set()
+    while left:
+        name = left.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        if name in constants:
+            numbers += onnx.numpy_helper.to_array(constants[name]).ravel().tolist()
+            continue
+        maker = makers.get(name)
+        if maker is None or maker.op_type not in allowed:
+            raise GraphError(f"its operator {asking.op_type} is told its sizes by {maker.op_type if maker else 'the picture'}")
+        if maker.op_type == "Constant":
+            for attribute in maker.attribute:
+                numbers += [
+                    attribute.i,
+                    *attribute.ints,
+                    *(onnx.numpy_helper.to_array(attribute.t).ravel().tolist() if attribute.HasField("t") else ()),
+                ]
+        elif maker.op_type != "Shape":
+            left += maker.input
+    return numbers
 
 
 def _check_signature(graph: onnx.GraphProto, shape: tuple[int, ...], classes: int) -> None:

@@ -117,7 +117,10 @@ class RunConfig:
         help="random changes made to each batch of training images",
     )
     redrawn: bool = field(
-        default=False, metadata={"help": "MNIST: also learn from digits of other hands and pens, which are drawn first (minutes, once)"}
+        default=False,
+        metadata={
+            "help": "MNIST: also learn from digits of other hands and pens, which are drawn first (minutes, once; needs requirements-shelf.txt)"
+        },
     )
     corrections: bool = field(
         default=False, metadata={"help": "also learn from the corrections that people kept, each shown many times; see INKLING_CORRECTIONS"}

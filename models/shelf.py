@@ -36,6 +36,17 @@ GATE = "gate"  # a built-in data set's network that tells what its other network
 KEPT = {("fashion-mnist", PHOTO), *((dataset, GATE) for dataset in DATASETS)}  # names that a run cannot be published under
 
 
+NUMBER = (int, float)
+# What the pages read of a card beside what Card has: one that lacks any of it is left out as damaged, rather than half shown.
+READ = {"bytes": int, "latency_ms": NUMBER, "test.n": int}
+READ_OF_NETWORKS = READ | {
+    "architecture": str, "members": int, "n_seeds.n": int, "test.calibration_error": NUMBER, "test.confusion": list,
+    "data.train": int, "data.origin": str, "run.seconds": NUMBER, "run.device": str,
+    "config.optimizer": str, "config.lr": NUMBER, "config.schedule": str, "config.batch_size": int, "config.epochs": int,
+    "config.augmentation": str, "config.start_from": str,
+}  # fmt: skip
+
+
 class ShelfError(InklingError):
     """A published network is missing or damaged. The message names it, the fault and the fix."""
 
@@ -190,6 +201,10 @@ def _parse(dataset: str, name: str, facts: dict[str, Any], folder: Path) -> Card
         or not isinstance(facts.get("created", ""), str)
     ):
         raise ValueError("its labels, threshold or date cannot be right")
+    for place, kind in (READ if (dataset, name) in KEPT else READ_OF_NETWORKS).items():
+        value = functools.reduce(lambda inside, key: inside[key], place.split("."), facts)
+        if not isinstance(value, kind) or isinstance(value, bool):
+            raise ValueError(f"{place} is {str(value)[:40]!r}")
     return card
 
 
@@ -201,6 +216,15 @@ def photo_card() -> Card | None:
 def gate_card(dataset: str) -> Card | None:
     """A data set's gate, which is not among `list_cards`; None where it is missing or damaged, and for an own data set."""
     return find_card(dataset, GATE) if dataset in DATASETS else None
+
+
+def gate_version(dataset: str) -> int:
+    """A number that is another one when the graph of a data set's gate is; 0 where there is none. The card is put there after it."""
+    path = shelf_folder() / dataset / f"{GATE}.json"
+    try:
+        return path.stat().st_mtime_ns ^ path.with_suffix(".onnx").stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 def find_card(dataset: str, name: str) -> Card | None:

@@ -1,13 +1,16 @@
 """Every page through Streamlit's AppTest, and the promise that the server never imports torch."""
 
+import base64
 import contextlib
 import io
 import json
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import streamlit
 from PIL import Image, ImageDraw
@@ -19,7 +22,7 @@ from jobs.runs import ROOT
 from models import datasets, shelf
 from tests import shapes, tiny
 from tests.test_corrections import correction
-from ui import beside, figures, serving
+from ui import beside, figures, serving, why
 
 
 @pytest.fixture(autouse=True)
@@ -56,6 +59,18 @@ def models_page() -> None:
     models.page()
 
 
+def read_of_a_drawing() -> None:
+    """What the Draw page says of one, which AppTest cannot draw."""
+    import streamlit as st
+
+    from models import shelf
+    from tests.test_app import drawn_one
+    from ui import draw
+
+    for said in draw._read("mnist", shelf.load_card("mnist", "small"), drawn_one()):
+        st.html(said or "<p></p>")
+
+
 def html_of(app: AppTest) -> str:
     assert not app.exception
     return "".join(str(each.proto.body) for each in app.get("html"))
@@ -69,6 +84,12 @@ def digit_png() -> bytes:
     return buffer.getvalue()
 
 
+def drawn_one() -> Image.Image:
+    image = Image.new("L", (320, 320))
+    ImageDraw.Draw(image).line([(160, 60), (160, 260)], fill=255, width=18)
+    return image
+
+
 def test_the_draw_page_asks_for_a_digit_and_predicts_nothing():
     page = html_of(run_app())
     assert "Draw a digit" in page
@@ -76,8 +97,7 @@ def test_the_draw_page_asks_for_a_digit_and_predicts_nothing():
 
 
 def test_in_a_crowd_slow_networks_are_asked_only_where_they_were_chosen(monkeypatch):
-    image = Image.new("L", (320, 320))
-    ImageDraw.Draw(image).line([(160, 60), (160, 260)], fill=255, width=18)
+    image = drawn_one()
     usual, slow = (shelf.load_card("mnist", name) for name in ("small", "ensemble"))
     for chosen, is_crowded in ((usual, False), (usual, True), (slow, True)):
         monkeypatch.setattr(serving, "is_crowded", lambda is_crowded=is_crowded: is_crowded)
@@ -206,6 +226,57 @@ def test_a_damaged_photo_network_leaves_the_chosen_one_to_answer(tmp_path, monke
     app.session_state["sidebar-dataset"] = "fashion-mnist"
     app.run().button_group(key="upload-source").set_value("samples").run()
     assert html_of(app).count('data-testid="answer"') == 4
+
+
+@pytest.fixture
+def damaged(tmp_path, monkeypatch) -> Path:
+    """A shelf whose usual network for digits, and whose gate for them, are not what their cards say; its MNIST folder."""
+    shutil.copytree(ROOT / "models", tmp_path / "models", ignore=shutil.ignore_patterns("*.py", "__pycache__"))
+    monkeypatch.setenv("INKLING_MODELS", str(tmp_path / "models"))
+    for name in (shelf.USUAL["mnist"], shelf.GATE):
+        with (tmp_path / "models" / "mnist" / f"{name}.onnx").open("ab") as graph:
+            graph.write(b"more")
+    streamlit.cache_data.clear()
+    streamlit.cache_resource.clear()
+    return tmp_path / "models" / "mnist"
+
+
+def test_a_damaged_graph_is_one_sentence_where_pictures_are_sent_and_where_digits_are_drawn(damaged):
+    app = run_page(upload_page)
+    app.file_uploader(key="upload-files").set_value([("one.png", digit_png(), "image/png")]).run()
+    page = html_of(app)
+    assert page.count("small.onnx is not the file its card describes (sha256 differs); publish small again") == 1
+    assert 'data-testid="answer"' not in page
+    page = html_of(run_page(read_of_a_drawing))
+    assert page.count("small.onnx is not the file its card describes") == 1
+    assert 'data-testid="answer"' not in page
+
+
+def test_a_gate_that_was_mended_is_asked_again(damaged):
+    card = shelf.load_card("mnist", "lenet5")
+    assert serving.classifier(card).gate is None
+    shutil.copy(ROOT / "models" / "mnist" / "gate.onnx", damaged / "gate.onnx")
+    assert serving.classifier(card).gate is not None
+    assert serving.classifier(card) is serving.classifier(card)
+
+
+def test_a_picture_keeps_what_was_said_of_it_when_another_is_taken_out_of_the_list():
+    app = run_page(upload_page)
+    files = [("one.png", digit_png(), "image/png"), ("essay.png", b"no picture", "image/png"), ("same.png", digit_png(), "image/png")]
+    app.file_uploader(key="upload-files").set_value(files).run()
+    first, second = (each for each in app.toggle if each.key.endswith("-crop"))
+    assert first.key != second.key
+    first.set_value(False).run()
+    app.file_uploader(key="upload-files").set_value(files[:1] + files[2:]).run()
+    assert [each.value for each in app.toggle if each.key.endswith("-crop")] == [False, True]
+
+
+def test_what_speaks_for_an_answer_is_sent_about_as_large_as_it_is_shown():
+    for side in (28, 64, 128, 224):
+        pixels = np.random.default_rng(0).integers(0, 255, (side, side), dtype=np.uint8)
+        url = re.search(r'src="(data:[^"]+)"', why.speaking(pixels, pixels.astype(np.float32)))[1]
+        width, height = Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2]))).size
+        assert why.LEAST_SIDE <= width == height < 2 * why.LEAST_SIDE
 
 
 def test_the_models_page_tells_what_the_photo_network_is():

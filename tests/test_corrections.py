@@ -43,13 +43,13 @@ def test_what_is_kept_is_found_newest_first_and_deleted(engine):
     assert np.array_equal(found[0].pixels, correction(2).pixels)
     assert found[0].network == "lenet5"
     assert store.pictures(engine, [found[0].id, found[2].id, 999]) == {found[0].id: b"png", found[2].id: b"png"}
-    assert store.count(engine, "mnist") == 3
+    assert store.count(engine, MNIST) == 3
     assert store.find(engine, DATASETS["fashion-mnist"]) == []
     store.remove(engine, [found[0].id, found[2].id])
     store.remove(engine, [found[0].id])  # gone already
     assert [each.label for each in store.find(engine, MNIST)] == ["7"]
     store.remove_all(engine, "mnist")
-    assert store.count(engine, "mnist") == 0
+    assert store.count(engine, MNIST) == 0
 
 
 def test_the_same_picture_again_replaces_its_label(engine):
@@ -62,9 +62,9 @@ def test_the_same_picture_again_replaces_its_label(engine):
 def test_many_at_once_lose_none_and_double_none(engine):
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda number: store.keep(engine, correction(number % 10, label=str(number // 10)), MNIST), range(40)))
-        assert store.count(engine, "mnist") == 10
+        assert store.count(engine, MNIST) == 10
         list(pool.map(lambda _: store.make_table(engine), range(8)))
-    assert store.count(engine, "mnist") == 10
+    assert store.count(engine, MNIST) == 10
 
 
 @pytest.mark.parametrize(("facts", "message"), [
@@ -76,7 +76,7 @@ def test_many_at_once_lose_none_and_double_none(engine):
 def test_what_cannot_be_learned_from_is_refused(engine, facts, message):
     with pytest.raises(store.StoreError, match=message):
         store.keep(engine, correction(**facts), MNIST)
-    assert store.count(engine, "mnist") == 0
+    assert store.count(engine, MNIST) == 0
 
 
 def test_a_full_store_says_so_and_still_takes_another_label_for_what_it_has(engine, monkeypatch):
@@ -87,6 +87,16 @@ def test_a_full_store_says_so_and_still_takes_another_label_for_what_it_has(engi
         store.keep(engine, correction(2), MNIST)
     store.keep(engine, correction(1, label="9"), MNIST)
     assert [each.label for each in store.find(engine, MNIST)] == ["9", "7"]
+
+
+def test_several_are_kept_together_or_none_of_them(engine, monkeypatch):
+    monkeypatch.setattr(store, "MOST", 2)
+    store.keep(engine, correction(0), MNIST)
+    with pytest.raises(store.StoreError, match="the most there can be"):
+        store.keep_all(engine, [correction(0, label="9"), correction(1), correction(2)], MNIST)
+    assert [each.label for each in store.find(engine, MNIST)] == ["7"]
+    store.keep_all(engine, [correction(0, label="9"), correction(1)], MNIST)
+    assert sorted(each.label for each in store.find(engine, MNIST)) == ["7", "9"]
 
 
 def test_corrections_of_an_earlier_data_set_of_that_name_are_passed_over(engine, tmp_path, monkeypatch):

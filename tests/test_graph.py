@@ -73,10 +73,38 @@ def test_huge_tensors_are_refused_before_memory_is_reserved(model):
     assert refusal(model) == "its tensor 'huge' is 1048576x1048576, more than 268,435,456 numbers"
 
 
-def test_a_shape_that_asks_for_a_huge_tensor_is_refused(model):
-    model.graph.initializer.append(onnx.numpy_helper.from_array(np.array([2**16, 2**16], np.int64), "shape"))
-    model.graph.node.append(helper.make_node("Expand", ["pixels", "shape"], ["x"]))
-    assert "asks for a tensor of more than" in refusal(model)
+@pytest.mark.parametrize(
+    ("nodes", "told"),
+    [
+        ([], "asks for a size of 65,536"),
+        ([helper.make_node("Constant", [], ["shape"], value_ints=[2**16, 2**16])], "asks for a size of 65,536"),
+        ([helper.make_node("Constant", [], ["shape"], value_int=2**30)], "asks for a size of 1,073,741,824"),
+        ([helper.make_node("Constant", [], ["shape"], value_ints=[16] * 9)], "asks for a size of 16"),
+        ([helper.make_node("Cast", ["sizes"], ["shape"], to=TensorProto.INT64)], "is told its sizes by Cast"),
+        ([helper.make_node("Concat", ["sizes", "sizes"], ["shape"], axis=0)], "is told its sizes by Concat"),
+        ([helper.make_node("Mul", ["sizes", "sizes"], ["shape"])], "is told its sizes by Mul"),
+        ([helper.make_node("Identity", ["pixels"], ["shape"])], "is told its sizes by Identity"),
+    ],
+)
+def test_a_shape_that_asks_for_a_huge_tensor_is_refused_however_it_is_written(model, nodes, told):
+    name = "sizes" if nodes else "shape"
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.array([2**16, 2**16], np.int64), name))
+    model.graph.node.extend([*nodes, helper.make_node("Expand", ["pixels", "shape"], ["x"])])
+    assert told in refusal(model)
+
+
+def test_wide_padding_is_refused(model):
+    model.graph.node.append(helper.make_node("MaxPool", ["pixels"], ["x"], kernel_shape=[2, 2], pads=[0, 0, 10**6, 10**6]))
+    assert refusal(model) == "its operator MaxPool pads by 1,000,000, more than 64"
+
+
+def test_numbers_that_are_not_as_many_as_they_say_and_types_that_are_none_are_refused(model):
+    spoilt = onnx.ModelProto.FromString(model.SerializeToString())
+    spoilt.graph.initializer.append(TensorProto(name="shape", data_type=TensorProto.INT64, dims=[4], raw_data=b"123"))
+    spoilt.graph.node.append(helper.make_node("Expand", ["pixels", "shape"], ["x"]))
+    assert "cannot be read" in refusal(spoilt)
+    model.graph.output[0].type.tensor_type.elem_type = 12345
+    assert "cannot be read" in refusal(model)
 
 
 def test_a_wrong_signature_is_refused(model):

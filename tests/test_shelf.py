@@ -19,15 +19,25 @@ def folder(tmp_path, monkeypatch):
     return tmp_path / "mnist"
 
 
+READ = {
+    "bytes": 8, "latency_ms": 1, "architecture": "fc", "members": 1, "n_seeds": {"n": 1}, "data": {"train": 1, "origin": "full data set"},
+    "run": {"seconds": 2.5, "device": "CPU, 1 thread"},
+    "config": {
+        "optimizer": "adam", "lr": 0.001, "schedule": "constant", "batch_size": 1, "epochs": 1, "augmentation": "none", "start_from": "",
+    },
+}  # fmt: skip
+
+
 def publish(folder, name: str, **facts: object) -> None:
     graph = f"graph of {name}".encode()
     card = {
         "labels": list("0123456789"),
         "parameters": 10,
         "validation": {"accuracy": 0.9},
-        "test": {"accuracy": 0.8},
+        "test": {"accuracy": 0.8, "n": 10, "calibration_error": 0.1, "confusion": []},
         "decline_below": 0.3,
         "sha256": hashlib.sha256(graph).hexdigest(),
+        **READ,
     }
     (folder / f"{name}.onnx").write_bytes(graph)
     (folder / f"{name}.json").write_text(json.dumps(card | facts))
@@ -294,3 +304,14 @@ def test_all_networks_of_an_own_data_set_can_be_taken_off_at_once(own, tmp_path)
     assert not (tmp_path / "ants").exists()
     with pytest.raises(datasets.DatasetError, match="came with Inkling"):
         shelf.remove_all("mnist")
+
+
+@pytest.mark.parametrize(
+    "change", [{"latency_ms": "1"}, {"bytes": None}, {"config": {}}, {"n_seeds": 3}, {"run": {"seconds": True}}, {"test": {}}]
+)
+def test_a_card_without_what_the_pages_read_is_left_out_and_named(folder, change):
+    publish(folder, "whole")
+    publish(folder, "bad", **change)
+    assert listed() == ["whole"]
+    (problem,) = shelf.list_problems("mnist")
+    assert problem.startswith("the card bad.json is damaged (")

@@ -1,5 +1,6 @@
 """ui/visitor.py: what strangers may do, asked where it is done. Signing in itself: test_browser_public.py."""
 
+import json
 import os
 import time
 from pathlib import Path
@@ -10,6 +11,8 @@ from streamlit.testing.v1 import AppTest
 
 from jobs import events, queue, runs, site
 from jobs.config import RunConfig
+from models import datasets
+from tests import shapes
 from ui import panel, problems, visitor
 
 PUBLIC = 'mode = "public"\nallowed = ["ada@school.example"]\n'
@@ -240,3 +243,47 @@ def test_the_form_itself_refuses_too(monkeypatch):
     with pytest.raises(visitor.NotAllowed):
         retrain.begin(RunConfig(), "lenet5")
     assert started == []
+
+
+def test_pictures_and_file_names_of_own_data_sets_are_for_those_on_the_list_alone(sign_in, tmp_path, monkeypatch):
+    monkeypatch.setenv("INKLING_DATASETS", str(tmp_path / "datasets"))
+    shapes.own_dataset(tmp_path / "datasets", "ants", side=32, channels=3)
+    path = tmp_path / "datasets" / "ants" / datasets.FACTS
+    path.write_text(
+        json.dumps(json.loads(path.read_text()) | {"skipped": 1, "reasons": [{"file": "anna/passport.pdf", "reason": "no picture"}]})
+    )
+    page = AppTest.from_string("from ui import own_images; own_images.page()", default_timeout=60)
+    for email, pictures in (("eve@elsewhere.example", 0), ("ada@school.example", 12)):
+        sign_in(email=email)
+        page.run()
+        assert not page.exception
+        shown = "".join(str(each.proto.body) for each in page.get("html"))
+        assert "Ants" in shown
+        assert bool(shown.count("<img")) is bool(pictures)
+        assert len(page.dataframe) == bool(pictures)
+
+
+def test_a_run_whose_data_set_was_deleted_can_be_seen_and_deleted(folders, monkeypatch):
+    (folders / "inkling.toml").write_text('mode = "local"\n')
+    monkeypatch.setattr(visitor, "is_public", lambda: False)
+    folder, lock = runs.create(RunConfig(publish="mine"))
+    os.close(lock)
+    events.append(folder, "queued", owner="")
+    events.append(folder, "cancelled")
+    settings = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(settings | {"dataset": "gone"}))
+    page = AppTest.from_string("from ui import history; history.page()", default_timeout=60).run()
+    assert "its pictures are not here any more" in "".join(str(each.proto.body) for each in page.get("html"))
+    page.button(key=f"history-delete-{folder.name}").click().run()
+    assert not page.exception
+    assert not folder.exists()
+
+
+def test_a_cancel_that_cannot_be_written_down_is_told_or_reaches_the_process_all_the_same(folders, monkeypatch):
+    folder, lock = runs.create(RunConfig())
+    monkeypatch.setattr(st, "session_state", {})
+    monkeypatch.setattr(visitor, "demand_run", lambda run: None)
+    monkeypatch.setattr(runs.Path, "touch", lambda self: (_ for _ in ()).throw(PermissionError(13, "Permission denied", str(self))))
+    panel.cancel(folder)
+    assert "cannot be written (Permission denied); mend its rights" in problems.told(f"retrain-problem-{folder.name}")
+    os.close(lock)

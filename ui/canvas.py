@@ -18,6 +18,7 @@ from inference.strokes import Stroke, drawn, with_finer_pens
 from ui.pens import PENS, SIDE
 
 MOST_SNAPSHOTS = 60
+MOST_TOLD = 2_000_000  # characters of all that are kept; a drawing takes some thousands
 BLANK = ""
 INK_ON_PAPER = "#000000"
 # The canvas's own toolbar lies unseen over its right upper corner until the mouse has rested there, and takes the strokes that begin in it.
@@ -149,6 +150,8 @@ class _Pad:
             if strokes != self.now:
                 self.history.append(strokes)
                 del self.history[:-MOST_SNAPSHOTS]
+                while self.history and sum(map(len, self.history)) > MOST_TOLD:  # of one alone too: nobody draws so much
+                    del self.history[0]
 
     def undo(self) -> None:
         if self.history:

@@ -74,17 +74,19 @@ def confusion_matrix(labels: tuple[str, ...], counts: list[list[int]]) -> alt.La
         y=alt.Y("true:N", sort=list(labels), title="true", axis=alt.Axis(labelLimit=90, labelOverlap=False, ticks=False, domain=False)),
         tooltip=[alt.Tooltip("true:N"), alt.Tooltip("answer:N"), alt.Tooltip("count:Q", title="images")],
     )
-    cells = base.mark_rect(cornerRadius=2).encode(
-        color=alt.condition(
-            "datum.right",
-            alt.value("#4f6ee62e"),
-            alt.Color("share:Q", scale=alt.Scale(range=["#d2573c00", "#d2573c"], domain=[0, 1]), legend=None),
+    # Colours that cover the ground, all light enough for dark figures: read in either theme, on a projector too.
+    cells = (
+        base.transform_filter("datum.count > 0")
+        .mark_rect(cornerRadius=2)
+        .encode(
+            color=alt.condition(
+                "datum.right",
+                alt.value("#cfd8f8"),
+                alt.Color("share:Q", scale=alt.Scale(range=["#f6e4df", "#e0755e"], domain=[0, 1]), legend=None),
+            )
         )
     )
-    numbers = base.mark_text(fontSize=11).encode(
-        text=alt.condition("datum.count > 0", "count:Q", alt.value("")),
-        color=alt.condition("!datum.right && datum.share > 0.45", alt.value("#ffffff"), alt.value("#7c818e")),
-    )
+    numbers = base.mark_text(fontSize=11, color="#1d2436").encode(text=alt.condition("datum.count > 0", "count:Q", alt.value("")))
     return cells + numbers
 
 

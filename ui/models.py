@@ -185,7 +185,7 @@ def _training(card: shelf.Card) -> dict[str, str]:
         "Epochs": str(config["epochs"]),
         "Augmentation": retrain.AUGMENTATIONS[config["augmentation"]],
         "Trained in": f"{figures.duration(facts['run']['seconds'])}, {facts['run']['device']}",
-        "Date": facts["created"][:10],
+        "Date": facts.get("created", "")[:10] or "unknown",
     }
     if config["start_from"]:
         shown["Started from"] = config["start_from"]

@@ -29,17 +29,17 @@ _loading = threading.Lock()
 
 # functools, not st.cache_resource, which takes half a millisecond to find what it has, four times a stroke.
 @functools.lru_cache(maxsize=MOST_CLASSIFIERS)
-def _classifier(folder: Path, dataset: str, name: str, sha256: str) -> Classifier:
+def _classifier(folder: Path, dataset: str, name: str, sha256: str, gate: int) -> Classifier:
     return load_classifier(shelf.load_card(dataset, name))
 
 
 def classifier(card: shelf.Card) -> Classifier:
-    """The session of a published network; one that was published anew has another sha256 and is loaded anew.
+    """The session of a published network; where it or its data set's gate was published anew or mended, it is loaded anew.
 
     Raises ShelfError.
     """
     with _loading:  # once for all who ask for it at the same moment
-        return _classifier(card.folder, card.dataset, card.name, card.sha256)
+        return _classifier(card.folder, card.dataset, card.name, card.sha256, shelf.gate_version(card.dataset))
 
 
 def cards(dataset: str) -> list[shelf.Card]:

@@ -32,15 +32,14 @@ def popover(key: str) -> DeltaGenerator | None:
     return st.popover("Wrong? Tell me", icon=":material/flag:", type="tertiary", key=f"{key}-tell", on_change="rerun")
 
 
-def show(place: DeltaGenerator, card: Card, answer: Answer, picture: Callable[[], Image.Image], key: str, first: tuple[Card, Answer] | None = None) -> None:  # fmt: skip
-    """Asks what is right, and keeps it. place: an open popover. picture: gives the picture as it came. first: card and answer of the
-    photo network, where they stand above."""
+def show(place: DeltaGenerator, card: Card, answer: Answer, picture: Callable[[], Image.Image], key: str) -> None:
+    """Asks what is right, and keeps it. place: an open popover. picture: gives the picture as it came."""
     key = f"{key}-{hashlib.sha256(answer.prepared.pixels.tobytes()).hexdigest()[:12]}"
     with place:
         label = _ask(datasets.info(card.dataset), answer, key)
         if st.button("Keep it", key=f"{key}-keep", type="primary", icon=":material/save:"):
             try:
-                kept = _keep_number(card, answer, label) if answer.digits else _keep(*(first or (card, answer)), answer, label, picture())
+                kept = _keep_number(card, answer, label) if answer.digits else _keep(card, answer, label, picture())
             except InklingError as error:
                 st.html(figures.error("Nothing was kept", str(error)))
             else:
@@ -58,13 +57,13 @@ def _ask(about: datasets.DatasetInfo, answer: Answer, key: str) -> str | None:
     return st.selectbox("What is it?", about.labels, index=None, key=f"{key}-label", placeholder="Choose")
 
 
-def _keep(card: Card, told: Answer, answer: Answer, label: str | None, picture: Image.Image) -> str:
-    """Keeps what the 28x28 networks, or that of an own data set, saw. told: the answer that stood first. Raises StoreError, NothingTold."""
+def _keep(card: Card, answer: Answer, label: str | None, picture: Image.Image) -> str:
+    """Keeps what the chosen network saw, which is what learns from it; the photo network does not. Raises StoreError, NothingTold."""
     if not label:
         raise NothingTold("Choose above what the picture shows.")
-    if label == told.label:
-        raise NothingTold(f"{label} is what was read.")
-    _store(card, told, answer, label, picture)
+    if label == answer.label:
+        raise NothingTold(f"{label} is what {card.title} read.")
+    _store(card, [(answer, label, picture)])
     return label
 
 
@@ -77,24 +76,27 @@ def _keep_number(card: Card, answer: Answer, text: str) -> str:
     wrong = [(each, label) for each, label in zip(answer.digits, text, strict=True) if each.label != label]
     if not wrong:
         raise NothingTold(f"{text} is what was read.")
-    for each, label in wrong:
-        _store(card, each, each, label, Image.fromarray(255 - each.prepared.pixels))
+    _store(card, [(each, label, Image.fromarray(255 - each.prepared.pixels)) for each, label in wrong])
     return ", ".join(label for _, label in wrong)
 
 
-def _store(card: Card, told: Answer, answer: Answer, label: str, picture: Image.Image) -> None:
+def _store(card: Card, told: list[tuple[Answer, str, Image.Image]]) -> None:
+    """Keeps answers of a network with their right labels and pictures: all of them or none."""
     from corrections import store  # it brings SQLAlchemy, which the first page does not need
 
     visitor.demand("correct")
-    correction = store.Correction(
-        dataset=card.dataset,
-        label=label,
-        said=told.label or "",
-        network=card.name,
-        pixels=answer.prepared.batch[0],
-        picture=_small(picture),
-    )
-    store.keep(serving.corrections(), correction, datasets.info(card.dataset))
+    corrections = [
+        store.Correction(
+            dataset=card.dataset,
+            label=label,
+            said=answer.label or "",
+            network=card.name,
+            pixels=answer.prepared.batch[0],
+            picture=_small(picture),
+        )
+        for answer, label, picture in told
+    ]
+    store.keep_all(serving.corrections(), corrections, datasets.info(card.dataset))
 
 
 def _small(picture: Image.Image) -> bytes:

@@ -138,8 +138,7 @@ def _show_picture(key: str, picture: Picture, card: Card, for_photos: Card | Non
                     why.show(for_photos if in_colour else card, in_colour or answer)
                 popover = tell.popover(key)
                 if popover and popover.open:
-                    first = (for_photos, in_colour) if in_colour else None
-                    tell.show(popover, card, answer, lambda: region.cut(decode(picture.content), part), key, first)
+                    tell.show(popover, card, answer, lambda: region.cut(decode(picture.content), part), key)
     return _line(picture, for_photos, in_colour) if in_colour else _line(picture, card, answer, answer.reason)
 
 
