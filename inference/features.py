@@ -34,8 +34,9 @@ class Features:
         self.layers, self.embedding = _insides(model.graph, len(card.labels))
         if not self.embedding:
             raise ShelfError(f"{card.graph_path.name} ends in no linear layer, so that its inside cannot be shown; choose another network")
-        for name in (*self.layers, self.embedding):
-            model.graph.output.append(onnx.ValueInfoProto(name=name))
+        wanted = [*self.layers, self.embedding]
+        _prune(model.graph, wanted)
+        model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in wanted)
         self.session = onnxruntime.InferenceSession(model.SerializeToString(), session_options(), providers=["CPUExecutionProvider"])
 
     def maps(self, pixels: np.ndarray) -> list[np.ndarray]:
@@ -73,6 +74,19 @@ def _read(dataset: str, part: str) -> np.ndarray:
     if part.startswith("labels"):
         return np.frombuffer(content, np.uint8, offset=8)
     return np.frombuffer(content, np.uint8, offset=16).reshape(-1, 28, 28)
+
+
+def _prune(graph: "GraphProto", wanted: list[str]) -> None:
+    """Leaves only what some values are made of: onnxruntime would run the other members of an ensemble too, whatever it is asked for."""
+    needed, kept = set(wanted), []
+    for node in reversed(graph.node):  # in a graph they stand in the order of their work
+        if needed.intersection(node.output):
+            kept.append(node)
+            needed.update(node.input)
+    weights = [each for each in graph.initializer if each.name in needed]
+    for field, left in ((graph.node, kept[::-1]), (graph.initializer, weights), (graph.output, []), (graph.value_info, [])):
+        del field[:]
+        field.extend(left)
 
 
 def _insides(graph: "GraphProto", classes: int) -> tuple[list[str], str]:

@@ -93,9 +93,9 @@ RECIPES = {
         ),
     ),
     "fashion-mnist-cnn": Recipe(
-        about="CNN of six 3x3 convolutions averaged over both mirror images, a member of the ensemble on the shelf",
+        about="wide CNN of six 3x3 convolutions averaged over both mirror images, a member of the ensemble on the shelf",
         config=RunConfig(
-            dataset="fashion-mnist", network="cnn", mirrored=True, channels=(32, 64, 128), augmentation="mirror_erase",
+            dataset="fashion-mnist", network="cnn", mirrored=True, channels=(64, 128, 256), augmentation="mirror_erase",
             optimizer="adamw", lr=0.002, weight_decay=0.05, batch_size=128, epochs=24, precision="bfloat16",
         ),
     ),
@@ -110,7 +110,7 @@ RECIPES = {
         about="CNN of six 3x3 convolutions with 92,000 parameters, taught by the ensemble, averaged over both mirror images",
         config=RunConfig(
             dataset="fashion-mnist", network="cnn", mirrored=True, channels=(18, 36, 72), augmentation="mirror_erase", teacher="ensemble",
-            optimizer="adamw", lr=0.004, weight_decay=0.02, batch_size=128, epochs=24, precision="bfloat16",
+            optimizer="adamw", lr=0.004, weight_decay=0.02, batch_size=128, epochs=36, precision="bfloat16",
         ),
     ),
     "r1-fc": Recipe(

@@ -18,15 +18,15 @@ BARS = {
     ("mnist", "lenet5"): 0.992,
     ("mnist", "small"): 0.993,  # what was aimed for, 0.15 points below the ensemble, it misses: README
     ("mnist", "ensemble"): 0.9965,
-    ("fashion-mnist", "fc"): 0.905,
+    ("fashion-mnist", "fc"): 0.91,
     ("fashion-mnist", "lenet5"): 0.922,
-    ("fashion-mnist", "small"): 0.9363,  # within a point of the ensemble that taught it
-    ("fashion-mnist", "ensemble"): 0.943,
+    ("fashion-mnist", "small"): 0.939,  # within a point of the ensemble it was to stay; it misses that by 0.06: README
+    ("fashion-mnist", "ensemble"): 0.95,
 }
 
 RIGHT = {
     ("mnist", "ensemble"): 950,
-    ("fashion-mnist", "ensemble"): 1463,
+    ("fashion-mnist", "ensemble"): 1474,
 }  # of 950 and 1,520 images of the bundled sample: all of it takes a minute
 
 
