@@ -117,12 +117,12 @@ def test_a_full_disk_keeps_the_corrections_it_has_and_says_why_it_takes_no_more(
         fill()
     assert str(caught.value).startswith("corrections cannot be kept (database or disk is full); free some space there")
     assert is_sentence(str(caught.value))
-    kept = store.count(engine, "mnist")
+    kept = store.count(engine, about)
     assert 0 < kept < 100
     assert [int(each.pixels.max()) for each in store.find(engine, about)] == list(range(kept))[::-1]
     other.unlink()
     store.remove(engine, [each.id for each in store.find(engine, about)[:3]])
-    assert store.count(engine, "mnist") == kept - 3
+    assert store.count(engine, about) == kept - 3
     engine.dispose()
 
 

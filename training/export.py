@@ -72,7 +72,8 @@ def publish(folders: list[Path], name: str, data: Dataset | OwnDataset, average:
     target = shelf.shelf_folder() / dataset
     target.mkdir(parents=True, exist_ok=True)
     scratch.clear(target, (".*.onnx",))
-    unfinished = target / f".{name}.{time.monotonic_ns()}.onnx"
+    # Named by what is published: a run that is resumed finds the graph that it was killed over, and nobody else's.
+    unfinished = target / f".{name}.{hashlib.sha256(repr([str(each.resolve()) for each in folders]).encode()).hexdigest()[:16]}.onnx"
     try:
         write_graph(served, dataset, unfinished)
         graph.check(unfinished.read_bytes(), datasets.info(dataset).shape, len(datasets.info(dataset).labels))
