@@ -26,7 +26,7 @@ from training.data import Split
 from training.export import measure
 from training.redrawn import COUNTS, redrawn
 
-NETWORKS = ("mnist/lenet5", "mnist/fc", "fashion-mnist/lenet5", "fashion-mnist/fc")
+NETWORKS = ("mnist/small", "mnist/lenet5", "mnist/fc", "fashion-mnist/lenet5", "fashion-mnist/fc")
 
 
 def pictures(dataset: str) -> Split:

@@ -2,9 +2,10 @@
 
 How each network of the shelf reads handwriting that no network has learned from: the pictures of training/redrawn.py, part "validation".
 3,000 validation digits of MNIST traced and drawn anew, and 3,000 digits of hands held out of training/hands.npz; all bent, with any pen,
-a quarter of them on paper. Making them takes two minutes, once. As many of these hands in a hurry, which leave rings open, and as many
-digits by the rules of training/ways.py, of which the networks have seen others. And how much gate and doubt together decline of
-validation images and of 1,500 letters, scribbles, garments and pictures of noise each. The test images are not read.
+a quarter of them on paper. Making them takes two minutes, once. As many of these hands in a hurry, which leave rings open, as many in few
+straight pieces, and as many digits by the rules of training/ways.py, of which the networks have seen others. And how much gate and doubt
+together decline of validation images and of 1,500 letters, scribbles, garments and pictures of noise each. The test images are not read.
+Both tables of README.md, "Other hands", are what this prints.
 """
 
 import argparse
@@ -25,36 +26,50 @@ STRANGERS = 1500
 
 
 def main() -> None:
-    """Prints a line a network: shares read right as the most probable class, answered right, declined by gate or doubt, and answered wrong."""
+    """Prints two tables, a column a network: how each kind of handwriting is read, and what is declined."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, metavar="DIR")
     folder = parser.parse_args().data
     own, other = data.find("mnist", folder), data.find("fashion-mnist", folder)
     shown = redrawn("validation", own)
-    hurried = pictures.written("validation", DIGITS, COUNTS["validation"][1], "mnist", HOW_FAR_BENT["validation"], hurried=1.0)
-    ruled = by_rule(COUNTS["validation"][1], np.random.default_rng(0), HOW_FAR_BENT["validation"], HURRIED["train"])
+    count, of_hands, _ = COUNTS["validation"]
+    bent = HOW_FAR_BENT["validation"]
+    others = {
+        "in a hurry": pictures.written("validation", DIGITS, of_hands, "mnist", bent, hurried=1.0),
+        "in pieces": pictures.written("validation", DIGITS, of_hands, "mnist", bent, pieces=1.0),
+        "by rule": by_rule(of_hands, np.random.default_rng(0), bent, HURRIED["train"]),
+    }
     declined = {"validation": own.validation.pixels} | {
         kind: outliers.make(kind, "validation", "mnist", STRANGERS, other)[0][:, None] for kind in GATE_LABELS["mnist"][1:]
     }
-    count, all_of_them = COUNTS["validation"][0], sum(COUNTS["validation"])
-    if len(shown) != all_of_them:
-        raise SystemExit(f"{all_of_them - len(shown)} of the pictures came out blank: traced ones and hands cannot be told apart")
-    more = np.concatenate([hurried[0], ruled[0]])[:, None]
-    shown = Split(pixels=np.concatenate([shown.pixels, more]), labels=np.concatenate([shown.labels, hurried[1], ruled[1]]))
-    ends = (0, count, all_of_them, all_of_them + len(hurried[1]), len(shown))
-    sources = dict(zip(("traced MNIST", "hands", "in a hurry", "by rule"), map(slice, ends[:-1], ends[1:]), strict=True))
-    for classifier in [load_classifier(card) for card in shelf.list_cards("mnist") if card.is_shipped]:
-        probabilities = measure(classifier, shown)
-        right = probabilities.argmax(1) == shown.labels
+    if len(shown) != count + of_hands:
+        raise SystemExit(f"{count + of_hands - len(shown)} of the pictures came out blank: traced ones and hands cannot be told apart")
+    pixels, labels = (np.concatenate([each[at] for each in others.values()]) for at in (0, 1))
+    shown = Split(pixels=np.concatenate([shown.pixels, pixels[:, None]]), labels=np.concatenate([shown.labels, labels]))
+    ends = np.cumsum([0, count, of_hands, *(len(labels) for _, labels in others.values())])
+    sources = dict(zip(("traced MNIST", "hands", *others), map(slice, ends[:-1], ends[1:]), strict=True))
+    classifiers = [load_classifier(card) for card in shelf.list_cards("mnist") if card.is_shipped]
+    read = {source: [] for source in sources}
+    for classifier in classifiers:
+        right = measure(classifier, shown).argmax(1) == shown.labels
         answered = is_answered(classifier, shown.pixels)
         for source, part in sources.items():
-            print(
-                f"{classifier.card.title:16} {source:13} most probable right {right[part].mean():.1%}, answered right {(answered & right)[part].mean():.1%}, "
-                f"declined {1 - answered[part].mean():.1%}, answered wrong {(answered & ~right)[part].mean():.1%} (n = {len(right[part])})"
-            )
-        shares = (f"{kind} {1 - is_answered(classifier, pixels).mean():.2%} (n = {len(pixels)})" for kind, pixels in declined.items())
-        print(f"{classifier.card.title:16} declined: {', '.join(shares)}")
+            read[source].append(f"{(answered & right)[part].mean():.1%}, {(answered & ~right)[part].mean():.1%}, {right[part].mean():.1%}")
+    rows = {f"{source} (n = {len(shown.labels[part])})": read[source] for source, part in sources.items()}
+    print_table("answered right, answered wrong, most probable is right", classifiers, rows)
+    rows = {
+        f"{kind} (n = {len(pixels)})": [f"{1 - is_answered(classifier, pixels).mean():.2%}" for classifier in classifiers]
+        for kind, pixels in declined.items()
+    }
+    print_table("declined", classifiers, rows)
     print(hardware())
+
+
+def print_table(about: str, classifiers: list[Classifier], rows: dict[str, list[str]]) -> None:
+    """A table in Markdown, a column a network."""
+    lines = [[about, *(classifier.card.title for classifier in classifiers)], ["---"] * (len(classifiers) + 1)]
+    lines += [[name, *cells] for name, cells in rows.items()]
+    print("\n".join(f"| {' | '.join(line)} |" for line in lines), end="\n\n")
 
 
 def is_answered(classifier: Classifier, pixels: np.ndarray) -> np.ndarray:

@@ -124,6 +124,17 @@ def test_what_it_said_of_a_picture_is_taken_over_without_asking_again(monkeypatc
     assert taken_over.reason == "This looks like a letter, not a digit."
 
 
+@pytest.mark.parametrize(("inside", "redrawn", "other", "expected"), [
+    (0.7, 0.6, 0.1, 0.5),  # what is likelier of the own kind is let in,
+    (0.7, 0.6, 0.55, 0.55),  # unless too much of another kind were too,
+    (0.7, 0.6, 0.9, 0.6),  # but never at the price of more of the own kind than may be declined
+    (0.3, 0.6, 0.1, 0.3),
+])  # fmt: skip
+def test_a_gates_threshold_declines_enough_of_each_kind_as_far_as_its_own_kind_allows(inside, redrawn, other, expected):
+    at = [np.full(1000, score) for score in (inside, redrawn, other)]
+    assert gate.threshold_between(at[0], at[1], [np.zeros(1000), at[2]]) == pytest.approx(expected)
+
+
 # The gates that are shipped
 
 

@@ -10,7 +10,7 @@ from PIL import Image
 from inference.components import label
 from tests.test_prepare import DIGITS, distance, inked, seen
 from training import hands, pictures
-from training.strokes import LOOSE, StrokesError, bend, draw, fitted, loosened, trace
+from training.strokes import LOOSE, NEVER_LIFTED, PIECES, StrokesError, bend, draw, fitted, in_pieces, loosened, trace
 
 SEEN = partial(pictures.seen, dataset="mnist")
 
@@ -110,3 +110,22 @@ def test_an_open_stroke_written_in_a_hurry_only_ends_early_and_a_dot_stays():
         long, point = loosened([line, dot], random)
         assert np.ptp(long[:, 0]) == 0  # the glyph is fitted anew, so that only its proportions can change
         assert len(point) == 1
+
+
+def test_a_glyph_in_pieces_keeps_its_ends_and_loses_its_curves():
+    turn, random = np.linspace(0, 2 * np.pi, 60), np.random.default_rng(0)
+    ring = fitted([np.stack([np.cos(turn), np.sin(turn)], axis=1)])
+    for _ in range(50):
+        (cut,) = in_pieces(ring, random)
+        lengths = np.hypot(*np.diff(cut, axis=0).T)
+        assert np.allclose(cut[0], cut[-1], atol=1e-6)
+        assert len(cut) < 25
+        assert PIECES[0] * 0.8 < lengths.min() < lengths.max() < PIECES[1] * 1.3  # the ring is fitted anew
+
+
+def test_a_pen_that_is_not_lifted_joins_the_strokes_of_a_glyph_in_pieces_and_a_dot_stays():
+    random = np.random.default_rng(0)
+    line, dot = np.array([(0.0, 0.0), (0.0, 1.0)]), np.array([(0.5, 0.5)])
+    made = [in_pieces([line, dot], random) for _ in range(200)]
+    assert np.mean([len(strokes) == 1 for strokes in made]) == pytest.approx(NEVER_LIFTED, abs=0.1)
+    assert all(np.ptp(strokes[1], axis=0).max() == 0 for strokes in made if len(strokes) == 2)

@@ -8,6 +8,7 @@ import hashlib
 import itertools
 import platform
 import time
+from collections.abc import Iterable
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -29,7 +30,7 @@ from training.data import Dataset, Split
 from training.export import OPSET, as_json, calibration_error, check_parity, fit_temperature, latency, provisional, write_graph
 from training.fit import keep_memory
 from training.networks import Normalise, Served, count_parameters, plain_cnn
-from training.redrawn import DIGITS, HURRIED, redrawn
+from training.redrawn import DIGITS, HURRIED, PIECES, redrawn
 
 CHANNELS = (32, 64, 128)
 EPOCHS, BATCH_SIZE, LR, WEIGHT_DECAY = 14, 256, 0.003, 0.02
@@ -38,7 +39,8 @@ COUNTS = {"letter": 45_000, "scribble": 12_000, "noise": 6_000, "garment": 12_00
 OF_ITS_OWN = 16_000  # garments in other sizes, and on light ground
 # Shares of the own kind that may be declined: of the data set's validation images, and of what other hands and pens made of them.
 DECLINED, DECLINED_REDRAWN = 0.004, 0.015
-LIKELIER = 0.5  # and what is more likely of the own kind than of all others together is never declined
+LIKELIER = 0.5  # what is more likely of the own kind than of all others together is let in,
+DECLINED_OTHERS = 0.95  # unless less than this share of another kind would be declined
 
 
 class Kinds:
@@ -59,7 +61,8 @@ class Kinds:
         for kind in others:
             self.others[kind], self.members[kind] = outliers.make(kind, part, dataset, COUNTS[kind] // share, other)
         if "digit" in others:  # drawn ones too
-            drawn, labels = pictures.written(part, DIGITS, COUNTS["digit"] // share // 3, dataset, hurried=HURRIED[part])
+            count, shares = COUNTS["digit"] // share // 3, {"hurried": HURRIED[part], "pieces": PIECES[part]}
+            drawn, labels = pictures.written(part, DIGITS, count, dataset, **shares)
             self.others["digit"] = np.concatenate([self.others["digit"], drawn])
             self.members["digit"] = np.concatenate([self.members["digit"], labels])
 
@@ -168,6 +171,14 @@ def area_under_curve(inside: np.ndarray, outside: np.ndarray) -> float:
     return float((ranks[: len(inside)].sum() - len(inside) * (len(inside) + 1) / 2) / (len(inside) * len(outside)))
 
 
+def threshold_between(inside: np.ndarray, redrawn: np.ndarray, others: Iterable[np.ndarray]) -> float:
+    """The probability of being of the own kind below which a picture is declined, from those of validation pictures: images of the data set,
+    what other hands and pens made of them, and the other kinds."""
+    most = min(np.quantile(inside, DECLINED), np.quantile(redrawn, DECLINED_REDRAWN))
+    wanted = max(np.quantile(scores, DECLINED_OTHERS, method="higher") for scores in others)
+    return float(min(max(LIKELIER, wanted), most))
+
+
 def _card(dataset: str, served: Served, graph: Path, held_out: Kinds, own: Dataset) -> dict[str, Any]:
     content = graph.read_bytes()
     card = {
@@ -184,8 +195,9 @@ def _card(dataset: str, served: Served, graph: Path, held_out: Kinds, own: Datas
         return np.concatenate([classifier.probabilities(pixels[at : at + 250, None]) for at in range(0, len(pixels), 250)])
 
     inside, redrawn = told(held_out.images)[:, 0], told(held_out.redrawn)[:, 0]
-    threshold = float(min(np.quantile(inside, DECLINED), np.quantile(redrawn, DECLINED_REDRAWN), LIKELIER))
-    card["decline_below"] = round(threshold, 6)
+    outside = {kind: told(shown)[:, 0] for kind, shown in held_out.others.items()}
+    threshold = round(threshold_between(inside, redrawn, outside.values()), 6)
+    card["decline_below"] = threshold
     pixels, kinds, _ = held_out.together()
     everything = told(pixels[:, 0].numpy())
     card["validation"] = {
@@ -196,10 +208,9 @@ def _card(dataset: str, served: Served, graph: Path, held_out: Kinds, own: Datas
         "declined_redrawn": round(float((redrawn < threshold).mean()), 5),
         "by_kind": {},
     }
-    for kind, shown in held_out.others.items():
-        outside = told(shown)[:, 0]
+    for kind, scores in outside.items():
         card["validation"]["by_kind"][kind] = {
-            "n": len(shown), "declined": round(float((outside < threshold).mean()), 4), "auroc": round(area_under_curve(inside, outside), 5),
+            "n": len(scores), "declined": round(float((scores < threshold).mean()), 4), "auroc": round(area_under_curve(inside, scores), 5),
         }  # fmt: skip
     test = told(np.stack([prepare_image(each, dataset) for each in own.test.pixels[:, 0]]))[:, 0]  # the one reading of the test set
     card["test"] = {

@@ -14,7 +14,7 @@ from PIL import Image, ImageFilter
 from inference.prepare import SIDE, prepare
 from training import pictures
 from training.data import Dataset
-from training.redrawn import HURRIED
+from training.redrawn import HURRIED, PIECES
 from training.strokes import fitted
 
 # Letters that are written like digits: O and o like 0, I and l like 1.
@@ -182,7 +182,7 @@ def make(kind: str, part: str, dataset: str, count: int, other: Dataset) -> tupl
     """
     seed = {"train": 1, "validation": 2}[part]
     if kind == "letter":
-        made, each = pictures.written(part, LETTERS, count, dataset, hurried=HURRIED[part])
+        made, each = pictures.written(part, LETTERS, count, dataset, hurried=HURRIED[part], pieces=PIECES[part])
     elif kind in {"scribble", "noise"}:
         show = _of_scribbles if kind == "scribble" else _of_noise
         made = pictures.in_parts(partial(show, dataset=dataset), np.arange(count), seed)

@@ -16,7 +16,7 @@ from PIL import Image, ImageFilter
 from inference.prepare import SIDE, prepare
 from training import hands
 from training.children import follow_parent
-from training.strokes import Glyph, bend, draw, loosened, trace
+from training.strokes import Glyph, bend, draw, in_pieces, loosened, trace
 
 CANVAS = 320  # pixels, as the page's
 PENS = (0.02, 0.28)  # thinnest and thickest, times the height of what is drawn
@@ -79,15 +79,21 @@ def traced(digit: np.ndarray) -> list[np.ndarray]:
     return trace(large > min(110, large.max() // 2))
 
 
-def seen(glyphs: Iterable[Glyph], dataset: str, random: np.random.Generator, strength: float = 1.0, hurried: float = 0.0) -> np.ndarray:
+def seen(
+    glyphs: Iterable[Glyph], dataset: str, random: np.random.Generator, strength: float = 1.0, hurried: float = 0.0, pieces: float = 0.0
+) -> np.ndarray:
     """uint8 [N, 28, 28]: each glyph bent, drawn and prepared for a data set's networks.
 
-    strength: see `bend`; 0 keeps the hand. hurried: share of them that are `loosened`, 0 to 1.
+    strength: see `bend`; 0 keeps the hand. hurried, pieces: shares of them, 0 to 1, that are `loosened` and `in_pieces`.
     """
     pixels = []
     for glyph in glyphs:
-        bent = bend(glyph, random, strength) if strength else glyph
-        pixels.append(prepare(picture(loosened(bent, random) if random.random() < hurried else bent, random), dataset).pixels)
+        shown = bend(glyph, random, strength) if strength else glyph
+        if random.random() < hurried:
+            shown = loosened(shown, random)
+        if random.random() < pieces:
+            shown = in_pieces(shown, random)
+        pixels.append(prepare(picture(shown, random), dataset).pixels)
     return np.stack(pixels)
 
 
@@ -99,13 +105,13 @@ def redrawn(
 
 
 def written(
-    part: str, characters: str, count: int, dataset: str, strength: float = 1.0, hurried: float = 0.0
+    part: str, characters: str, count: int, dataset: str, strength: float = 1.0, hurried: float = 0.0, pieces: float = 0.0
 ) -> tuple[np.ndarray, np.ndarray]:
     """Characters in the hands of hands.npz, as `seen`: uint8 [count, 28, 28], and indices into `characters`, int64 [count]."""
     known = hands.glyphs(part, characters)
     chosen = np.random.default_rng(len(known)).integers(0, len(known), count)
     shown = [known[at][1] for at in chosen]
-    show = partial(seen, dataset=dataset, strength=strength, hurried=hurried)
+    show = partial(seen, dataset=dataset, strength=strength, hurried=hurried, pieces=pieces)
     return in_parts(show, shown), np.array([characters.index(known[at][0]) for at in chosen])
 
 

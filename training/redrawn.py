@@ -13,9 +13,11 @@ from training import hands, pictures, strokes, ways
 from training.data import Dataset, Split, cache_folder
 
 # Digits of the data set traced and drawn anew, digits of hands.npz, and digits by the rules of ways.py, which are no measure of anything.
-COUNTS = {"train": (24_000, 24_000, 12_000), "validation": (3_000, 3_000, 0)}
+COUNTS = {"train": (24_000, 24_000, 20_000), "validation": (3_000, 3_000, 0)}
 HOW_FAR_BENT = {"train": 1.0, "validation": 0.5}  # see strokes.bend
 HURRIED = {"train": 0.4, "validation": 0.0}  # shares; see strokes.loosened
+PIECES = {"train": 0.1, "validation": 0.0}  # shares of the hands' digits; see strokes.in_pieces
+PIECES_BY_RULE = 0.25
 DIGITS = "0123456789"
 PREPARED_BY = ("prepare", "ink", "rules", "components", "strokes")
 
@@ -37,21 +39,21 @@ def _make(part: str, source: Dataset) -> Split:
     images, (of_images, of_hands, of_ways) = getattr(source, part), COUNTS[part]
     random = np.random.default_rng(len(images))
     chosen = random.permutation(len(images))[:of_images]
-    strength, hurried = HOW_FAR_BENT[part], HURRIED[part]
+    strength, hurried, pieces = HOW_FAR_BENT[part], HURRIED[part], PIECES[part]
     made = [(pictures.in_parts(partial(pictures.redrawn, hurried=hurried), images.pixels[chosen, 0]), images.labels[chosen])]
-    made.append(pictures.written(part, DIGITS, of_hands, "mnist", strength, hurried))
+    made.append(pictures.written(part, DIGITS, of_hands, "mnist", strength, hurried, pieces))
     if of_ways:
-        made.append(by_rule(of_ways, random, strength, hurried))
+        made.append(by_rule(of_ways, random, strength, hurried, PIECES_BY_RULE))
     pixels, labels = np.concatenate([each for each, _ in made])[:, None], np.concatenate([each for _, each in made])
     kept = pixels.any((1, 2, 3))
     return Split(pixels=pixels[kept], labels=labels[kept])
 
 
-def by_rule(count: int, random: np.random.Generator, strength: float, hurried: float) -> tuple[np.ndarray, np.ndarray]:
+def by_rule(count: int, random: np.random.Generator, strength: float, hurried: float, pieces: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
     """Digits in the ways of ways.py, as `pictures.seen`: uint8 [count, 28, 28], and which they are, int64 [count], as many of each."""
     numbers = np.arange(count) % len(DIGITS)
     glyphs = [ways.digit(number, random) for number in numbers]
-    return pictures.in_parts(partial(pictures.seen, dataset="mnist", strength=strength, hurried=hurried), glyphs), numbers
+    return pictures.in_parts(partial(pictures.seen, dataset="mnist", strength=strength, hurried=hurried, pieces=pieces), glyphs), numbers
 
 
 def _fingerprint(part: str, source: Dataset) -> str:

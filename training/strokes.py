@@ -16,6 +16,8 @@ STEPS = [(-1, 0), (1, 0), (0, -1), (0, 1), (-1, -1), (-1, 1), (1, -1), (1, 1)]  
 
 NEARLY_CLOSED = 0.06  # of the glyph's side
 LOOSE = 0.1  # of a stroke's way
+PIECES = (0.16, 0.42)  # shortest and longest, times the glyph's longest side
+NEVER_LIFTED = 0.4  # share of the glyphs in pieces
 
 Glyph = Sequence[np.ndarray]
 
@@ -107,6 +109,19 @@ def loosened(glyph: Glyph, random: np.random.Generator) -> list[np.ndarray]:
         kept = len(dense) - int(random.uniform(0, LOOSE) * len(dense))
         loose.append(dense[: max(2, kept)] if len(dense) > 1 else dense)
     return fitted(loose)
+
+
+def in_pieces(glyph: Glyph, random: np.random.Generator) -> list[np.ndarray]:
+    """As few straight pieces as a mouse in a hurry, or a slow page, leaves of a glyph; of two in five the pen was never lifted between strokes."""
+    if random.random() < NEVER_LIFTED:
+        glyph = [np.concatenate(glyph)]
+    long = random.uniform(*PIECES)
+    cut = []
+    for stroke in glyph:
+        way = np.concatenate([[0.0], np.hypot(*np.diff(stroke, axis=0).T).cumsum()])
+        stops = np.linspace(0, way[-1], max(1, round(way[-1] / long)) + 1)
+        cut.append(np.stack([np.interp(stops, way, stroke[:, axis]) for axis in (0, 1)], axis=1))
+    return fitted(cut)
 
 
 def _dense(stroke: np.ndarray, step: float = 0.04) -> np.ndarray:

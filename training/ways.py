@@ -45,13 +45,9 @@ def _smooth(corners: np.ndarray) -> np.ndarray:
 
 
 def _ring(random: Random, x: float, y: float, across: float, down: float, start: float, turn: float = 360.0) -> Line:
-    """Part of an ellipse around x, y from the angle `start` on, degrees, 0 to the right and 90 below; its end goes over its beginning by up to a tenth.
-
-    What is left open is so by a hand in a hurry: `training.strokes.loosened`.
-    """
-    drawn = random.normal(0, 18.0)
-    over = drawn if drawn > 0 else -0.6 * drawn
-    angles = np.radians(np.linspace(start, start + turn + math.copysign(over, turn), 13))
+    """Part of an ellipse around x, y from the angle `start` on, degrees, 0 to the right and 90 below; its end misses its beginning, either way, by up to a tenth."""
+    missed = random.normal(6.0, 14.0)
+    angles = np.radians(np.linspace(start, start + turn + math.copysign(1, turn) * missed, 13))
     return [(x + across * math.cos(angle), y + down * math.sin(angle)) for angle in angles]
 
 
@@ -102,9 +98,9 @@ def _three(random: Random) -> list[Line]:
 
 
 def _four_in_two(random: Random) -> list[Line]:
-    bar, past, lean = random.uniform(0.42, 0.75), random.uniform(0, 0.3), random.uniform(-0.1, 0.35)
+    bar, past, lean = random.uniform(0.42, 0.85), random.uniform(0, 0.3), random.uniform(-0.1, 0.35)
     stem, above = random.uniform(0.5, 0.75), random.uniform(0.15, bar + 0.02)
-    below = min(1.15, bar + random.uniform(0.2, 0.6))
+    below = min(1.15, bar + random.uniform(0.12, 0.6))
     corner = [(lean, bar)] * random.integers(1, 3)
     return [
         [(lean + random.uniform(0.05, 0.45), 0), *corner, (stem + past, bar + random.normal(0, 0.05))],
@@ -118,7 +114,7 @@ def _four_closed(random: Random) -> list[Line]:
 
 
 def _four_in_one(random: Random) -> list[Line]:
-    """A bowl, and the pen goes up and down again at its right."""
+    """A bowl, and the pen goes up and down again at its right, or along a loop."""
     deep, right = random.uniform(0.4, 0.6), random.uniform(0.6, 0.75)
     bowl = [(0.05, 0), (0.0, deep), (0.12, deep + 0.1), (right, deep)]
     up = random.uniform(0.0, 0.3)
