@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -170,6 +171,24 @@ def test_an_interrupt_stops_the_workers_and_keeps_what_was_done(places):
     assert process.returncode in (1, 130)
     assert "Traceback" not in errors
     _wait_until_gone(process.pid)
+
+
+def test_an_interrupt_while_the_workers_start_leaves_no_traceback(places):
+    command = [sys.executable, "-m", "training", "sweep", "systems", "--rows", "1", "--seeds", "6", "--workers", "2"]
+    process = subprocess.Popen(command, cwd=runs.ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    while not _workers(process.pid):
+        assert process.poll() is None
+        time.sleep(0.002)
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode in (1, 130)
+    assert "Traceback" not in errors
+    _wait_until_gone(process.pid)
+
+
+def _workers(pid: int) -> list[str]:
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [each for each in children if b"spawn_main" in Path(f"/proc/{each}/cmdline").read_bytes()]
 
 
 def test_the_committed_table_is_shown_without_a_data_set(monkeypatch, capsys):

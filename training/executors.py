@@ -3,10 +3,13 @@
 Executors know nothing of tables and files of results: training/sweep.py asks for what is missing and writes down what comes.
 """
 
+import contextlib
 import functools
 import multiprocessing
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -60,7 +63,8 @@ def in_processes(task: Callable[[Item], Outcome], items: Sequence[Item], workers
     """What a task says of each item, in the order in which they are done, `workers` at a time. Raises as `local` does."""
     spawn = multiprocessing.get_context("spawn")  # a fork would copy torch's thread pools in whatever state they are
     with ProcessPoolExecutor(min(workers, len(items)), spawn, _prepare) as pool:
-        futures = [pool.submit(_do, task, item) for item in items]
+        with _undisturbed():
+            futures = [pool.submit(_do, task, item) for item in items]  # which begins the processes
         try:
             for future in as_completed(futures):
                 yield future.result()
@@ -70,21 +74,52 @@ def in_processes(task: Callable[[Item], Outcome], items: Sequence[Item], workers
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-_stopped = False
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[None]:
+    """^C waits until the end of the block, and in the processes that are begun in it until `_prepare`: half begun, one dies with a traceback."""
+    if threading.current_thread() is not threading.main_thread():  # which ^C never reaches
+        yield
+        return
+    asked: list[int] = []
+    handler = signal.signal(signal.SIGINT, lambda number, frame: asked.append(number))
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # what processes inherit; here another thread may still take it
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        signal.signal(signal.SIGINT, handler)
+    if asked:
+        raise KeyboardInterrupt
+
+
+_stopped, _at_work = False, False
 
 
 def _do(task: Callable[[Item], Outcome], item: Item) -> Outcome:
     """Does one item. A process that was told to stop in one begins no other: the pool has handed it the next already."""
-    from training.fit import CANCELLED, Cancelled
-
-    global _stopped
-    if _stopped:
-        raise Cancelled(CANCELLED)
+    global _stopped, _at_work
     try:
-        return task(item)
-    except Cancelled:
-        _stopped = True
-        raise
+        _at_work = True
+        from training.fit import CANCELLED, Cancelled
+
+        if _stopped:
+            raise Cancelled(CANCELLED)
+        try:
+            return task(item)
+        except Cancelled:
+            _stopped = True
+            raise
+    finally:
+        _at_work = False
+
+
+def _note_interrupt(number: int, frame: object) -> None:
+    """^C ends what is at work. Between two items it only leaves its mark: a process that died while it is handed the next one leaves half
+    of that behind, which the others would take for theirs."""
+    global _stopped
+    _stopped = True
+    if _at_work:
+        raise KeyboardInterrupt
 
 
 def grouped(jobs: Sequence[Job], most: int = MOST_TOGETHER) -> Iterator[Result]:
@@ -112,8 +147,10 @@ def grouped(jobs: Sequence[Job], most: int = MOST_TOGETHER) -> Iterator[Result]:
 
 
 def _prepare() -> None:
-    """Once a process: it is silent, gives way to people's work, and goes when the sweep is killed."""
+    """Once a process: it is silent, gives way to people's work, and goes when the sweep is stopped or killed."""
     os.environ["OMP_NUM_THREADS"] = "1"
     sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - for as long as the process lives
     os.nice(5)
     follow_parent()
+    signal.signal(signal.SIGINT, _note_interrupt)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
