@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, expect
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
 
 from jobs import runs
 from jobs.site import VARIABLE
@@ -126,3 +128,15 @@ def test_a_foreign_host_name_is_refused(page_url: str):
     request = urllib.request.Request(page_url + "/_stcore/host-config", headers={"Host": "evil.example", "Origin": "http://evil.example"})
     with urllib.request.urlopen(request) as answer:
         assert answer.headers.get("access-control-allow-origin") is None
+
+
+def test_a_message_larger_than_any_that_the_page_sends_is_not_taken(page_url: str):
+    with pytest.raises(ConnectionClosed) as closed:
+        answer_to(bytes(17_000_000), page_url)
+    assert closed.value.rcvd is None or closed.value.rcvd.code == 1009  # message too big; unsaid where it is cut off while it is still sent
+
+
+def answer_to(message: bytes, page_url: str) -> bytes | str:
+    with connect(page_url.replace("http:", "ws:") + "/_stcore/stream", subprotocols=["streamlit"]) as stranger:
+        stranger.send(message)
+        return stranger.recv(timeout=20)
