@@ -5,7 +5,7 @@ How each network of the shelf reads handwriting that no network has learned from
 a quarter of them on paper. Making them takes two minutes, once. As many of these hands in a hurry, which leave rings open, as many in few
 straight pieces, and as many digits by the rules of training/ways.py, of which the networks have seen others. And how much gate and doubt
 together decline of validation images and of 1,500 letters, scribbles, garments and pictures of noise each. The test images are not read.
-Both tables of README.md, "Other hands", are what this prints.
+Both tables of docs/accuracy.md, "Other hands", are what this prints.
 """
 
 import argparse

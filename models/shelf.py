@@ -16,7 +16,7 @@ from models.errors import InklingError
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 SHIPPED = ("fc", "lenet5", "small", "ensemble")
-USUAL = {"mnist": "small", "fashion-mnist": "ensemble"}  # for what people draw and send: the small CNN reads other hands best (README)
+USUAL = {"mnist": "small", "fashion-mnist": "ensemble"}  # for what people draw and send: the small CNN reads other hands best (docs/accuracy.md)
 TITLES = {
     "fc": "Fully connected",
     "lenet5": "LeNet-5",
