@@ -1,0 +1,29 @@
+"""What the benchmarks count."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from benchmarks import numbers
+from inference.classify import Answer
+
+
+def digit(value: int, declined: bool = False) -> Answer:
+    probabilities = np.eye(10, dtype=np.float32)[value]
+    return Answer(label=None if declined else str(value), probability=1.0, probabilities=probabilities)
+
+
+@pytest.mark.parametrize(
+    ("digits", "label", "judged"),
+    [
+        ((digit(4), digit(2)), "42", (True, True, True)),
+        ((digit(4), digit(2, declined=True)), None, (False, True, True)),
+        ((digit(4), digit(3)), "43", (False, False, True)),
+        ((digit(4), digit(2), digit(1)), "421", (False, False, False)),
+        ((), "4", (False, False, False)),
+    ],
+)
+def test_a_number_that_is_declined_is_not_answered_right(digits, label, judged):
+    number = dataclasses.replace(digit(4), label=label, probabilities=None, digits=digits)
+    assert numbers.judged(number, "42") == judged
