@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from jobs import runs, sweeps, tables
-from jobs.sweeps import Column, Row, Sweep
-from training import executors, sweep
+from jobs.sweeps import Column, Row, Sweep, SweepError
+from training import data, executors, sweep
 from training.__main__ import main
 
 TINY = Sweep(
@@ -95,6 +95,23 @@ def test_more_seeds_are_added_to_those_that_are_there():
     sweep.run(TINY, here)
     assert sweep.run(TINY, here, seeds=2) == 4
     assert {result["seed"] for result in sweeps.read_results(FILE).values()} == {0, 1}
+
+
+def test_results_of_the_sample_never_come_into_the_table_of_another_data_set(places, monkeypatch, capsys):
+    def fails(name):
+        raise data.DataError(f"{name} could not be downloaded.")
+
+    monkeypatch.delenv("INKLING_DATA")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(places))
+    monkeypatch.setattr(data, "DEBIAN", {})
+    monkeypatch.setattr(data, "download", fails)
+    (data.cache_folder() / data.FOLDERS["mnist"]).mkdir(parents=True)
+    table = tables.find("systems")
+    fashion = {row for row, each in enumerate(table.rows) if each.recipe.startswith("r7")}
+    with pytest.raises(SweepError, match=r"systems needs fashion-mnist and mnist, and of fashion-mnist there is only the bundled sample"):
+        sweep.run(table, lambda jobs: pytest.fail("cells were trained"))
+    assert sweep.file_of(table, rows=[0]) == "systems"
+    assert sweep.file_of(table, rows=fashion) == "systems-sample"
 
 
 def test_a_cell_that_diverges_is_a_result():

@@ -14,7 +14,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from jobs import runs, summary, sweeps
-from jobs.sweeps import Result, Sweep
+from jobs.sweeps import Result, Sweep, SweepError
 from training import cell
 from training import data as data_sets
 from training.executors import Executor, Job
@@ -27,12 +27,12 @@ def run(sweep: Sweep, executor: Executor, seeds: int | None = None, data: Path |
 
     seeds: a cell, the sweep's own number when None; rows: indices of the rows to fill, all when None.
     What is measured on the bundled sample goes to a file of its own, NAME-sample.jsonl, and is not part of the table.
-    Raises Busy when another process is at this sweep, SweepError when an executor gives up, Cancelled on ^C in a cell.
+    Raises Busy when another process is at this sweep, SweepError when an executor gives up or `file_of` does, Cancelled on ^C in a cell.
     """
     root = runs.runs_folder() / f"sweep-{sweep.name}"
     root.mkdir(parents=True, exist_ok=True)
     with runs.held(root):
-        file = file_of(sweep, data)
+        file = file_of(sweep, data, rows)
         done = sweeps.read_results(file)
         jobs = [
             Job(cell=each, folder=root / each.key, data=data, tests_each_epoch=sweep.tests_each_epoch)
@@ -48,10 +48,19 @@ def run(sweep: Sweep, executor: Executor, seeds: int | None = None, data: Path |
     return added
 
 
-def file_of(sweep: Sweep, data: Path | None = None) -> str:
-    """The name that a sweep's results have with the data set that would be used, for jobs.sweeps.read_results."""
-    dataset = next(sweep.cells(1)).config.dataset
-    return sweep.name + ("-sample" if data_sets.find(dataset, data).is_sample else "")
+def file_of(sweep: Sweep, data: Path | None = None, rows: Container[int] | None = None) -> str:
+    """The name that a sweep's results have with the data sets that its rows would use, for jobs.sweeps.read_results.
+
+    Raises SweepError where only some of them are the bundled sample: what is measured on it is not part of the table.
+    """
+    names = sorted({each.config.dataset for each in sweep.cells(1) if rows is None or each.row in rows})
+    samples = [name for name in names if data_sets.find(name, data).is_sample]
+    if samples and samples != names:
+        raise SweepError(
+            f"{sweep.name} needs {' and '.join(names)}, and of {' and '.join(samples)} there is only the bundled sample, whose results are not "
+            "part of the table; give a folder that holds them all with --data, or choose rows with --rows"
+        )
+    return sweep.name + ("-sample" if samples else "")
 
 
 @contextlib.contextmanager

@@ -87,7 +87,7 @@ def _sweep(options: argparse.Namespace) -> int:
         print(sweep.table(table, table.name))
         return 0
     sweep.run(table, _executor(options), options.seeds, options.data, rows)
-    print(sweep.table(table, sweep.file_of(table, options.data)))
+    print(sweep.table(table, sweep.file_of(table, options.data, rows)))
     return 0
 
 
