@@ -56,7 +56,7 @@ def main() -> None:
         rows[-1]["usual/Inkling"] = rows[-1]["median s"] / rows[-2]["median s"]
     inkling = rows[-2]["median s"]
     notes = [f"target: start to interactive {TARGET:g} s (median): {'met' if inkling <= TARGET else 'missed'}"]
-    show("cold start", rows, hardware("streamlit", "torch", "torchvision", "onnxruntime-gpu"), options.json, notes)
+    show("cold start", rows, hardware("streamlit", "torch", "torchvision", "onnxruntime"), options.json, notes)
 
 
 if __name__ == "__main__":

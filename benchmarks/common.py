@@ -14,7 +14,7 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator, Sequence
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -191,8 +191,16 @@ def _percentile(ordered: Sequence[float], share: float) -> float:
 def hardware(*packages: str) -> str:
     """CPU, cores, what else was at work, and the versions of Python and the packages."""
     cpu = next((line.split(":")[1].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")), platform.machine())
-    versions = "".join(f", {name} {version(name)}" for name in packages)
+    versions = "".join(f", {name} {_version(name)}" for name in packages)
     return f"{cpu}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; Python {platform.python_version()}{versions}"
+
+
+def _version(name: str) -> str:
+    """Of an installed package. onnxruntime is installed under that name or, for GPUs, as onnxruntime-gpu."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return version(f"{name}-gpu")
 
 
 def _lines(path: str) -> list[str]:

@@ -66,7 +66,7 @@ def main() -> None:
         for card in shelf.list_cards(dataset)
         if not card.is_mixed  # what torch can be given again
     ]
-    show("one picture, one thread", rows, hardware("onnxruntime-gpu", "torch"), options.json)
+    show("one picture, one thread", rows, hardware("onnxruntime", "torch"), options.json)
 
 
 if __name__ == "__main__":

@@ -263,7 +263,7 @@ def main() -> None:
     notes = []
     if options.usual_seconds and rows[-1]["n"] < rows[-1]["due"]:
         notes.append("The usual page fell behind: its latencies grow for as long as the load lasts, so compare answers/s, not the ratio.")
-    show(title, rows, hardware("streamlit", "torch", "onnxruntime-gpu", "websockets"), options.json, notes)
+    show(title, rows, hardware("streamlit", "torch", "onnxruntime", "websockets"), options.json, notes)
 
 
 if __name__ == "__main__":

@@ -109,7 +109,7 @@ def main() -> None:
         if span == "report":
             verdict = "met" if figures["Inkling"]["median"] <= TARGET else "missed"
             notes.append(f"target: report to answer {TARGET} ms (median): {verdict}")
-    show("stroke to answer", rows, hardware("streamlit", "torch", "onnxruntime-gpu"), options.json, notes)
+    show("stroke to answer", rows, hardware("streamlit", "torch", "onnxruntime"), options.json, notes)
 
 
 if __name__ == "__main__":

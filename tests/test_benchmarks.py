@@ -1,11 +1,12 @@
 """What the benchmarks count."""
 
 import dataclasses
+from importlib.metadata import PackageNotFoundError
 
 import numpy as np
 import pytest
 
-from benchmarks import numbers
+from benchmarks import common, numbers
 from inference.classify import Answer
 
 
@@ -27,3 +28,14 @@ def digit(value: int, declined: bool = False) -> Answer:
 def test_a_number_that_is_declined_is_not_answered_right(digits, label, judged):
     number = dataclasses.replace(digit(4), label=label, probabilities=None, digits=digits)
     assert numbers.judged(number, "42") == judged
+
+
+@pytest.mark.parametrize("installed", ["onnxruntime", "onnxruntime-gpu"])
+def test_onnxruntime_is_found_by_either_of_its_names(monkeypatch, installed):
+    def only(name: str) -> str:
+        if name != installed:
+            raise PackageNotFoundError(name)
+        return "1.30"
+
+    monkeypatch.setattr(common, "version", only)
+    assert common.hardware("onnxruntime").endswith(", onnxruntime 1.30")

@@ -33,6 +33,17 @@ KINDS = {
 }
 
 
+def test_a_card_names_onnxruntime_by_whichever_name_it_is_installed(monkeypatch):
+    def version(name: str) -> str:
+        assert not name.startswith("onnxruntime"), "one of the two names is not there"
+        return "1"
+
+    monkeypatch.setattr(export, "version", version)
+    told = export.versions("torch", "onnx")
+    assert (told["torch"], told["onnxruntime"]) == ("1", onnxruntime.__version__)
+    assert list(told) == ["torch", "onnx", "onnxruntime", "python"]
+
+
 def test_every_network_is_exported_here():
     assert set(KINDS) == set(NETWORKS)
 

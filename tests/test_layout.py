@@ -1,4 +1,4 @@
-"""Who may import whom, how long a file may be, and that the repository knows nothing of the machine it was made on."""
+"""Who may import whom, how long a file may be, what is installed where, and that the repository knows nothing of the machine it was made on."""
 
 import ast
 import subprocess
@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 from jobs.runs import ROOT
 
@@ -94,3 +95,11 @@ def test_no_tracked_file_names_a_folder_of_the_machine_it_was_made_on(private):
 def test_the_readme_names_every_package_in_its_tree(package):
     tree = (ROOT / "README.md").read_text().partition("\napp.py ")[2].partition("```")[0]
     assert f"\n{package}/ " in tree
+
+
+@pytest.mark.parametrize(("machine", "name"), [("x86_64", "onnxruntime-gpu"), ("aarch64", "onnxruntime"), ("arm64", "onnxruntime")])
+def test_every_kind_of_processor_gets_one_onnxruntime(machine, name):
+    lines = [line.partition("#")[0].strip() for line in (ROOT / "requirements.txt").read_text().splitlines()]
+    wanted = [each for each in map(Requirement, filter(None, lines)) if each.name.startswith("onnxruntime")]
+    assert [each.name for each in wanted if each.marker.evaluate({"platform_machine": machine})] == [name]
+    assert len({str(each.specifier) for each in wanted}) == 1

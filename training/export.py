@@ -223,8 +223,7 @@ def describe(
         "temperature": round(float(served.temperature), 4),
         "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "config": config.to_dict(),
-        "versions": {each: version(each) for each in ("torch", "onnx", "onnxscript", "onnxruntime-gpu", "numpy")}
-        | {"python": platform.python_version()},
+        "versions": versions("torch", "onnx", "onnxscript", "numpy"),
         "data": {"origin": _origin(data), "train": len(data.train)},
     }
     classifier = Classifier(provisional(card, graph), threads=0)
@@ -245,6 +244,11 @@ def describe(
         card["sample"] = _figures(measure(classifier, everything), labels, card["decline_below"])
     card["latency_ms"] = latency(Classifier(provisional(card, graph)), data.validation.pixels[:1])
     return card
+
+
+def versions(*packages: str) -> dict[str, str]:
+    """What a network was made with, for its card: these packages, Python, and onnxruntime by whichever of its two names it is installed."""
+    return {each: version(each) for each in packages} | {"onnxruntime": onnxruntime.__version__, "python": platform.python_version()}
 
 
 def provisional(card: dict[str, Any], graph: Path) -> shelf.Card:

@@ -6,11 +6,9 @@ what people send is, and with its own kind drawn by many hands and pens, so that
 
 import hashlib
 import itertools
-import platform
 import time
 from collections.abc import Iterable
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +25,7 @@ from models.datasets import DATASETS, GATE_LABELS
 from training import outliers, pictures
 from training.augmentation import AUGMENTATIONS
 from training.data import Dataset, Split
-from training.export import OPSET, as_json, calibration_error, check_parity, fit_temperature, latency, provisional, write_graph
+from training.export import OPSET, as_json, calibration_error, check_parity, fit_temperature, latency, provisional, versions, write_graph
 from training.fit import keep_memory
 from training.networks import Normalise, Served, count_parameters, plain_cnn
 from training.redrawn import DIGITS, HURRIED, PIECES, redrawn
@@ -186,7 +184,7 @@ def _card(dataset: str, served: Served, graph: Path, held_out: Kinds, own: Datas
         "shape": [1, 28, 28], "architecture": "cnn", "members": 1, "averaged": False, "parameters": count_parameters(served),
         "sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content), "opset": OPSET,
         "temperature": round(float(served.temperature), 4), "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "versions": {each: version(each) for each in ("torch", "onnx", "onnxruntime-gpu")} | {"python": platform.python_version()},
+        "versions": versions("torch", "onnx"),
         "data": {"origin": "bundled sample" if own.is_sample else "full data set"}
     }  # fmt: skip
     classifier = Classifier(provisional(card, graph), threads=0)
