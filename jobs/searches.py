@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from jobs.config import RunConfig
 from jobs.recipes import RECIPES
-from jobs.sweeps import Cell, Result, Settings, read_results
+from jobs.sweeps import MOST_SEEDS, Cell, Result, Settings, read_results
 from jobs.tables import SWEEPS
 from models.errors import InklingError
 
@@ -79,7 +79,7 @@ def best_cell(tables: str, ending: str = "", channels: tuple[int, ...] | None = 
     for sweep in SWEEPS.values():
         if not sweep.name.startswith(tables):
             continue
-        known = {cell.key: cell for cell in sweep.cells(100)}
+        known = {cell.key: cell for cell in sweep.cells(MOST_SEEDS)}
         places: dict[tuple[int, int], list[Result]] = {}
         for key, result in read_results(sweep.name + ending).items():
             cell = known.get(key)

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from jobs import sweeps
 from jobs.config import RunConfig
 from jobs.recipes import RECIPES
-from jobs.sweeps import Result, Settings, Sweep
+from jobs.sweeps import MOST_SEEDS, Result, Settings, Sweep
 
-MOST_SEEDS = 10  # a sweep may have been run with more seeds than it asks for
+SEEDS_AT_WORK = 10  # seeds without any result before one that has some: cells are measured at once, and not in order
 TRAIN_IMAGES = 54_000  # of both data sets, once 6,000 are held out
 TOLERANCE = 0.005  # figures this close are the same, whatever their spread
 SPREADS = 3  # and so are figures within this many standard deviations
@@ -158,14 +158,22 @@ def _read(name: str, path: str, changed: int, size: int) -> tuple[Outcome, ...]:
 
 
 def outcomes(sweep: Sweep, results: dict[str, Result]) -> tuple[Outcome, ...]:
-    """Every cell of the sweep, row by row. results: as `sweeps.read_results` gives them; those of other cells are passed over."""
+    """Every cell of the sweep, row by row, with all the seeds that were measured, of which there may be more than it asks for.
+
+    results: as `sweeps.read_results` gives them; those of other cells are passed over.
+    """
+    left, last = set(results), 0
     configs: dict[tuple[int, int], RunConfig] = {}
     runs: dict[tuple[int, int], list[Result]] = {}
-    for cell in sweep.cells(max(MOST_SEEDS, sweep.seeds) if results else 1):
+    for cell in sweep.cells(MOST_SEEDS):
+        if cell.seed > last + (SEEDS_AT_WORK if left else 0):  # all seeds would take a third of a second
+            break
         place = (cell.row, cell.column)
         configs.setdefault(place, cell.config)
-        if cell.key in results:
-            runs.setdefault(place, []).append(results[cell.key])
+        if (key := cell.key) in left:
+            left.remove(key)
+            last = cell.seed
+            runs.setdefault(place, []).append(results[key])
     return tuple(
         Outcome(
             sweep=sweep.name,

@@ -24,6 +24,7 @@ from models.errors import InklingError
 
 Result = dict[str, Any]
 Settings = dict[str, Any]
+MOST_SEEDS = 100  # a cell
 NOT_WHAT_IS_COMPUTED = ("device", "threads", "publish")  # two cells that differ in these alone are the same
 
 

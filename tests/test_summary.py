@@ -40,9 +40,20 @@ def test_a_cell_has_the_mean_and_the_sample_deviation_of_its_seeds():
 
 def test_more_seeds_than_the_sweep_asks_for_all_count():
     sweep = tables.find("r7-loss")
-    for cell in sweep.cells(4):
+    for cell in sweep.cells(12):
         sweeps.append_result(sweep.name, result(cell, 0.9))
-    assert [each.n for each in summary.read_outcomes(sweep)] == [4, 4, 4]
+    sweeps.append_result(sweep.name, result(list(sweep.cells(20))[-1], 0.9))
+    assert [each.n for each in summary.read_outcomes(sweep)] == [12, 12, 13]
+
+
+def test_seeds_that_nobody_measured_cost_nothing(monkeypatch):
+    sweep, keys = tables.find("r7-loss"), []
+    results = {cell.key: result(cell, 0.9) for cell in sweep.cells()}
+    monkeypatch.setattr(sweeps, "key_of", lambda config, key_of=sweeps.key_of: keys.append(config) or key_of(config))
+    assert [each.n for each in summary.outcomes(sweep, results)] == [sweep.seeds] * 3
+    assert len(keys) == 3 * sweep.seeds
+    summary.outcomes(sweep, results | {"of another table": {}})
+    assert len(keys) <= 3 * (2 * sweep.seeds + summary.SEEDS_AT_WORK)
 
 
 def test_a_file_that_grew_is_read_again_and_one_that_did_not_is_not(monkeypatch):

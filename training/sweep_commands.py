@@ -73,9 +73,9 @@ def _sweep(options: argparse.Namespace) -> int:
             print(f"{each.name:14} {sum(key in done for key in wanted):3} of {len(wanted):3} cells  {each.about}")
         return 0
     table = tables.find(options.name)
-    for name, value in (("seeds", options.seeds), ("workers", options.workers)):
-        if value is not None and not 1 <= value <= 100:
-            raise ConfigError(f"{name} is {value}; give a whole number from 1 to 100")
+    for name, value, most in (("seeds", options.seeds, sweeps.MOST_SEEDS), ("workers", options.workers, 100)):
+        if value is not None and not 1 <= value <= most:
+            raise ConfigError(f"{name} is {value}; give a whole number from 1 to {most}")
     rows = None if options.rows is None else [number - 1 for number in options.rows]
     if rows is not None and not all(0 <= row < len(table.rows) for row in rows):
         raise ConfigError(f"rows is {' '.join(map(str, options.rows))}; {table.name} has the rows 1 to {len(table.rows)}")
