@@ -56,12 +56,19 @@ def test_a_cell_is_written_once_and_a_torn_line_is_passed_over():
     assert {key: result["test_accuracy"] for key, result in sweeps.read_results("r1a").items()} == {"a": 0.5, "b": 0.6}
 
 
+def _meet_at(barrier) -> None:
+    global _all_are_there
+    _all_are_there = barrier
+
+
 def _append_often(number: int) -> int:
+    _all_are_there.wait(60)
     return sum(sweeps.append_result("r1a", {"cell": str(cell), "by": number}) for cell in range(40))
 
 
 def test_two_sweeps_at_once_never_double_a_cell():
-    with multiprocessing.get_context("fork").Pool(3) as pool:
-        added = pool.map(_append_often, range(3))
+    spawn = multiprocessing.get_context("spawn")  # a fork of what has threads is a warning from Python 3.12 on
+    with spawn.Pool(3, _meet_at, (spawn.Barrier(3),)) as pool:
+        added = pool.map(_append_often, range(3), chunksize=1)
     lines = sweeps.results_path("r1a").read_text().splitlines()
     assert sum(added) == len(lines) == len({json.loads(line)["cell"] for line in lines}) == 40
