@@ -181,13 +181,18 @@ def test_an_interrupt_stops_the_workers_and_keeps_what_was_done(places):
     command = [sys.executable, "-m", "training", "sweep", "systems", "--rows", "1", "--seeds", "6", "--workers", "2"]
     path = places / "experiments" / "systems-sample.jsonl"
     process = subprocess.Popen(command, cwd=runs.ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True)
-    while not path.exists():
+    while not path.exists() or not path.read_text().endswith("\n"):
+        assert process.poll() is None
         time.sleep(0.05)
+    before = path.read_text().splitlines()
     os.killpg(process.pid, signal.SIGINT)
-    _, errors = process.communicate(timeout=20)
+    _, errors = process.communicate(timeout=60)
     assert process.returncode in (1, 130)
     assert "Traceback" not in errors
     _wait_until_gone(process.pid)
+    lines = path.read_text().splitlines()
+    assert lines[: len(before)] == before
+    assert 1 <= len(before) <= len(lines) == len({json.loads(line)["cell"] for line in lines}) < 6
 
 
 def test_an_interrupt_while_the_workers_start_leaves_no_traceback(places):
