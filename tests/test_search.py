@@ -119,6 +119,15 @@ def test_the_command_prints_the_best_cell_of_the_tables_beside_the_best_trial_an
     assert "r7-wide" in capsys.readouterr().out
 
 
+def test_what_was_found_is_shown_without_a_data_set(in_this_process, monkeypatch, capsys):
+    search.run(search.describe(TINY, 1), workers=1)
+    monkeypatch.setenv("INKLING_DATA", "/nowhere")
+    assert main(["search", "tiny", "--show"]) == 0
+    assert "0 trials finished" in capsys.readouterr().out
+    assert main(["search", "tiny", "--show", "--data", "sample"]) == 0
+    assert "1 trials finished" in capsys.readouterr().out
+
+
 def test_a_storage_that_holds_another_search_is_refused(in_this_process):
     search.run(search.describe(TINY, 1), workers=1)
     changed = dataclasses.replace(TINY, fixed={**FIXED, "epochs": 5})

@@ -50,9 +50,12 @@ class Surplus(Exception):
     """Another machine began the last trial that was wanted at the same moment."""
 
 
-def describe(search: Search, trials: int = 0, storage: str = "", data: Path | None = None) -> Study:
-    """The study of a search with the data set that would be used; on the bundled sample it is one of its own."""
-    sample = data_sets.find(search.config({}).dataset, data).is_sample
+def describe(search: Search, trials: int = 0, storage: str = "", data: Path | None = None, only_shown: bool = False) -> Study:
+    """The study of a search with the data set that would be used; on the bundled sample it is one of its own.
+
+    only_shown: nothing is trained, and where no data is given none is looked for, which might download it: the study is the real one.
+    """
+    sample = (data is not None or not only_shown) and data_sets.find(search.config({}).dataset, data).is_sample
     name = f"search-{search.name}" + ("-sample" if sample else "")
     return Study(search=search, name=name, root=runs.runs_folder().resolve() / name, storage=storage, trials=trials, data=data)
 

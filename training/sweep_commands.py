@@ -59,7 +59,9 @@ def add(commands: Any) -> tuple[argparse.ArgumentParser, argparse.ArgumentParser
     search.add_argument(
         "--test", type=int, nargs="?", const=1, metavar="N", help="at the end train the best settings with N seeds and read the test images"
     )
-    search.add_argument("--show", action="store_true", help="print the best settings so far, and train nothing")
+    search.add_argument(
+        "--show", action="store_true", help="print the best settings so far, and train nothing; --data sample: of the sample"
+    )
     search.set_defaults(command=_search)
     return sweep, search
 
@@ -115,7 +117,7 @@ def _search(options: argparse.Namespace) -> int:
             raise ConfigError(f"{name} is {value}; give a whole number from 1 to {most}")
     from training import search
 
-    study = search.describe(space, options.trials, options.storage, options.data)
+    study = search.describe(space, options.trials, options.storage, options.data, options.show)
     if not options.show:
         search.run(study, options.workers)
     tested = search.measure_best(study, options.test, options.workers) if options.test and not options.show else []
