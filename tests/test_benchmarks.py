@@ -6,8 +6,9 @@ from importlib.metadata import PackageNotFoundError
 import numpy as np
 import pytest
 
-from benchmarks import common, numbers
+from benchmarks import common, numbers, sweep
 from inference.classify import Answer
+from jobs import tables
 
 
 def digit(value: int, declined: bool = False) -> Answer:
@@ -39,3 +40,22 @@ def test_onnxruntime_is_found_by_either_of_its_names(monkeypatch, installed):
 
     monkeypatch.setattr(common, "version", only)
     assert common.hardware("onnxruntime").endswith(", onnxruntime 1.30")
+
+
+@pytest.mark.parametrize(
+    ("table", "named"), [("systems", "schedule, members, mirrored, augmentation, teacher, precision"), ("r7-schedule", "schedule")]
+)
+def test_tables_that_the_textbook_cannot_fill_are_refused(table, named):
+    assert f"({named})" in sweep.refusal(tables.find(table))
+
+
+@pytest.mark.parametrize("table", ["r1a", "r1b", "r7-parts"])
+def test_tables_of_a_constant_lr_are_compared(table):
+    assert sweep.refusal(tables.find(table)) == ""
+
+
+def test_a_run_that_diverged_is_in_neither_mean():
+    inkling, textbook = sweep.compared((2.0, {"a": 0.9, "b": None}), (6.0, {"a": 0.8, "b": 0.1}))
+    assert (inkling["mean val accuracy"], textbook["mean val accuracy"]) == ("90.00%", "80.00%")
+    assert (inkling["left out"], textbook["n runs"], textbook["textbook/Inkling"]) == (1, 2, 3.0)
+    assert sweep.compared((2.0, {"a": None}), (6.0, {"a": 0.1}))[0]["mean val accuracy"] == "-"
