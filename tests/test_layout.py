@@ -1,4 +1,4 @@
-"""Who may import whom, how long a file may be, what is installed where, and that the repository knows nothing of the machine it was made on."""
+"""Who may import whom, how long a file may be, what is installed where, and that nothing here knows of the machine it was made on."""
 
 import ast
 import subprocess

@@ -57,7 +57,7 @@ def file_of(sweep: Sweep, data: Path | None = None, rows: Container[int] | None 
     samples = [name for name in names if data_sets.find(name, data).is_sample]
     if samples and samples != names:
         raise SweepError(
-            f"{sweep.name} needs {' and '.join(names)}, and of {' and '.join(samples)} there is only the bundled sample, whose results are not "
+            f"{sweep.name} needs {' and '.join(names)}, and of {' and '.join(samples)} there is only the bundled sample, whose results are no "
             "part of the table; give a folder that holds them all with --data, or choose rows with --rows"
         )
     return sweep.name + ("-sample" if samples else "")
