@@ -1,13 +1,17 @@
-"""ui/panel.py: how often a page looks at the retrains."""
+"""ui/panel.py: how often a page looks at the retrains, and what of them is drawn."""
 
 import dataclasses
 import itertools
+import os
 from pathlib import Path
 
 import pytest
 import streamlit as st
+from streamlit.testing.v1 import AppTest
 
-from ui import panel
+from jobs import events, runs
+from jobs.config import RunConfig
+from ui import panel, visitor
 
 
 @pytest.fixture
@@ -85,3 +89,61 @@ def test_a_page_that_is_gone_has_no_share(pages, monkeypatch):
     moment = panel.time.monotonic() + panel.GONE + 1
     monkeypatch.setattr(panel.time, "monotonic", lambda: moment)
     assert pages(1) == panel.IDLE
+
+
+def ended(count: int) -> list[Path]:
+    """Runs that ended, with a learning curve each; the newest first, as the page has them."""
+    for _ in range(count):
+        folder, lock = runs.create(RunConfig(epochs=2, publish="mine"))
+        events.append(folder, "queued", owner="")
+        events.append(folder, "started", pid=1, train_images=40, epochs=2, members=1, is_sample=False, device="cpu", threads=1)
+        for x in (0.5, 1.0, 1.5):
+            events.append(folder, "step", member=0, x=x, loss=1 / x, progress=x / 2)
+        for epoch in (1, 2):
+            events.append(folder, "epoch", member=0, epoch=epoch, val_loss=0.5, val_accuracy=0.4 * epoch)
+        events.append(folder, "done")
+        os.close(lock)
+    return runs.list_runs()
+
+
+def test_the_retrains_page_draws_the_curves_of_the_runs_that_are_opened_alone(places, monkeypatch):
+    monkeypatch.setattr(visitor, "is_public", lambda: False)
+    drawn, draw = [], panel._drawn
+    monkeypatch.setattr(panel, "_drawn", lambda key, *facts: drawn.append(key) or draw(key, *facts))
+    newest, *_ = ended(3)
+    page = AppTest.from_string("from ui import history; history.page()", default_timeout=60).run()
+    assert not page.exception
+    assert len([each for each in page.button if each.label == "Delete"]) == 3
+    assert drawn == []
+    page.session_state[f"history-curves-{newest.name}"] = True
+    page.run()
+    assert not page.exception
+    assert drawn == [f"history-{newest.name}"] * 2
+    assert len(page.get("vega_lite_chart")) + len(page.get("arrow_vega_lite_chart")) == 2
+
+
+def test_a_chart_is_drawn_once_a_moment_and_what_nobody_looks_at_is_forgotten_first(monkeypatch):
+    monkeypatch.setattr(panel, "MOST_SPECS", 3)
+    monkeypatch.setattr(panel, "_specs", {})
+    drawn = []
+
+    class Chart:
+        def to_dict(self) -> dict:
+            return {"number": len(drawn)}
+
+    def chart(steps: list, total_epochs: int) -> Chart:
+        drawn.append(steps[-1]["run"])
+        return Chart()
+
+    def look_at(run: str, time: float = 1.0) -> dict:
+        return panel._drawn(run, chart, [{"time": time, "run": run}], 2)
+
+    assert [look_at(run)["number"] for run in "abcab"] == [1, 2, 3, 1, 2]
+    look_at("d")
+    look_at("a")
+    look_at("b")
+    assert drawn == ["a", "b", "c", "d"]
+    for moment in range(10):
+        look_at("a", moment)
+    assert look_at("b")["number"] == 2
+    assert len(panel._specs) == 3

@@ -69,14 +69,21 @@ def _show(run: Path, config: RunConfig) -> None:
         st.html(_line(run, config, status))
         with st.container(horizontal=True):
             if len(status.steps) > 1 and status.epochs:
-                with st.popover("Curves", icon=":material/show_chart:"):
-                    panel.show_curves(status, config.epochs, f"history-{run.name}")
+                _show_curves(run, config, status)
             st.button(
                 "Retrain with these settings", icon=":material/tune:", key=f"history-again-{run.name}", on_click=_again, args=(run, config)
             )
             if panel.may_act_on(run):
                 _show_rights(run, status)
         problems.show(f"retrain-problem-{run.name}")
+
+
+def _show_curves(run: Path, config: RunConfig, status: runs.Status) -> None:
+    """Draws them only while somebody looks: two charts a run would be most of what the page takes."""
+    popover = st.popover("Curves", icon=":material/show_chart:", key=f"history-curves-{run.name}", on_change="rerun")
+    if popover.open:
+        with popover:
+            panel.show_curves(status, config.epochs, f"history-{run.name}")
 
 
 def _show_rights(run: Path, status: runs.Status) -> None:

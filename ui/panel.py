@@ -31,7 +31,7 @@ PANEL = "retrain-panel"  # the part that runs again by itself
 GONE = 2.5 * SELDOM  # seconds after which a page that has not looked is closed
 STALE = 0.4  # seconds that one look serves all visitors
 LATEST = 8  # runs among which news are looked for
-MOST_SPECS = 32  # charts that are kept
+MOST_SPECS = 256  # charts that are kept
 
 _lock = threading.Lock()
 
@@ -331,18 +331,21 @@ def resume(folder: Path) -> None:
         _act()
 
 
-_specs: dict[tuple, dict[str, Any]] = {}
+_specs: dict[tuple[str, str], tuple[tuple, dict[str, Any]]] = {}  # of each chart the last one, with what it was drawn from
 
 
 def _drawn(key: str, chart: Callable[..., Any], *facts: Any) -> dict[str, Any]:
     """A chart as Vega-Lite reads it, drawn once for all who look at the same moment of a run: altair takes tens of milliseconds."""
     *told, total_epochs = facts
-    place = (key, chart.__name__, total_epochs, *((len(each), each[-1]["time"] if each else 0) for each in told))
-    spec = _specs.get(place)
-    if spec is None:
-        if len(_specs) >= MOST_SPECS:
-            _specs.clear()
-        spec = _specs[place] = chart(*facts).to_dict()
+    place, moment = (key, chart.__name__), (total_epochs, *((len(each), each[-1]["time"] if each else 0) for each in told))
+    known, spec = _specs.get(place, (None, {}))
+    if known != moment:
+        spec = chart(*facts).to_dict()
+    with _lock:
+        _specs.pop(place, None)  # it goes to the end: what nobody has looked at for longest is forgotten first
+        _specs[place] = moment, spec
+        while len(_specs) > MOST_SPECS:
+            del _specs[next(iter(_specs))]
     return spec
 
 
