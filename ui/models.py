@@ -120,12 +120,13 @@ def _show_mistakes(cards: list[shelf.Card]) -> None:
 
     st.subheader("What they mix up", anchor=False)
     by_name = {card.name: card for card in cards}
+    titles = sidebar.told_apart({card.name: card.title for card in cards})
     chosen = sidebar.chosen_card()
     name = st.selectbox(
         "Network",
         list(by_name),
         index=list(by_name).index(chosen.name),
-        format_func=lambda name: by_name[name].title,
+        format_func=titles.get,
         key=f"models-mistakes-{chosen.dataset}",
         width=320,
     )

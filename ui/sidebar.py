@@ -1,5 +1,7 @@
 """The sidebar: data set, network, and retraining. Settings hold for all pages."""
 
+from collections import Counter
+
 import streamlit as st
 
 from models import datasets, shelf
@@ -7,6 +9,7 @@ from models.datasets import DATASETS, DatasetError
 from ui import figures, retrain, settings
 
 TITLES = {"mnist": "Digits", "fashion-mnist": "Clothing"}
+SHORTEST_END, LONGEST_NAME = 6, 64
 
 
 def show() -> None:
@@ -42,13 +45,14 @@ def choose_dataset(name: str) -> None:
 def _show_picker() -> None:
     """The two built-in data sets side by side; with one's own there are too many for that."""
     own = {each.name: each.title for each in datasets.list_own()[0]}
+    titles = told_apart(TITLES | own)
     # Set on every run, not default=: retrain.py sets it too, and it outlives a data set that is deleted.
     wanted = st.session_state.pop("sidebar-dataset-wanted", None)
-    st.session_state["sidebar-dataset"] = wanted if wanted in (*TITLES, *own) else chosen_dataset()
+    st.session_state["sidebar-dataset"] = wanted if wanted in titles else chosen_dataset()
     shared = {
         "label": "Data set",
-        "options": [*TITLES, *own],
-        "format_func": (TITLES | own).get,
+        "options": list(titles),
+        "format_func": titles.get,
         "key": "sidebar-dataset",
         "width": "stretch",
         "help": "Digits: MNIST, 70,000 handwritten digits. Clothing: Fashion-MNIST, 70,000 photos of garments. Add your own on the page Own images.",
@@ -78,9 +82,20 @@ def choose(dataset: str, name: str) -> None:
     st.session_state[f"sidebar-network-{dataset}"] = name
 
 
+def told_apart(titles: dict[str, str]) -> dict[str, str]:
+    """What a picker shows for each name: its title, and where several have one title, the end of the name too.
+
+    Streamlit knows an option by what it shows: of two that look the same it would take the last one, whichever was chosen.
+    """
+    counts = Counter(titles.values())
+    alike = [name for name, title in titles.items() if counts[title] > 1]
+    length = next((each for each in range(SHORTEST_END, LONGEST_NAME) if len({name[-each:] for name in alike}) == len(alike)), LONGEST_NAME)
+    return titles | {name: f"{titles[name]} · {name[-length:]}" for name in alike}
+
+
 def _show_network(dataset: str, cards: list[shelf.Card]) -> None:
     chosen = chosen_card()
-    titles = {card.name: f"{card.title} · {figures.percent(card.test_accuracy, 2)}" for card in cards}
+    titles = told_apart({card.name: f"{card.title} · {figures.percent(card.test_accuracy, 2)}" for card in cards})
     names = list(titles)
     key = f"sidebar-network-{dataset}"
     if key in st.session_state and st.session_state[key] not in names:  # it was deleted, and the browser still shows it
