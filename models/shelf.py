@@ -16,7 +16,8 @@ from models.errors import InklingError
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 SHIPPED = ("fc", "lenet5", "small", "ensemble")
-USUAL = {"mnist": "small", "fashion-mnist": "ensemble"}  # for what people draw and send: the small CNN reads other hands best (docs/accuracy.md)
+# For what people draw and send: the small CNN reads other hands best (docs/accuracy.md).
+USUAL = {"mnist": "small", "fashion-mnist": "ensemble"}
 TITLES = {
     "fc": "Fully connected",
     "lenet5": "LeNet-5",
@@ -198,9 +199,9 @@ def _parse(dataset: str, name: str, facts: dict[str, Any], folder: Path) -> Card
     if (
         (len(card.labels), card.shape) != (len(labels), shape)
         or not 0 <= card.decline_below <= 1
-        or not isinstance(facts.get("created", ""), str)
+        or not all(isinstance(facts.get(each, ""), str) for each in ("title", "created"))
     ):
-        raise ValueError("its labels, threshold or date cannot be right")
+        raise ValueError("its labels, threshold, title or date cannot be right")
     for place, kind in (READ if (dataset, name) in KEPT else READ_OF_NETWORKS).items():
         value = functools.reduce(lambda inside, key: inside[key], place.split("."), facts)
         if not isinstance(value, kind) or isinstance(value, bool):

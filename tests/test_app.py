@@ -22,7 +22,7 @@ from jobs.runs import ROOT
 from models import datasets, shelf
 from tests import shapes, tiny
 from tests.test_corrections import correction
-from ui import beside, figures, serving, sidebar, why
+from ui import beside, figures, serving, why
 
 
 @pytest.fixture(autouse=True)
@@ -51,12 +51,6 @@ def upload_page() -> None:
     from ui import upload
 
     upload.page()
-
-
-def models_page() -> None:
-    from ui import models
-
-    models.page()
 
 
 def read_of_a_drawing() -> None:
@@ -277,65 +271,6 @@ def test_what_speaks_for_an_answer_is_sent_about_as_large_as_it_is_shown():
         url = re.search(r'src="(data:[^"]+)"', why.speaking(pixels, pixels.astype(np.float32)))[1]
         width, height = Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2]))).size
         assert why.LEAST_SIDE <= width == height < 2 * why.LEAST_SIDE
-
-
-def test_the_models_page_tells_what_the_photo_network_is():
-    app = AppTest.from_string("from ui import models; models.page()", default_timeout=60)
-    app.session_state["sidebar-dataset"] = "fashion-mnist"
-    page = html_of(app.run())
-    assert 'data-testid="photo-network"' in page
-    assert "phone photos held out" in page
-
-
-@pytest.mark.parametrize("dataset", ["mnist", "fashion-mnist"])
-def test_the_models_page_tells_what_the_gate_declines_and_how_honest_the_networks_are(dataset):
-    app = AppTest.from_string("from ui import models; models.page()", default_timeout=60)
-    app.session_state["sidebar-dataset"] = dataset
-    page = html_of(app.run())
-    assert 'data-testid="gate"' in page
-    for kind in ("letter", "scribble", "noise"):
-        assert f"AUROC, {kind}" in page
-    assert "How honest they are" in [title.value for title in app.subheader]
-
-
-def test_the_models_page_shows_every_card_of_the_shelf():
-    page = html_of(run_page(models_page))
-    for title in ("Fully connected", "LeNet-5", "Small CNN", "Ensemble"):
-        assert title in page
-
-
-@pytest.fixture
-def twins(tmp_path, monkeypatch) -> list[str]:
-    """The names of two retrained networks of one minute that are equally good."""
-    shutil.copytree(ROOT / "models", tmp_path / "models", ignore=shutil.ignore_patterns("*.py", "__pycache__"))
-    monkeypatch.setenv("INKLING_MODELS", str(tmp_path / "models"))
-    folder, names = tmp_path / "models" / "mnist", ["lenet5-260101-120001-a1b2c3", "lenet5-260101-120059-d4e5f6"]
-    facts = json.loads((folder / "lenet5.json").read_text()) | {"title": "LeNet-5 · 01 Jan 12:00"}
-    for name in names:
-        shutil.copy(folder / "lenet5.onnx", folder / f"{name}.onnx")
-        (folder / f"{name}.json").write_text(json.dumps(facts))
-    return names
-
-
-def test_of_two_networks_that_are_called_alike_the_chosen_one_stays_chosen(twins):
-    app = AppTest.from_string("from ui import models, sidebar; sidebar.show(); models.page()", default_timeout=60).run()
-    for key in ("sidebar-network-mnist", "models-mistakes-mnist"):
-        assert [option[-9:] for option in app.selectbox(key=key).options if "01 Jan" in option] == [" · a1b2c3", " · d4e5f6"]
-        for name in twins:
-            app.selectbox(key=key).set_value(name).run()
-            app.number_input(key="retrain-epochs").set_value(2).run()
-            assert app.selectbox(key=key).value == name
-            app.number_input(key="retrain-epochs").set_value(1).run()
-    assert not app.exception
-
-
-def test_options_that_look_alike_are_told_apart_by_the_ends_of_their_names():
-    assert sidebar.told_apart({"a": "A", "b": "B"}) == {"a": "A", "b": "B"}
-    assert sidebar.told_apart({"x-lenet5": "L", "y-lenet5": "L", "fc": "F"}) == {
-        "x-lenet5": "L · x-lenet5",
-        "y-lenet5": "L · y-lenet5",
-        "fc": "F",
-    }
 
 
 @pytest.mark.parametrize("page", ["draw", "upload", "models"])

@@ -307,7 +307,7 @@ def test_all_networks_of_an_own_data_set_can_be_taken_off_at_once(own, tmp_path)
 
 
 @pytest.mark.parametrize(
-    "change", [{"latency_ms": "1"}, {"bytes": None}, {"config": {}}, {"n_seeds": 3}, {"run": {"seconds": True}}, {"test": {}}]
+    "change", [{"latency_ms": "1"}, {"bytes": None}, {"config": {}}, {"n_seeds": 3}, {"run": {"seconds": True}}, {"test": {}}, {"title": 5}]
 )
 def test_a_card_without_what_the_pages_read_is_left_out_and_named(folder, change):
     publish(folder, "whole")

@@ -36,7 +36,7 @@ def _show_gate(card: shelf.Card) -> None:
     own, *_ = card.labels
     kinds = card.facts["validation"]["by_kind"]
     declined = _declined({kind: facts["declined"] for kind, facts in kinds.items()})
-    told_apart = {f"AUROC, {kind}": f"{facts['auroc']:.4f}" for kind, facts in kinds.items()}
+    told_apart = {f"AUROC, {html.escape(kind)}": f"{facts['auroc']:.4f}" for kind, facts in kinds.items()}
     with st.container(border=True):
         first, second, third = st.columns(3, gap="medium")
         first.html(
@@ -74,7 +74,8 @@ def _show_photo_network(card: shelf.Card) -> None:
 
 def _declined(shares: dict[str, float], places: int = 1) -> dict[str, str]:
     return {
-        f"{kind.capitalize()}{'' if kind == 'noise' else 's'} declined": figures.percent(share, places) for kind, share in shares.items()
+        f"{html.escape(kind.capitalize())}{'' if kind == 'noise' else 's'} declined": figures.percent(share, places)
+        for kind, share in shares.items()
     }
 
 
@@ -178,13 +179,14 @@ def _inside(facts: dict) -> str:
 
 
 def _training(card: shelf.Card) -> dict[str, str]:
+    """What its card says of that, escaped; a value that is none of today's settings as it stands there."""
     config, facts = card.facts["config"], card.facts
     shown = {
         "Data": f"{facts['data']['train']:,} images, {facts['data']['origin']}",
-        "Optimizer": f"{retrain.OPTIMIZERS[config['optimizer']]}, lr {config['lr']:g}, {config['schedule'].replace('_', ' ')}",
+        "Optimizer": f"{retrain.OPTIMIZERS.get(config['optimizer'], config['optimizer'])}, lr {config['lr']:g}, {config['schedule'].replace('_', ' ')}",
         "Batch size": str(config["batch_size"]),
         "Epochs": str(config["epochs"]),
-        "Augmentation": retrain.AUGMENTATIONS[config["augmentation"]],
+        "Augmentation": retrain.AUGMENTATIONS.get(config["augmentation"], config["augmentation"]),
         "Trained in": f"{figures.duration(facts['run']['seconds'])}, {facts['run']['device']}",
         "Date": facts.get("created", "")[:10] or "unknown",
     }
@@ -194,8 +196,8 @@ def _training(card: shelf.Card) -> dict[str, str]:
         shown["Other hands"] = f"mixed with {facts['mixture']['of'][1]['title']}"
     if config.get("redrawn"):  # cards older than these settings do not have them
         shown["Redrawn too"] = "other hands and pens"
-    if told := facts["run"].get("corrections"):
+    if isinstance(told := facts["run"].get("corrections"), int) and told:
         shown["Corrections"] = f"{told:,} learned"
     if config.get("teacher"):
-        shown["Teacher"] = config["teacher"]
-    return shown
+        shown["Teacher"] = str(config["teacher"])
+    return {name: html.escape(value) for name, value in shown.items()}

@@ -257,7 +257,7 @@ def _show_given(given: settings.Given, config: RunConfig | None) -> None:
 
 def _goes_on_from(card: shelf.Card) -> str:
     """One line on what will be trained further."""
-    members, kind = card.facts["members"], shelf.TITLES[card.facts["architecture"]]
+    members, kind = card.facts["members"], card.facts["architecture"]
     inside = f", all {members} networks in it" if members > 1 else ""
-    slow = " Slow without a GPU." if kind == shelf.TITLES["cnn"] else ""
+    slow = " Slow without a GPU." if kind == "cnn" else ""
     return f"Trains {card.title} further{inside}: a new one beside it.{slow}"
