@@ -16,7 +16,8 @@ PILLOWS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")  # never all of Pillow's
 FORMATS = (*PILLOWS, "HEIC")
 HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 MAX_BYTES = 20 * 2**20
-MAX_PIXELS = {"JPEG": 50_000_000}  # a JPEG is decoded at a reduced scale, and phones take 48 megapixels
+JPEGS = ("JPEG", "MPO")  # as Pillow calls them; the latter have a second picture inside, such as how far away things are
+MAX_PIXELS = dict.fromkeys(JPEGS, 50_000_000)  # a JPEG is decoded at a reduced scale, and phones take 48 megapixels
 MAX_PIXELS_OTHER = 25_000_000
 MAX_FRAMES = 100
 WORKING_SIDE = 512  # longest side kept: plenty for a 28x28 picture, and every later step is then quick
@@ -98,7 +99,7 @@ def _check_size(image: Image.Image) -> None:
 
 
 def _upright_and_small(image: Image.Image) -> Image.Image:
-    if image.format == "JPEG":
+    if image.format in JPEGS:
         image.draft(None, (WORKING_SIDE, WORKING_SIDE))  # decodes at a half, quarter or eighth, never below this size
     image.load()
     orientation = image.getexif().get(0x0112)

@@ -168,8 +168,12 @@ def test_as_many_frames_as_allowed_are_accepted():
     assert decode(encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])).size == (4, 4)
 
 
-def test_a_phone_photo_of_48_megapixels_is_accepted_quickly():
-    content = encoded(Image.new("L", (8000, 6000), 90), "JPEG", quality=5)
+DEPTH_INSIDE = {"save_all": True, "append_images": [Image.new("L", (40, 30))]}
+
+
+@pytest.mark.parametrize(("format", "options"), [("JPEG", {}), ("MPO", DEPTH_INSIDE)])
+def test_a_phone_photo_of_48_megapixels_is_accepted_quickly(format: str, options: dict):
+    content = encoded(Image.new("L", (8000, 6000), 90), format, quality=5, **options)
     start = time.process_time()
     decoded = decode(content)
     assert time.process_time() - start < 2
@@ -177,10 +181,11 @@ def test_a_phone_photo_of_48_megapixels_is_accepted_quickly():
     assert abs(decoded.getpixel((200, 200)) - 90) < 12
 
 
-def test_a_phone_photo_is_never_unpacked_at_full_size(monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize(("format", "options"), [("JPEG", {}), ("MPO", DEPTH_INSIDE)])
+def test_a_phone_photo_is_never_unpacked_at_full_size(monkeypatch: pytest.MonkeyPatch, format: str, options: dict):
     unpacked, convert = [], decode_module._to_eight_bits
     monkeypatch.setattr(decode_module, "_to_eight_bits", lambda image: unpacked.append(image.size) or convert(image))
-    decode(encoded(Image.new("L", (4000, 3000), 90), "JPEG", quality=5))
+    decode(encoded(Image.new("L", (4000, 3000), 90), format, quality=5, **options))
     assert unpacked == [(1000, 750)]
 
 
