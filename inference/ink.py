@@ -34,7 +34,7 @@ class Ink:
 
 def find_ink(image: Image.Image, invert: bool | None = None) -> tuple[Ink | None, bool]:
     """The ink of a picture as `prepare` takes it, None of a blank one, and whether brightness was negated."""
-    grey = np.asarray(_over_contrasting_ground(image))
+    grey = np.asarray(over_contrasting_ground(image))
     inverted = _is_dark_on_light(grey.astype(np.float32)) if invert is None else invert
     ink = 255 - grey if inverted else grey
     frame, origin = ink.shape, (0, 0)
@@ -72,17 +72,17 @@ def _free_window(ink: np.ndarray) -> tuple[slice, slice] | None:
     return slice(max(0, top - MARGIN), min(height, bottom + MARGIN)), slice(max(0, left - MARGIN), min(width, right + MARGIN))
 
 
-def _over_contrasting_ground(image: Image.Image) -> Image.Image:
-    """To grey; ink on nothing is laid over white or black, whichever it stands out from, and cut-out paper over its own shade."""
+def over_contrasting_ground(image: Image.Image, mode: str = "L") -> Image.Image:
+    """To grey, or mode RGB; ink on nothing is laid over white or black, whichever it stands out from, and cut-out paper over its own shade."""
     if image.mode != "RGBA":
-        return image.convert("L")
+        return image.convert(mode)
     grey, alpha = image.convert("L"), image.getchannel("A")
     visible = np.asarray(grey)[np.asarray(alpha) > 127]
     shade = 0 if visible.size and visible.mean() > 127 else 255
     if visible.size > 0.6 * grey.width * grey.height and np.ptp(visible) >= 2 * LEAST_CONTRAST:
         shade = int(np.median(visible))  # what is seen is paper and ink: a screenshot with round corners
-    ground = Image.new("L", image.size, shade)
-    return Image.composite(grey, ground, alpha)
+    ground = Image.new("L", image.size, shade).convert(mode)
+    return Image.composite(image.convert(mode), ground, alpha)
 
 
 def border(values: np.ndarray) -> np.ndarray:

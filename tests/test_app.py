@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ from jobs.runs import ROOT
 from models import datasets, shelf
 from tests import shapes, tiny
 from tests.test_corrections import correction
-from ui import beside, figures, serving, why
+from ui import beside, figures, region, serving, tell, why
 
 
 @pytest.fixture(autouse=True)
@@ -108,6 +109,19 @@ def test_a_photo_is_shown_as_jpeg_and_what_is_small_or_has_a_hole_as_it_is():
     assert figures.data_url(photo).startswith("data:image/jpeg;base64,/9j/")
     for image in (photo.resize((28, 28)), photo.convert("RGBA")):
         assert figures.data_url(image).startswith("data:image/png;base64,iVBOR")
+
+
+@pytest.mark.parametrize(("ink", "ground"), [((0, 0, 0), 255), ((255, 255, 200), 0)])
+def test_ink_on_nothing_can_be_seen_where_it_is_kept_and_where_it_is_pointed_at(monkeypatch, ink, ground):
+    picture = Image.new("RGBA", (60, 80))
+    ImageDraw.Draw(picture).line([(30, 10), (30, 70)], fill=(*ink, 255), width=8)
+    shown = []
+    canvas = SimpleNamespace(st_canvas=lambda background_image, **facts: shown.append(background_image) or SimpleNamespace(json_data=None))
+    monkeypatch.setitem(sys.modules, "streamlit_drawable_canvas", canvas)
+    region.drag(picture, "drag")
+    for seen in (Image.open(io.BytesIO(tell._small(picture))), *shown):
+        assert (seen.mode, seen.size) == ("RGB", (60, 80))
+        assert (seen.getpixel((30, 40)), seen.getpixel((5, 5))) == (ink, (ground,) * 3)
 
 
 def test_those_who_draw_look_at_the_shelf_together_and_see_a_new_network_half_a_second_later(monkeypatch: pytest.MonkeyPatch):

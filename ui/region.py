@@ -3,6 +3,8 @@
 import streamlit as st
 from PIL import Image
 
+from inference.ink import over_contrasting_ground
+
 SIDE = 300  # pixels of the longest side on the page
 LEAST = 0.02  # of the picture's side: what is smaller was a click
 
@@ -13,7 +15,7 @@ def drag(image: Image.Image, key: str) -> Region | None:
     """Shows a picture to drag a rectangle on; returns the last one as left, top, right, bottom fractions of the picture, None before there is one."""
     from streamlit_drawable_canvas import st_canvas  # it can be imported by a running page only
 
-    shown = image.convert("RGB")
+    shown = over_contrasting_ground(image, "RGB")
     shown.thumbnail((SIDE, SIDE))
     result = st_canvas(
         drawing_mode="rect",

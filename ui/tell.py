@@ -10,6 +10,7 @@ from PIL import Image
 from streamlit.delta_generator import DeltaGenerator
 
 from inference.classify import Answer
+from inference.ink import over_contrasting_ground
 from models import datasets
 from models.errors import InklingError
 from models.shelf import Card
@@ -101,7 +102,7 @@ def _store(card: Card, told: list[tuple[Answer, str, Image.Image]]) -> None:
 
 def _small(picture: Image.Image) -> bytes:
     """A PNG of at most LARGEST pixels a side, of its pixels alone: what a file says beside them, such as a place, is not kept."""
-    small = picture.convert("L" if picture.mode == "L" else "RGB")
+    small = over_contrasting_ground(picture, "L" if picture.mode == "L" else "RGB")
     small.thumbnail((LARGEST, LARGEST))
     buffer = io.BytesIO()
     Image.fromarray(np.asarray(small)).save(buffer, "PNG")
