@@ -234,6 +234,23 @@ def test_a_public_page_without_a_provider_offers_a_stranger_nothing_but_looking(
     assert "A public page" in "".join(each.value for each in app.caption)
 
 
+def test_strangers_are_not_sent_to_a_form_that_they_do_not_have(sign_in, tmp_path, monkeypatch):
+    monkeypatch.setenv("INKLING_MODELS", str(tmp_path / "models"))
+    script = "from ui import {0}, sidebar; sidebar.show(); {0}.page()"
+    for email, is_known in (("eve@elsewhere.example", False), ("ada@school.example", True)):
+        sign_in(email=email)
+        for name in ("draw", "upload", "models"):
+            app = AppTest.from_string(script.format(name), default_timeout=60).run()
+            shown = "".join(str(each.proto.body) for each in app.get("html"))
+            assert "No network for MNIST digits yet" in shown
+            assert ("Start training" in shown, "retrain one below" in shown) == (is_known, is_known)
+        app = AppTest.from_string(script.format("experiments"), default_timeout=60)
+        app.query_params |= {"sweep": "r1a", "cells": "0.0"}
+        keys = [button.key for button in app.run().button]
+        assert not app.exception
+        assert ("experiments-retrain-r1a-0.0" in keys) is is_known
+
+
 def test_the_form_itself_refuses_too(monkeypatch):
     """A click that a browser sends without having been shown the button."""
     started = []

@@ -44,7 +44,7 @@ def _answer_stroke(verdict: DeltaGenerator, others: DeltaGenerator) -> None:
     st.session_state["draw-said"] = None
     said = beside_it = ""
     if chosen is None:
-        said = figures.no_network(about)
+        said = figures.no_network(about, visitor.may_act())
     elif drawing is not None:
         try:
             visitor.count("drawings", "answers_per_minute")

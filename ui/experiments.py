@@ -5,7 +5,7 @@ import streamlit as st
 from jobs import links, summary, tables
 from jobs.summary import Outcome
 from jobs.sweeps import Sweep
-from ui import figures, outcome_figures, settings
+from ui import figures, outcome_figures, settings, visitor
 
 SCALES = (("r1a", None), ("r1b", "SGD, momentum 0.9"))  # sweeps and the row of each that the noise scale is drawn for
 CURVES = ("train_loss", "val_loss", "val_accuracy")
@@ -163,10 +163,11 @@ def _show_chosen(sweep: Sweep, chosen: list[Outcome]) -> None:
     for index, outcome in enumerate(chosen):
         with columns[index % len(columns)], st.container(border=True):
             st.html(outcome_figures.cell(outcome, sweep_charts.SERIES[index]))
-            st.button(
-                "Retrain with these settings", icon=":material/tune:", key=f"experiments-retrain-{sweep.name}-{outcome.place}", width="stretch",
-                on_click=_retrain, args=(sweep.title, outcome),
-            )  # fmt: skip
+            if visitor.may_act():  # others have no form that it could fill
+                st.button(
+                    "Retrain with these settings", icon=":material/tune:", key=f"experiments-retrain-{sweep.name}-{outcome.place}",
+                    width="stretch", on_click=_retrain, args=(sweep.title, outcome),
+                )  # fmt: skip
 
 
 def _retrain(table: str, outcome: Outcome) -> None:

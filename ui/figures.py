@@ -174,9 +174,10 @@ def empty(title: str, text: str) -> str:
     return f'<div class="ink"><div class="ink-empty" data-testid="empty"><b>{html.escape(title)}</b>{html.escape(text)}</div></div>'
 
 
-def no_network(about: DatasetInfo) -> str:
-    """The empty state of a data set that nothing was trained on yet."""
-    return empty(f"No network for {about.title} yet", "Retrain one in the sidebar: Start training is enough. The answers appear here.")
+def no_network(about: DatasetInfo, may_retrain: bool) -> str:
+    """The empty state of a data set that nothing was trained on yet. may_retrain: whether the visitor has the form for it."""
+    first = "Retrain one in the sidebar: Start training is enough. " if may_retrain else ""
+    return empty(f"No network for {about.title} yet", f"{first}The answers appear here.")
 
 
 def note(text: str) -> str:

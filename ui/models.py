@@ -17,7 +17,7 @@ def page() -> None:
         st.html(figures.error("Left out", problem))
     cards = shelf.list_cards(dataset)
     if not cards:
-        st.html(figures.no_network(about))
+        st.html(figures.no_network(about, visitor.may_act()))
         return
     abreast = 2 if len(cards) in (2, 4) else 3
     for start in range(0, len(cards), abreast):

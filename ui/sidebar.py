@@ -6,7 +6,7 @@ import streamlit as st
 
 from models import datasets, shelf
 from models.datasets import DATASETS, DatasetError
-from ui import figures, retrain, settings
+from ui import figures, retrain, settings, visitor
 
 TITLES = {"mnist": "Digits", "fashion-mnist": "Clothing"}
 SHORTEST_END, LONGEST_NAME = 6, 64
@@ -22,10 +22,15 @@ def show() -> None:
         if cards:
             _show_network(dataset, cards)
         elif dataset in DATASETS:
-            st.html(figures.error("The shelf is empty", f"There is no network for {dataset} yet: retrain one below."))
+            st.html(figures.error("The shelf is empty", f"There is no network for {dataset} yet{_what_to_do('below')}."))
         else:  # of one's own it is how all of them begin
-            st.html(figures.note(f"No network for {datasets.info(dataset).title} yet: retrain one here."))
+            st.html(figures.note(f"No network for {datasets.info(dataset).title} yet{_what_to_do('here')}."))
         retrain.show(dataset, chosen_card())
+
+
+def _what_to_do(where: str) -> str:
+    """For those who have the form for it; strangers on a public page have not."""
+    return f": retrain one {where}" if visitor.may_act() else ""
 
 
 def chosen_dataset() -> str:

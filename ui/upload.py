@@ -38,7 +38,7 @@ def page() -> None:
     about, card = datasets.info(sidebar.chosen_dataset()), sidebar.chosen_card()
     st.html(figures.heading(*_heading(about)))
     if card is None:
-        st.html(figures.no_network(about))
+        st.html(figures.no_network(about, visitor.may_act()))
         return
     pictures = _choose_pictures(about)
     if not pictures:
