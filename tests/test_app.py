@@ -325,6 +325,32 @@ def test_names_of_own_classes_cannot_bring_markup_into_the_page(own_dataset):
         assert not any(markup in shown for markup in ("<img src=x", "<b>a", "<i>b", "<script>"))
 
 
+def telling() -> None:
+    """What is asked of a picture of the data set ants that was read wrong."""
+    from types import SimpleNamespace
+
+    import numpy as np
+    import streamlit as st
+
+    from ui import tell
+
+    answer = SimpleNamespace(digits=(), prepared=SimpleNamespace(pixels=np.zeros((2, 2), np.uint8)))
+    tell.show(st.container(), SimpleNamespace(dataset="ants"), answer, lambda: None, "here")
+
+
+def test_names_of_own_classes_are_shown_as_they_are_where_streamlit_reads_markdown(own_dataset, monkeypatch):
+    labels = ["*a*", ":smile:", "Ä – b_c_d"]
+    path = own_dataset / "ants" / datasets.FACTS
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"labels": labels}))
+    monkeypatch.setattr(tell, "_keep", lambda card, answer, label, picture: label)
+    app = run_page(telling)
+    assert app.button_group[0].options == [r"\*a\*", r"\:smile\:", r"Ä – b\_c\_d"]
+    app.button_group[0].set_value("*a*").run()
+    app.button[0].click().run()
+    assert not app.exception
+    assert app.success[0].value == r"Kept as \*a\*."
+
+
 def test_no_page_imports_torch():
     script = """
 import sys

@@ -3,6 +3,7 @@
 import base64
 import html
 import io
+import re
 
 import numpy as np
 from PIL import Image
@@ -33,6 +34,11 @@ def duration(seconds: float) -> str:
         return f"{round(seconds)} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def in_markdown(text: str) -> str:
+    """A text from outside for where Streamlit reads Markdown, which it is not: a class may be called + or 1. or *a*."""
+    return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", text)
 
 
 def data_url(image: Image.Image | np.ndarray) -> str:

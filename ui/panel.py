@@ -7,7 +7,6 @@ import contextlib
 import functools
 import itertools
 import math
-import re
 import threading
 import time
 from collections.abc import Callable
@@ -205,7 +204,7 @@ def title(config: RunConfig) -> tuple[str, str]:
 def _in_markdown(config: RunConfig) -> str:
     """The same where Markdown is read, which a title from outside may not be."""
     network, shown = title(config)
-    return f"**{network}**, " + re.sub(r"([^\w\s])", r"\\\1", shown)
+    return f"**{network}**, {figures.in_markdown(shown)}"
 
 
 def may_act_on(run: Path) -> bool:

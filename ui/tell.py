@@ -44,7 +44,7 @@ def show(place: DeltaGenerator, card: Card, answer: Answer, picture: Callable[[]
             except InklingError as error:
                 st.html(figures.error("Nothing was kept", str(error)))
             else:
-                st.success(f"Kept as {kept}.", icon=":material/check:")
+                st.success(f"Kept as {figures.in_markdown(kept)}.", icon=":material/check:")
         st.caption(
             "Keeps the picture with its right label on this server, for the Corrections page and for retraining. Nothing is kept without this click."
         )
@@ -54,7 +54,7 @@ def _ask(about: datasets.DatasetInfo, answer: Answer, key: str) -> str | None:
     if answer.digits:
         return st.text_input(f"Which {len(answer.digits)} digits are they?", key=f"{key}-number", max_chars=40).strip()
     if len(about.labels) <= figures.MOST_BARS:
-        return st.pills("What is it?", about.labels, key=f"{key}-label")
+        return st.pills("What is it?", about.labels, key=f"{key}-label", format_func=figures.in_markdown)
     return st.selectbox("What is it?", about.labels, index=None, key=f"{key}-label", placeholder="Choose")
 
 
