@@ -260,6 +260,33 @@ def test_a_damaged_graph_is_one_sentence_where_pictures_are_sent_and_where_digit
     assert 'data-testid="answer"' not in page
 
 
+def why_of_a_drawing() -> None:
+    from inference.classify import answer_image
+    from models import shelf
+    from tests.test_app import drawn_one
+    from ui import serving, why
+
+    card = shelf.load_card("mnist", "lenet5")
+    answer = answer_image(serving.classifier(card), drawn_one())
+    shelf.remove(card)
+    why.show(card, answer)
+
+
+def test_a_network_that_is_deleted_meanwhile_is_one_sentence(damaged, monkeypatch):
+    gone = "for mnist; there are: ensemble, fc, gate, small"
+    page = html_of(run_page(why_of_a_drawing))
+    assert gone in page
+    for name in ("lenet5.json", "lenet5.onnx"):
+        shutil.copy(ROOT / "models" / "mnist" / name, damaged / name)
+    app = AppTest.from_function(upload_page, default_timeout=60)
+    app.session_state["sidebar-chosen"] = {"mnist": "lenet5"}
+    app.run()
+    monkeypatch.setattr(serving, "classifier", lambda card: shelf.remove(card))  # after the page has looked it up
+    page = html_of(app.file_uploader(key="upload-files").set_value([("one.png", digit_png(), "image/png")]).run())
+    assert gone in page
+    assert 'data-testid="answer"' not in page
+
+
 def test_a_gate_that_was_mended_is_asked_again(damaged):
     card = shelf.load_card("mnist", "lenet5")
     assert serving.classifier(card).gate is None

@@ -12,9 +12,10 @@ from pathlib import Path
 import streamlit as st
 
 from inference.classify import Answer, answer_image
-from inference.decode import FORMATS, MAX_BYTES, UnreadableImage, decode
+from inference.decode import FORMATS, MAX_BYTES, decode
 from inference.prepare import is_finished
 from models import datasets, shelf
+from models.errors import InklingError
 from models.shelf import Card
 from ui import figures, region, serving, sidebar, tell, visitor, why
 
@@ -118,7 +119,7 @@ def _show_picture(key: str, picture: Picture, card: Card, for_photos: Card | Non
         photo_sha256 = for_photos.sha256 if for_photos else ""
         invert, crop, part = _overrides(key)
         image_url, answer, in_colour = _answer(card.dataset, card.name, card.sha256, photo_sha256, picture.content, invert, crop, part)
-    except (UnreadableImage, visitor.NotAllowed) as error:
+    except InklingError as error:  # also of a network that somebody has just deleted
         st.html(figures.error(picture.name, str(error)))
         return _line(picture, card, note=str(error))
     with st.container(border=True):
@@ -196,7 +197,7 @@ def _answer(
     in_colour = None
     if photo_sha256 and not is_finished(image):
         with contextlib.suppress(shelf.ShelfError):
-            in_colour = answer_image(serving.classifier(shelf.photo_card()), image)
+            in_colour = answer_image(serving.classifier(shelf.load_card(dataset, shelf.PHOTO)), image)
     return figures.data_url(small), answer, in_colour
 
 

@@ -33,11 +33,11 @@ def is_shown(key: str) -> bool:
 def show(card: Card, answer: Answer) -> None:
     """All three. Not for numbers of several digits, which are several pictures."""
     prepared = answer.prepared
-    with st.spinner("Covering parts of it…"):
-        st.html(_speaking(card.dataset, card.name, card.sha256, prepared.pixels))
-    if card.dataset not in DATASETS or card.takes_photos:
-        return
     try:
+        with st.spinner("Covering parts of it…"):
+            st.html(_speaking(card.dataset, card.name, card.sha256, prepared.pixels))
+        if card.dataset not in DATASETS or card.takes_photos:
+            return
         inside = _features(card.dataset, card.name, card.sha256)
     except ShelfError as error:
         st.html(figures.note(str(error)))
