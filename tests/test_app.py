@@ -288,11 +288,17 @@ def test_a_network_that_is_deleted_meanwhile_is_one_sentence(damaged, monkeypatc
 
 
 def test_a_gate_that_was_mended_is_asked_again(damaged):
-    card = shelf.load_card("mnist", "lenet5")
+    card, noise = shelf.load_card("mnist", "lenet5"), io.BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (90, 90), dtype=np.uint8)).save(noise, "PNG")
+    app = AppTest.from_function(upload_page, default_timeout=60)
+    app.session_state["sidebar-chosen"] = {"mnist": card.name}
+    app.run().file_uploader(key="upload-files").set_value([("noise.png", noise.getvalue(), "image/png")]).run()
+    assert ">declined" not in html_of(app)
     assert serving.classifier(card).gate is None
     shutil.copy(ROOT / "models" / "mnist" / "gate.onnx", damaged / "gate.onnx")
     assert serving.classifier(card).gate is not None
     assert serving.classifier(card) is serving.classifier(card)
+    assert ">declined" in html_of(app.run())
 
 
 def test_a_picture_keeps_what_was_said_of_it_when_another_is_taken_out_of_the_list():

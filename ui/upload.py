@@ -118,7 +118,9 @@ def _show_picture(key: str, picture: Picture, card: Card, for_photos: Card | Non
         _count(key)
         photo_sha256 = for_photos.sha256 if for_photos else ""
         invert, crop, part = _overrides(key)
-        image_url, answer, in_colour = _answer(card.dataset, card.name, card.sha256, photo_sha256, picture.content, invert, crop, part)
+        image_url, answer, in_colour = _answer(
+            card.dataset, card.name, card.sha256, photo_sha256, shelf.gate_version(card.dataset), picture.content, invert, crop, part
+        )
     except InklingError as error:  # also of a network that somebody has just deleted
         st.html(figures.error(picture.name, str(error)))
         return _line(picture, card, note=str(error))
@@ -182,11 +184,20 @@ def _overrides(key: str) -> tuple[bool | None, bool, region.Region | None]:
 
 @st.cache_data(max_entries=200, ttl="15m", show_spinner=False)
 def _answer(
-    dataset: str, name: str, sha256: str, photo_sha256: str, content: bytes, invert: bool | None, crop: bool, part: region.Region | None
+    dataset: str,
+    name: str,
+    sha256: str,
+    photo_sha256: str,
+    gate: int,
+    content: bytes,
+    invert: bool | None,
+    crop: bool,
+    part: region.Region | None,
 ) -> tuple[str, Answer, Answer | None]:
     """The picture or the part of it that was marked, small, with its ground faded, as a data URL, the answer to it, and the photo network's.
 
-    That is None for a finished picture, and where its graph is damaged, which the Models page says. Raises UnreadableImage.
+    That is None for a finished picture, and where its graph is damaged, which the Models page says. sha256, photo_sha256 and gate: which
+    graphs answer, so that no other ones' answer is found. Raises UnreadableImage, ShelfError.
     """
     image = region.cut(decode(content), part)
     answer = answer_image(serving.classifier(shelf.load_card(dataset, name)), image, invert, crop)
