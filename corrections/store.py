@@ -8,6 +8,7 @@ import contextlib
 import datetime
 import hashlib
 import os
+import sqlite3
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import sqlalchemy
 from sqlalchemy import Column, Connection, DateTime, Engine, Integer, LargeBinary, MetaData, String, Table, UniqueConstraint
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.schema import CreateTable
 
 from models.datasets import DatasetInfo
@@ -198,8 +199,18 @@ def told(done: str) -> Iterator[None]:
     """Tells what goes wrong with the database in one line, without SQL and without the address, which may hold a password."""
     try:
         yield
-    except (SQLAlchemyError, ImportError) as error:  # the latter: a driver that is not installed
-        cause = (str(getattr(error, "orig", None) or error).strip() or type(error).__name__).splitlines()[0]
+    except (SQLAlchemyError, ImportError, ValueError) as error:  # the latter two: a driver that is not installed, a port that is no number
+        cause = _cause(error)
         check = f"check the database that {VARIABLE} or .streamlit/secrets.toml names, and the right to write to it"
         fix = "free some space there: SQLite needs a little even for deleting" if "disk is full" in cause else check
         raise StoreError(f"corrections cannot be {done} ({cause[:160]}); {fix}") from None
+
+
+def _cause(error: Exception) -> str:
+    """One line of what an error says; its kind alone where a driver names the server or its user, as when it cannot be reached."""
+    if isinstance(error, ValueError):
+        return "its address cannot be read"
+    source = getattr(error, "orig", None) or error
+    if isinstance(error, DBAPIError) and error.statement is None and not isinstance(source, sqlite3.Error):
+        return type(source).__name__
+    return (str(source).strip() or type(error).__name__).splitlines()[0]
