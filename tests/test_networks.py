@@ -144,6 +144,15 @@ def test_the_two_stage_schedule_is_the_reports():
     assert {index % RENEWED_EVERY for index in changes} == {0}
 
 
+@pytest.mark.parametrize(("images", "epochs"), [(201, 2), (54_000, 23), (54_000, 27), (54_000, 32), (54_000, 70)])
+def test_the_two_stage_schedule_leaves_no_image_by_itself(images, epochs):
+    config = RunConfig(network="fc", batch_norm=True, schedule="two_stage", epochs=epochs)
+    for epoch in range(epochs):
+        sizes = [step.batch_size for step in epoch_plan(config, epoch, images)]
+        assert sum(sizes) == images
+        assert min(sizes) > 1
+
+
 def test_an_ordinary_epoch_has_batches_of_one_size():
     steps = epoch_plan(tiny.config(batch_size=30, epochs=2, schedule="one_cycle"), 1, 100)
     assert [step.batch_size for step in steps] == [30, 30, 30]

@@ -124,7 +124,10 @@ def _two_stage(epochs: int, images: int) -> tuple[tuple[Step, ...], ...]:
                 done = seen / (epochs * images)
                 stage, along = (TWO_STAGE[0], done / border) if done < border else (TWO_STAGE[1], (done - border) / (1 - border))
                 lr, size, penalty = (first + (last - first) * along for first, last in stage[1:])
-            size_now = min(round(size), (epoch + 1) * images - seen)  # an epoch's last batch may be smaller
+            left = (epoch + 1) * images - seen
+            size_now = min(round(size), left)  # an epoch's last batch may be smaller
+            if left - size_now == 1:
+                size_now = left  # one image by itself has no variance to normalise by
             steps.append(Step(lr, size_now, penalty))
             seen += size_now
             iteration += 1
