@@ -96,3 +96,14 @@ def test_tanh_by_sigmoid_is_tanh():
     for ours, wanted in zip(gradients(Tanh(), features), gradients(nn.Tanh(), features), strict=True):
         torch.testing.assert_close(ours, wanted, rtol=0, atol=1e-6)
     assert torch.isnan(Tanh()(torch.tensor([float("nan")]))).all()
+
+
+def test_tanh_of_small_bfloat16_numbers_is_not_cancelled_out():
+    features = torch.tensor([0.001, 0.002, -0.003, 0.005, 1.0], dtype=torch.bfloat16)
+    torch.testing.assert_close(Tanh()(features), torch.tanh(features), rtol=0, atol=0)
+    layers, images = nn.Sequential(nn.Linear(4, 4), Tanh()), torch.full((1, 4), 0.01)
+    nn.init.constant_(layers[0].bias, 0.0)
+    with torch.autocast("cpu", torch.bfloat16):
+        between, answer = layers[0](images), layers(images)
+    assert between.dtype is torch.bfloat16
+    torch.testing.assert_close(answer, torch.tanh(between), rtol=0, atol=0)
