@@ -26,6 +26,7 @@ from models.errors import InklingError
 
 ROOT = Path(__file__).parent.parent
 CANCEL = "cancel"
+CANCELLED = "The run was cancelled; --resume continues it."
 LOCK, JOB_LOCK = "lock", "job.lock"
 ORPHAN = 90.0  # seconds that the process of a lost node or head is given to go
 LEAVING = 10.0  # seconds that a process which told its ending is given to go
@@ -35,6 +36,10 @@ RUN_ID = re.compile(r"\d{8}-\d{6}-[a-z0-9._-]+")
 
 class NotWritten(InklingError):
     """A run cannot be kept. The message names the file, the fault and the fix."""
+
+
+class Cancelled(InklingError):
+    """The run was asked to stop."""
 
 
 class Busy(InklingError):

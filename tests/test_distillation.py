@@ -65,7 +65,7 @@ def test_the_loss_is_the_divergence_at_the_temperature_and_its_gradient_the_diff
 def test_a_run_that_is_stopped_while_the_teacher_answers_trains_nothing(tmp_path, teacher, monkeypatch):
     _, data = teacher
     monkeypatch.setattr(fit, "soft_labels", lambda *_: None)
-    with pytest.raises(fit.Cancelled):
+    with pytest.raises(runs.Cancelled):
         trained(tmp_path / "student", data, tiny.config(teacher="teacher"))
     assert runs.status(tmp_path / "student").epochs == ()
     assert published.soft_labels(tiny.config(teacher="teacher"), torch.tensor(data.train.pixels), lambda: True) is None

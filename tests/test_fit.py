@@ -10,10 +10,11 @@ import torch
 
 from jobs import events, runs
 from jobs.config import ConfigError
+from jobs.runs import Cancelled
 from tests import tiny
 from training import checkpoint, fit
 from training.checkpoint import CheckpointError
-from training.fit import Cancelled, Diverged, Pruned, member_path, predict_logits
+from training.fit import Diverged, Pruned, member_path, predict_logits
 from training.networks import build
 from training.optimization import build_optimizer
 

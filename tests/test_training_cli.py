@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from jobs import events, runs
+from jobs.config import RunConfig
 from jobs.runs import ROOT
 from training.__main__ import main
 
@@ -133,3 +134,14 @@ def test_a_killed_run_can_be_resumed_from_the_command_line(places):
     assert main(["fit", "--resume", str(run)]) == 0
     assert runs.status(run).state == "done"
     assert runs.status(run).epochs[-1]["epoch"] == done + 1
+
+
+def test_a_run_whose_torch_cannot_be_loaded_tells_why_it_failed(places):
+    (places / "torch.py").write_text('raise ImportError("libtorch_cpu.so: cannot open shared object file")')
+    run, lock = runs.create(RunConfig(), places / "run")
+    os.close(lock)
+    command = [sys.executable, "-m", "training", "fit", "--resume", str(run)]
+    child = subprocess.run(command, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(places)}, capture_output=True)
+    assert child.returncode == 1
+    assert runs.status(run).state == "failed"
+    assert runs.status(run).message == "libtorch_cpu.so: cannot open shared object file"

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from jobs import runs
 from jobs.sweeps import Cell, Result, SweepError
 from training.children import follow_parent
 
@@ -100,13 +101,11 @@ def _do(task: Callable[[Item], Outcome], item: Item) -> Outcome:
     global _stopped, _at_work
     try:
         _at_work = True
-        from training.fit import CANCELLED, Cancelled
-
         if _stopped:
-            raise Cancelled(CANCELLED)
+            raise runs.Cancelled(runs.CANCELLED)
         try:
             return task(item)
-        except Cancelled:
+        except runs.Cancelled:
             _stopped = True
             raise
     finally:

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from jobs import events, runs
 from jobs.config import ConfigError, RunConfig
+from jobs.runs import CANCELLED, Cancelled
 from models.errors import InklingError
 from training import checkpoint
 from training.augmentation import AUGMENTATIONS
@@ -35,13 +36,8 @@ from training.redrawn import redrawn
 from training.replay import Replayed, is_on
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
-CANCELLED = "The run was cancelled; --resume continues it."
 
 Tensors = tuple[Tensor, Tensor]  # pixels uint8 [N, C, H, W], labels int64 [N] or a teacher's probabilities float [N, classes]
-
-
-class Cancelled(InklingError):
-    """The run was asked to stop."""
 
 
 class Pruned(InklingError):

@@ -188,9 +188,7 @@ def _train(folder: Path, data_folder: Path | None, tensorboard: bool = False) ->
 
 
 def _tell_ending(folder: Path, error: BaseException) -> None:
-    from training.fit import Cancelled
-
-    if isinstance(error, Cancelled | KeyboardInterrupt | SystemExit):
+    if isinstance(error, runs.Cancelled | KeyboardInterrupt | SystemExit):
         events.append(folder, "cancelled")
     else:
         with contextlib.suppress(OSError):  # of a folder that was deleted: there is nobody to tell, and the log says it

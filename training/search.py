@@ -22,7 +22,7 @@ from jobs.searches import Best, Range, Search, SearchError, best_cell
 from jobs.sweeps import Result
 from training import cell, executors
 from training import data as data_sets
-from training.fit import Cancelled, Pruned
+from training.fit import Pruned
 
 RETRIES = 3  # of a trial whose process died
 FIRST = 10  # trials drawn at random before the sampler and the pruner have seen enough to judge
@@ -117,7 +117,7 @@ def _one_trial(item: tuple[Study, int]) -> None:
         settings = {name: _suggest(trial, name, each) for name, each in study.search.space.items()}
         try:
             result = _measure(study, trial, settings, dataset)
-        except Cancelled:
+        except runs.Cancelled:
             _again(opened, trial)
             raise
         # The trial's file in experiments/ is written from this: whoever reads the storage next makes up for a lost line.
