@@ -45,11 +45,13 @@ def _trained_with(card: Card) -> dict[str, Any]:
 def fine_tuned(card: Card) -> RunConfig:
     """Trains a published network further, one epoch, on the corrections that people kept among all training images.
 
-    lr and how often a correction is shown: EXPERIMENTS.md, "Corrections".
+    lr and how often a correction is shown: EXPERIMENTS.md, "Corrections". Softmax regression knows no optimizer but plain SGD.
     """
     before = _trained_with(card)
     own = {name: before[name] for name in ("augmentation", "precision")}
-    return RunConfig(**continued(card), **own, corrections=True, optimizer="adamw", lr=0.001, weight_decay=0.01, batch_size=128, epochs=1)
+    plain = {"optimizer": "sgd", "momentum": 0.0, "lr": 0.03}
+    own |= plain if before["network"] == "softmax" else {"optimizer": "adamw", "lr": 0.001, "weight_decay": 0.01}
+    return RunConfig(**continued(card), **own, corrections=True, batch_size=128, epochs=1)
 
 
 RECIPES = {

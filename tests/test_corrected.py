@@ -99,6 +99,19 @@ def test_a_published_network_learns_corrections_without_losing_what_it_knew(plac
     assert runs.read_config(places / "run").start_from == "start"
 
 
+def test_softmax_regression_learns_corrections_by_its_own_optimizer(places):
+    softmax = ["--network", "softmax", "--optimizer", "sgd", "--momentum", "0", "--lr", "0.1", "--threads", "1", "--publish", "start"]
+    assert main(["fit", *softmax]) == 0
+    card, held_out = shelf.load_card("mnist", "start"), data.sample("mnist").test
+    said = network(card)(torch.from_numpy(np.array(held_out.pixels)))[0].argmax(1).numpy()
+    wrong = np.flatnonzero(said != held_out.labels)[:8]
+    for number in wrong:
+        keep(held_out.pixels[number], str(held_out.labels[number]))
+    assert main(["fit", "--fine-tune", "mnist/start", "--threads", "1", "--publish", "mine", "--out", str(places / "run")]) == 0
+    now = network(shelf.load_card("mnist", "mine"))(torch.from_numpy(held_out.pixels[wrong]))[0].argmax(1).numpy()
+    assert (now == held_out.labels[wrong]).sum() >= 2
+
+
 def test_a_run_that_validation_lets_nothing_stand_of_says_so_and_publishes_nothing(places, monkeypatch, capsys):
     assert main(["fit", "--network", "fc", "--epochs", "1", "--threads", "1", "--publish", "start"]) == 0
     keep(data.sample("mnist").test.pixels[0], "3")
