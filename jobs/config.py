@@ -172,6 +172,10 @@ class RunConfig:
             raise ConfigError(
                 f"network is softmax with optimizer {self.optimizer}, momentum {self.momentum:g}, loss {self.loss}; its gradient is written by hand for sgd, momentum 0 and cross_entropy without label_smoothing: give these"
             )
+        if self.network == "softmax" and self.schedule == "two_stage":
+            raise ConfigError(
+                "network is softmax with schedule two_stage, whose weight penalty its gradient by hand leaves out; use another schedule or network"
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """The settings as plain JSON types, in field order."""

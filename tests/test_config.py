@@ -137,6 +137,14 @@ def test_batch_normalisation_asks_for_more_than_one_image_in_a_batch():
     assert RunConfig(batch_norm=False, batch_size=1).batch_size == 1
 
 
+def test_softmax_regression_and_the_two_stage_schedule_do_not_go_together():
+    softmax = {"network": "softmax", "optimizer": "sgd", "momentum": 0.0}
+    message = refusal(**softmax, schedule="two_stage")
+    assert message.startswith("network is softmax with schedule two_stage, whose weight penalty")
+    assert message.endswith("use another schedule or network")
+    assert RunConfig(**softmax, schedule="step").schedule == "step"
+
+
 def test_a_configuration_survives_its_way_through_json():
     config = RunConfig(network="cnn", channels=(8, 16, 32, 64), hidden=(), batch_norm=True, lr=0.1, seed=2**31 - 1, publish="a-1")
     assert RunConfig.from_json(json.dumps(config.to_dict())) == config
