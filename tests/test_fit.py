@@ -130,6 +130,14 @@ def test_a_loss_that_is_no_number_stops_the_run_and_names_the_lr(tmp_path):
         run(tmp_path / "run", tiny.config(optimizer="sgd", lr=10.0, momentum=0.99, hidden=(64, 64, 64), epochs=50), data)
 
 
+def test_the_two_stage_schedule_is_told_to_have_diverged_at_its_own_lr(tmp_path, monkeypatch):
+    real = fit.loss_function
+    monkeypatch.setattr(fit, "loss_function", lambda *arguments: real(*arguments) * float("nan"))
+    message = r"with the two_stage schedule, at its lr 0\.00375; try another schedule, such as one_cycle"
+    with pytest.raises(Diverged, match=message):
+        run(tmp_path / "run", tiny.config(schedule="two_stage", lr=0.5), tiny.dataset(tmp_path / "data"))
+
+
 def test_asking_for_cuda_without_one_is_refused_with_the_fix(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(ConfigError, match="--device auto"):

@@ -45,7 +45,7 @@ class Pruned(InklingError):
 
 
 class Diverged(InklingError):
-    """The loss stopped being a number. The message names the lr."""
+    """The loss stopped being a number. The message names the lr that it had, and what to try."""
 
 
 def choose_device(config: RunConfig) -> torch.device:
@@ -229,10 +229,10 @@ class Member:
             if self.progress.is_due():  # the only synchronisation with the device inside an epoch
                 if (self.path.parent / runs.CANCEL).exists():  # asked for on another machine, which cannot send a signal
                     raise Cancelled(CANCELLED)
-                self._check_finite(float(loss), epoch, number)
+                self._check_finite(float(loss), epoch, number, step)
                 self.progress.step(member=self.number, epoch=epoch, seen=seen, loss=float(loss), lr=step.lr)
         mean = float(total) / len(plan)
-        self._check_finite(mean, epoch, len(plan))
+        self._check_finite(mean, epoch, len(plan), plan[-1])
         return mean
 
     def _set_lr(self, lr: float) -> None:
@@ -263,12 +263,13 @@ class Member:
         self.optimizer.step()
         return loss.detach()
 
-    def _check_finite(self, loss: float, epoch: int, step: int) -> None:
+    def _check_finite(self, loss: float, epoch: int, number: int, step: Step) -> None:
         if not math.isfinite(loss):
             lr = self.config.lr
-            raise Diverged(
-                f"the loss became {loss} in epoch {epoch + 1} by step {step} with lr {lr:g}; try a lower one, such as {lr / 10:g}"
-            )
+            what = f"lr {lr:g}; try a lower one, such as {lr / 10:g}"
+            if self.config.schedule == "two_stage":
+                what = f"the two_stage schedule, at its lr {step.lr:g}; try another schedule, such as one_cycle"
+            raise Diverged(f"the loss became {loss} in epoch {epoch + 1} by step {number} with {what}")
 
     def _validate(self, pixels: Tensor, labels: Tensor) -> tuple[float, float]:
         """Mean cross entropy and accuracy."""
