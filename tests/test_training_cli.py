@@ -14,6 +14,7 @@ import pytest
 from jobs import events, runs
 from jobs.config import RunConfig
 from jobs.runs import ROOT
+from training import fit_command
 from training.__main__ import main
 
 
@@ -85,6 +86,23 @@ def test_a_mistake_gets_one_sentence(arguments, sentence, capsys):
     assert main(arguments) == 1
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert sentence in error
+
+
+@pytest.mark.parametrize(
+    ("arguments", "channels", "hidden"),
+    [
+        (["--recipe", "r2-lenet", "--network", "lenet5"], (6, 16, 120), (512, 256)),
+        (["--recipe", "fashion-mnist-cnn", "--network", "lenet5"], (6, 16, 120), (512, 256)),
+        (["--recipe", "mnist-fc", "--network", "lenet"], (6, 16), (120, 84)),
+        (["--recipe", "r2-lenet", "--network", "fc", "--hidden", "7"], (6, 16, 120), (7,)),
+        (["--recipe", "fashion-mnist-cnn", "--network", "cnn"], (64, 128, 256), (512, 256)),
+    ],
+)
+def test_another_network_than_the_recipes_has_its_own_layers(places, monkeypatch, arguments, channels, hidden):
+    monkeypatch.setattr(fit_command, "_train", lambda *_: 1)
+    assert main(["fit", *arguments, "--out", str(places / "run")]) == 1
+    config = runs.read_config(places / "run")
+    assert (config.network, config.channels, config.hidden) == (arguments[3], channels, hidden)
 
 
 def test_recipes_and_data_are_listed(capsys):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from jobs import cluster, events, queue, runs, site
-from jobs.config import LAYERS, ConfigError, RunConfig
+from jobs.config import LAYERS, ConfigError, RunConfig, field_of
 from models import shelf
 from models.errors import InklingError
 
@@ -75,7 +75,7 @@ def _config(options: argparse.Namespace) -> RunConfig:
     given = {item.name: getattr(options, item.name) for item in dataclasses.fields(RunConfig)}
     given = {name: value for name, value in given.items() if value is not None}
     network = given.get("network", base.network)
-    usual = LAYERS.get(network, {}) if network != base.network else {}
+    usual = {name: field_of(name).default for name in ("channels", "hidden")} | LAYERS.get(network, {}) if network != base.network else {}
     return dataclasses.replace(base, **usual | given)
 
 
