@@ -76,6 +76,11 @@ def test_a_network_is_trained_published_evaluated_and_exported_again(places, cap
         (["fit", "--lr", "99"], "lr is 99.0; it must be a number from 1e-06 to 10"),
         (["fit", "--data", "/nowhere"], "does not hold MNIST"),
         (["fit", "--resume", "/nowhere"], "is not a run folder"),
+        (
+            ["fit", "--resume", "/nowhere", "--out", "/elsewhere"],
+            "a run goes on in its own folder with its own config.json; leave out --out",
+        ),
+        (["fit", "--resume", "/nowhere", "--lr", "0.1"], "and settings such as lr"),
         (["fit", "--start-from", "ghost"], "there is no network 'ghost'"),
         (["evaluate", "mnist/ghost"], "there is no network 'ghost'"),
         (["evaluate", "mnist/../../etc"], "is not a network's name"),

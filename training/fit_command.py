@@ -86,9 +86,9 @@ def _fit(options: argparse.Namespace) -> int:
         return far.train(*options.far, lambda folder: _train(folder, options.data))
     if folder := options.run or options.resume or options.job:
         ignored = [item.name for item in dataclasses.fields(RunConfig) if getattr(options, item.name) is not None]
-        if ignored or options.recipe or options.fine_tune:
+        if ignored or options.recipe or options.fine_tune or options.out:
             raise ConfigError(
-                f"a run goes on with its own config.json; leave out --recipe, --fine-tune and settings such as {', '.join(ignored) or 'its name'}"
+                f"a run goes on in its own folder with its own config.json; leave out --out, --recipe, --fine-tune and settings such as {', '.join(ignored) or 'its name'}"
             )
         if not (folder / "config.json").is_file():
             raise ConfigError(f"{folder} is not a run folder: it has no config.json; give one that fit has made")
