@@ -112,7 +112,7 @@ def test_a_published_card_tells_what_was_measured_on_the_graph(tmp_path, own_she
 
 def test_of_several_seeds_the_best_on_validation_is_published_with_mean_and_std(tmp_path):
     data = tiny.dataset(tmp_path / "data")
-    folders = [trained(tmp_path / f"run{seed}", data, seed=seed, epochs=epochs) for seed, epochs in enumerate((1, 4, 1))]
+    folders = [trained(tmp_path / f"run{seed}", data, seed=seed, threads=threads) for seed, threads in enumerate((1, 2, 1))]
     card = export.publish(folders, "best", data)
     spread = card.facts["n_seeds"]
     assert spread["n"] == 3
@@ -127,6 +127,40 @@ def test_averaging_makes_one_ensemble_of_all_members(tmp_path):
     card = export.publish(folders, "ensemble", data, average=True)
     assert card.facts["members"] == 3
     assert card.facts["n_seeds"]["n"] == 3
+
+
+@pytest.mark.parametrize(
+    ("average", "first", "second", "message"),
+    [
+        (True, {}, {"hidden": (32,)}, r"hidden is \[16\] in .*0 but \[32\] in .*1; average networks that share it"),
+        (True, {}, {"standardise": False}, "standardise is True in .* but False in "),
+        (True, {}, {"mirrored": True}, "mirrored is False in .* but True in "),
+        (True, {}, {"mirrored": True, "network": "lenet5"}, "mirrored is False in .* but True in "),
+        (False, {}, {"hidden": (32,)}, "hidden is .*; give seeds of one configuration, or export the runs one by one"),
+        (False, {"epochs": 2}, {}, "epochs is 2 in .* but 1 in "),
+        (False, {}, {"mirrored": True}, "mirrored is False in .* but True in "),
+        (False, {}, {"members": 2}, "members is 1 in .* but 2 in "),
+        (False, {"weight_decay": 0.1}, {}, "weight_decay is 0.1 in .* but 0.0 in "),
+    ],
+)
+def test_runs_that_do_not_belong_together_are_not_published(tmp_path, own_shelf, average, first, second, message):
+    data, folders = tiny.dataset(tmp_path / "data"), []
+    for number, settings in enumerate((first, second)):
+        folder, lock = runs.create(tiny.config(**{"epochs": 1, **settings}), tmp_path / str(number))
+        os.close(lock)
+        folders.append(folder)
+    with pytest.raises(ExportError, match=message):
+        export.publish(folders, "both", data, average=average)
+    assert not own_shelf.exists()
+
+
+def test_networks_of_several_kinds_are_averaged_and_nothing_goes_on_from_them(tmp_path):
+    data = tiny.dataset(tmp_path / "data")
+    folders = [trained(tmp_path / "fc", data), trained(tmp_path / "lenet", data, **KINDS["lenet"])]
+    card = export.publish(folders, "both", data, average=True)
+    assert card.is_mixed
+    with pytest.raises(ConfigError, match="of several kinds"):
+        start_weights(tiny.config(start_from="both"), 0)
 
 
 def test_a_graph_that_differs_from_torch_is_not_published(tmp_path, own_shelf, monkeypatch):

@@ -168,3 +168,10 @@ def test_a_run_whose_torch_cannot_be_loaded_tells_why_it_failed(places):
     assert child.returncode == 1
     assert runs.status(run).state == "failed"
     assert runs.status(run).message == "libtorch_cpu.so: cannot open shared object file"
+
+
+def test_ensembles_and_single_networks_are_not_averaged_unless_that_is_asked_for(places, capsys):
+    for name, members in (("ensemble", 2), ("single", 1)):
+        os.close(runs.create(RunConfig(members=members), places / name)[1])
+    assert main(["export", str(places / "ensemble"), str(places / "single"), "--name", "both"]) == 1
+    assert "members is 2 in" in capsys.readouterr().err

@@ -121,8 +121,9 @@ def _parser() -> argparse.ArgumentParser:
 def _export(options: argparse.Namespace) -> int:
     from training import data, export
 
-    source = data.find(runs.read_config(options.runs[0]).dataset, options.data)
-    average = options.average or runs.read_config(options.runs[0]).members > 1
+    configs = [runs.read_config(folder) for folder in options.runs]
+    source = data.find(configs[0].dataset, options.data)
+    average = options.average or all(config.members > 1 for config in configs)
     card = export.publish(options.runs, options.name, source, average=average)
     print(json.dumps({key: card.facts[key] for key in ("id", "parameters", "bytes", "temperature", "n_seeds", "latency_ms")}))
     print(f"published {card.dataset}/{card.name}: validation {card.val_accuracy:.2%}, test {card.test_accuracy:.2%}")

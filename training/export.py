@@ -25,12 +25,14 @@ from inference import graph
 from inference.classify import Classifier
 from jobs import events, runs
 from jobs.config import RunConfig
+from jobs.summary import changes
 from models import datasets, scratch, shelf
 from models.errors import InklingError
 from training import checkpoint
 from training.data import Dataset, OwnDataset, Split, sample
 from training.fit import member_path
 from training.networks import Served, build, count_parameters
+from training.published import architecture
 
 OPSET = 20
 PARITY = 1e-4  # largest difference of a probability between torch and onnxruntime that is still published
@@ -48,8 +50,9 @@ class ExportError(InklingError):
 def publish(folders: list[Path], name: str, data: Dataset | OwnDataset, average: bool = False) -> shelf.Card:
     """Publishes the networks of finished runs under `name` and returns the card.
 
-    average: all members of all runs become one ensemble. Otherwise the run with the best validation accuracy is
-    published, and the card tells n, mean and std over the runs. Raises ExportError, ConfigError, CheckpointError.
+    average: all members of all runs become one ensemble; where they are of one kind, of one architecture. Otherwise the runs
+    are seeds of one configuration: the one with the best validation accuracy is published, and the card tells n, mean and std
+    over them. Raises ExportError, ConfigError, CheckpointError.
     """
     configs = [runs.read_config(folder) for folder in folders]
     dataset = configs[0].dataset
@@ -58,6 +61,7 @@ def publish(folders: list[Path], name: str, data: Dataset | OwnDataset, average:
         raise ExportError(f"the name {name} is kept for a network that came with Inkling; choose another one")
     if any(config.dataset != dataset for config in configs):
         raise ExportError("the runs were trained on different data sets; export them one data set at a time")
+    _demand_alike(folders, configs, average)
     groups = [[_load(config, folder, member) for member in range(config.members)] for config, folder in zip(configs, folders, strict=True)]
     pixels, labels = torch.from_numpy(np.array(data.validation.pixels)), torch.from_numpy(data.validation.labels)
     if average:
@@ -85,6 +89,20 @@ def publish(folders: list[Path], name: str, data: Dataset | OwnDataset, average:
     finally:
         unfinished.unlink(missing_ok=True)
     return shelf.load_card(dataset, name)
+
+
+def _demand_alike(folders: list[Path], configs: list[RunConfig], average: bool) -> None:
+    """Raises ExportError where one card cannot stand for the runs: it has one configuration, of which weights are read back out of the
+    graph by others. Networks of several kinds are averaged whatever their layers: nothing is read back out of those."""
+    first = configs[0]
+    kinds = {config.network for config in configs}
+    names = ("mirrored", *(architecture(first.network) if len(kinds) == 1 else ()))
+    advice = "average networks that share it" if average else "give seeds of one configuration, or export the runs one by one"
+    for folder, config in zip(folders, configs, strict=True):
+        differing = [name for name in names if getattr(config, name) != getattr(first, name)] if average else [*changes(config, first)]
+        for name in differing[:1]:
+            before, here = (each.to_dict()[name] for each in (first, config))
+            raise ExportError(f"{name} is {before!r} in {folders[0]} but {here!r} in {folder}; {advice}")
 
 
 def test_accuracy(folder: Path, data: Dataset | OwnDataset) -> float:
