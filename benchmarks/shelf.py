@@ -26,10 +26,10 @@ def row(card: shelf.Card) -> str:
     """One line of the table."""
     facts, spread = card.facts, card.facts["n_seeds"]
     several = f"{spread['n']}: {spread['test']['mean']:.2%} ± {spread['test']['std'] * 100:.2f}" if spread["n"] > 1 else "1"
-    minutes = facts["run"]["seconds"] / 60
+    trained = f"{facts['run']['seconds'] / 60:.0f} min" + (f", after {start}" if (start := facts["config"].get("start_from")) else "")
     return (
         f"| {card.title} | {DATASETS[card.dataset].title} | **{card.test_accuracy:.2%}** | {several} | {facts['test']['calibration_error']:.2%} "
-        f"| {card.parameters:,} | {facts['bytes'] / 2**20:.1f} MB | {facts['latency_ms']:.2g} ms | {minutes:.0f} min |"
+        f"| {card.parameters:,} | {facts['bytes'] / 2**20:.1f} MB | {facts['latency_ms']:.2g} ms | {trained} |"
     )
 
 

@@ -83,7 +83,8 @@ def publish(folders: list[Path], name: str, data: Dataset | OwnDataset, average:
         graph.check(unfinished.read_bytes(), datasets.info(dataset).shape, len(datasets.info(dataset).labels))
         check_parity(served, unfinished, data.validation.pixels[:64])
         card = describe(name, config, served, data, unfinished, configs if average else [config])
-        card["n_seeds"] = _spread(candidates if len(groups) > 1 else [Served([member]).eval() for member in served.members], data, labels)
+        alone = candidates if len(groups) > 1 else [Served([member], mirrored=served.mirrored).eval() for member in served.members]
+        card["n_seeds"] = _spread(alone, data, labels)
         card["run"] = _run_facts(folders if average else [folder])
         shelf.put(as_json(card), name, unfinished, target)
     finally:
