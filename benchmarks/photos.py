@@ -1,28 +1,45 @@
-"""python -m benchmarks.photos FOLDER [--networks photo lenet5] [--part validation]
+"""python -m benchmarks.photos FOLDER [--networks photo lenet5] [--part validation] [--on-white 500]
 
 How clothing networks do on real photos: FOLDER/labels.csv has file, the data set's own label, and the Fashion-MNIST class.
-Where the class is plain `shoes`, Sandal, Sneaker and Ankle boot all count. Accuracy is of the most probable class, the threshold
-for declining left aside; photos of none of the ten classes are told apart from them by the photo network alone.
+Where the class is plain `shoes`, Sandal, Sneaker and Ankle boot all count; of those that training/shoes.csv tells apart, the right one
+is counted too. Accuracy is of the most probable class, the threshold for declining left aside; photos of none of the ten classes are told
+apart from them by the photo network alone. --on-white: also so many of Fashion-MNIST's validation garments, enlarged, in any colour, on white,
+which is as near to a catalogue's photo as they come.
 """
 
 import argparse
 import csv
 from pathlib import Path
 
-from inference.classify import Classifier, answer_bytes
+import numpy as np
+from PIL import Image
+
+from inference.classify import Answer, Classifier, answer_bytes, answer_image
 from models import shelf
-from models.datasets import NONE_OF_THEM
+from models.datasets import DATASETS, NONE_OF_THEM
+from training import data
+from training.photo_pictures import SHOES, SIDE, kinds_of_shoe, laid_over
 
-SHOES = ("Sandal", "Sneaker", "Ankle boot")
+
+def answers(classifier: Classifier, folder: Path, names: list[str]) -> list[str]:
+    """The most probable class of each photo."""
+    return [_said(classifier, answer_bytes(classifier, (folder / name).read_bytes())) for name in names]
 
 
-def answers(network: str, folder: Path, names: list[str]) -> list[str]:
-    """The most probable class of each photo; what the network calls blank is none of them."""
-    classifier, told = Classifier(shelf.load_card("fashion-mnist", network)), []
-    for name in names:
-        answer = answer_bytes(classifier, (folder / name).read_bytes())
-        told.append(NONE_OF_THEM if answer.probabilities is None else classifier.card.labels[int(answer.probabilities.argmax())])
-    return told
+def _said(classifier: Classifier, answer: Answer) -> str:
+    """What the network calls blank is none of the ten."""
+    return NONE_OF_THEM if answer.probabilities is None else classifier.card.labels[int(answer.probabilities.argmax())]
+
+
+def on_white(count: int) -> list[tuple[Image.Image, str]]:
+    """Validation garments and their classes."""
+    random, garments = np.random.default_rng(0), data.find("fashion-mnist").validation
+    white, labels, pictures = np.full((SIDE, SIDE, 3), 255), DATASETS["fashion-mnist"].labels, []
+    for number in random.permutation(len(garments))[:count]:
+        colour = np.broadcast_to(random.integers(20, 220, 3), (SIDE, SIDE, 3))
+        picture = laid_over(garments.pixels[number, 0], white, colour, size=0.8)
+        pictures.append((Image.fromarray(picture.clip(0, 255).astype(np.uint8)), labels[garments.labels[number]]))
+    return pictures
 
 
 def main() -> None:
@@ -31,21 +48,29 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--networks", nargs="+", default=["photo", "lenet5"])
     parser.add_argument("--part", default="validation", help="beginning of the file names that count (default: validation)")
+    parser.add_argument("--on-white", type=int, default=0, metavar="N", help="also N enlarged garments of Fashion-MNIST on white")
     options = parser.parse_args()
     with (options.folder / "labels.csv").open(newline="") as file:
         rows = [row for row in list(csv.reader(file))[1:] if row[0].startswith(options.part)]
     garments = [(name, wanted) for name, _, wanted in rows if wanted != "none"]
+    kinds = kinds_of_shoe()
     others = [name for name, _, wanted in rows if wanted == "none"]
     for network in options.networks:
-        told = answers(network, options.folder, [name for name, _ in garments])
+        classifier = Classifier(shelf.load_card("fashion-mnist", network))
+        told = answers(classifier, options.folder, [name for name, _ in garments])
         right = sum(
             said == wanted or (wanted.startswith("shoes") and said in SHOES) for said, (_, wanted) in zip(told, garments, strict=True)
         )
-        declined = sum(said == NONE_OF_THEM for said in answers(network, options.folder, others))
+        shoes = [said == kinds[name] for said, (name, _) in zip(told, garments, strict=True) if name in kinds]
+        declined = sum(said == NONE_OF_THEM for said in answers(classifier, options.folder, others))
         print(
             f"fashion-mnist/{network}: {right} of n = {len(garments)} garments, {right / max(1, len(garments)):.1%}; "
+            f"which shoe: {sum(shoes)} of n = {len(shoes)}; "
             f"none of the ten for {declined} of n = {len(others)} photos that show none"
         )
+        if options.on_white:
+            right = [_said(classifier, answer_image(classifier, picture)) == label for picture, label in on_white(options.on_white)]
+            print(f"fashion-mnist/{network}: {np.mean(right):.1%} of n = {len(right)} enlarged garments on white")
 
 
 if __name__ == "__main__":

@@ -56,9 +56,28 @@ def test_a_group_is_its_class(network, group):
     assert label_of(network, {}, group) == group
 
 
-@pytest.mark.parametrize(("imagenet", "label"), [(774, "Sandal"), (770, "Sneaker"), (514, "Ankle boot")])
-def test_imagenet_says_which_shoe_a_shoe_is(network, imagenet, label):
-    assert label_of(network, {imagenet: 9.0}, "shoes") == label
+@pytest.mark.parametrize("number", range(3))
+def test_the_second_layer_says_which_shoe_a_shoe_is(network, number):
+    with torch.no_grad():
+        network.shoes.bias[number] += 20
+    assert label_of(network, {}, "shoes") == photo_pictures.SHOES[number]
+    with torch.no_grad():
+        network.shoes.bias[number] -= 20
+
+
+def test_shoes_are_told_apart_as_imagenet_and_the_pictures_say():
+    torch.manual_seed(0)
+    network = photos.PhotoNetwork(EfficientNetLite0()).eval()
+    kinds, features = torch.arange(3).repeat(40), torch.randn(120, efficientnet.FEATURES)
+    with torch.no_grad():
+        features += 6 * network.backbone.classes.weight[torch.tensor([774, 770, 514])][kinds]  # a boot looks a little like ImageNet's boots
+    photos.train_shoes(network, features[:60], kinds[:60], torch.ones(60))
+    told = network.shoes(features[60:])
+    assert (told.argmax(1) == kinds[60:]).float().mean() > 0.9
+    assert torch.nn.functional.cross_entropy(told, kinds[60:]) < 0.2  # both parts were folded into the layer as they were trained
+    doubled = torch.cat([kinds[:60], (kinds[:60] + 1) % 3])  # each picture once more with a wrong kind, which counts for little
+    photos.train_shoes(network, features[:60].repeat(2, 1), doubled, torch.tensor([1.0, 0.01]).repeat_interleave(60))
+    assert (network.shoes(features[60:]).argmax(1) == kinds[60:]).float().mean() > 0.9
 
 
 def test_what_imagenet_takes_for_a_bag_or_a_dog_is_one_whatever_the_linear_layer_says(network):
@@ -151,6 +170,11 @@ def test_it_is_trained_published_and_answers(tmp_path, folder, monkeypatch, caps
     monkeypatch.setattr(photos, "DRAWN_EACH", 2)
     monkeypatch.setattr(photos, "DRAWN_HELD_OUT", 4)
     monkeypatch.setattr(photos, "GARMENTS", 20)
+    table = "".join(
+        f"{part}/shoes/{number}.png,{kind}\n" for part in ("train", "validation") for number, kind in enumerate(photo_pictures.SHOES[:2])
+    )
+    monkeypatch.setattr(photo_pictures, "KINDS_OF_SHOE", tmp_path / "shoes.csv")
+    (tmp_path / "shoes.csv").write_text("file,kind\n" + table)
     (folder / "train" / "dress" / "broken.jpg").write_bytes(b"no picture")
     assert train(["photos", str(folder), "--weights", str(tmp_path / "small.pth")]) == 0
     card = shelf.photo_card()
@@ -158,6 +182,7 @@ def test_it_is_trained_published_and_answers(tmp_path, folder, monkeypatch, caps
     assert card.facts["test"]["n"] == 3 * 10
     assert card.facts["data"]["train"] + card.facts["validation"]["n"] == 12 * 10
     assert set(card.facts["test"]["by_group"]) == set(photos.GROUPS) - {"Bag"}
+    assert card.facts["test"]["which_shoe"]["n"] == 2
     assert set(card.facts["declined"]["by_kind"]) == {"letter", "digit", "scribble", "noise"}
     assert "photos held out" in capsys.readouterr().out
     assert shelf.list_cards("fashion-mnist") == []  # it is not among the networks for 28x28 grey

@@ -60,6 +60,7 @@ def _show_photo_network(card: shelf.Card) -> None:
         "One photo, one core": f"{card.facts['latency_ms']:.2g} ms",
     } | _declined(card.facts["declined"]["by_kind"], places=0)
     by_group = {html.escape(name[0].upper() + name[1:]): figures.percent(accuracy, 0) for name, accuracy in test["by_group"].items()}
+    by_group |= {"Which shoe": f"{test['which_shoe']['right']} of {test['which_shoe']['n']}"} if "which_shoe" in test else {}
     with st.container(border=True):
         first, second, third = st.columns(3, gap="medium")
         first.html(
