@@ -3,6 +3,7 @@
 import sys
 
 import pytest
+import streamlit as st
 
 from tests.browser import browser, page_url
 from tests.database import postgresql
@@ -17,6 +18,13 @@ def nothing_of_ones_own(tmp_path_factory: pytest.TempPathFactory):
         patch.setenv("CUDA_VISIBLE_DEVICES", "")
         patch.setenv("INKLING_DATASETS", str(tmp_path_factory.mktemp("datasets")))
         yield
+
+
+@pytest.fixture(autouse=True)
+def from_this_machine(monkeypatch):
+    """Pages without a server have no connection either: theirs looks like that of a browser on this machine."""
+    monkeypatch.setattr(type(st.context), "headers", {"Host": "localhost:8501"})
+    monkeypatch.setattr(type(st.context), "ip_address", None)
 
 
 @pytest.fixture(autouse=True)

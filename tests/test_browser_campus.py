@@ -17,8 +17,11 @@ from playwright.sync_api import Browser, expect
 from corrections import store
 from jobs import runs
 from jobs.runs import ROOT
+from jobs.site import VARIABLE
 from tests.browser import DIGITS, Visitor, free_port, server
+from tests.provider import provider
 from tests.test_browser_corrections import tell
+from tests.test_browser_public import provided, sign_in
 
 PLACES = os.pathsep.join(
     [os.environ["PATH"], "/usr/sbin", str(Path(sys.prefix) / "nginx" / "usr" / "sbin")]
@@ -41,9 +44,8 @@ http {{
 
 
 @contextmanager
-def nginx(folder: Path, ports: Sequence[int]) -> Iterator[str]:
-    """The repository's file in front of these servers; yields the address."""
-    port = free_port()
+def nginx(folder: Path, port: int, ports: Sequence[int]) -> Iterator[str]:
+    """The repository's file, at a port, in front of these servers; yields the address."""
     site = (ROOT / "deploy" / "nginx.conf").read_text()
     for old, new in {"127.0.0.1:8501": f"127.0.0.1:{ports[0]}", "127.0.0.1:8502": f"127.0.0.1:{ports[1]}", "listen 80;": f"listen 127.0.0.1:{port};", "inkling.school.example": "localhost"}.items():  # fmt: skip
         assert site.count(old) == 1
@@ -91,13 +93,16 @@ def test_one_server_of_two_is_killed_and_its_visitors_go_on_with_all_that_was_sa
     browser: Browser, tmp_path: Path, monkeypatch, database: str
 ):
     monkeypatch.setenv("INKLING_RUNS", str(tmp_path / "runs"))
-    ports = free_port(), free_port()
-    shared = {"INKLING_CORRECTIONS": database, "STREAMLIT_SERVER_COOKIE_SECRET": "the same on every server"}
+    port, *ports = free_port(), free_port(), free_port()
+    site = tmp_path / "inkling.toml"
+    site.write_text('mode = "public"\nallowed = ["@school.example"]\n')
+    shared = {"INKLING_CORRECTIONS": database, VARIABLE: str(site), "STREAMLIT_SERVER_COOKIE_SECRET": "the same on every server"}
     tell_pid = ("sh", "-c", f'echo $$ > {tmp_path}/$5.pid; exec "$@"', "sh")
     with (
-        server(tmp_path, ports[0], before=tell_pid, **shared),
-        server(tmp_path, ports[1], before=tell_pid, **shared),
-        nginx(tmp_path / "nginx", ports) as url,
+        provider() as signs_in,
+        server(tmp_path, ports[0], provided(tmp_path, port, signs_in), tell_pid, **shared),
+        server(tmp_path, ports[1], provided(tmp_path, port, signs_in), tell_pid, **shared),
+        nginx(tmp_path / "nginx", port, ports) as url,
     ):
         visitors = {}
         for _ in range(20):  # which server a cookie leads to is chance
@@ -108,13 +113,16 @@ def test_one_server_of_two_is_killed_and_its_visitors_go_on_with_all_that_was_sa
                 break
         assert set(visitors) == set(ports)
         ada, ben = visitors[ports[0]], visitors[ports[1]]
+        for name, visitor in {"ada": ada, "ben": ben}.items():
+            signs_in.claims = {"email": f"{name}@school.example", "email_verified": True}
+            sign_in(visitor)
         ada.draw(DIGITS["7"])
         expect(ada.page.get_by_test_id("answer")).to_be_visible()
         tell(ada, "2")
         expect(ada.page.get_by_text("Kept as 2.")).to_be_visible()
         ada.page.keyboard.press("Escape")
         ada.page.get_by_role("button", name="Start training").click()
-        expect(ben.page.get_by_role("button", name="Cancel")).to_be_visible()  # of the run that the other server started
+        expect(ben.page.get_by_text("LeNet-5, digits")).to_be_visible()  # the run that the other server started
         ben.open("Corrections")
         expect(ben.page.get_by_test_id("correction")).to_contain_text("said 7")
 

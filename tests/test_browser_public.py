@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, expect
+from streamlit.proto.BackMsg_pb2 import BackMsg
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
@@ -23,18 +25,22 @@ def signs_in():
 
 def public(folder: Path, signs_in: Provider | None, **limits: float):
     """A server in public mode, with its provider."""
-    port, site, secrets = free_port(), folder / "inkling.toml", folder / "secrets.toml"
+    port, site = free_port(), folder / "inkling.toml"
     hours = f"sign_in_hours = {limits.pop('sign_in_hours')}\n" if "sign_in_hours" in limits else ""
     rest = "\n".join(f"{name} = {value}" for name, value in limits.items())
     site.write_text(f'mode = "public"\nallowed = ["@school.example"]\n{hours}[limits]\n{rest}\n')
-    options = []
-    if signs_in:
-        secrets.write_text(
-            f'[auth]\nredirect_uri = "http://localhost:{port}/oauth2callback"\ncookie_secret = "of-the-test-and-long-enough-to-sign-with"\n'
-            f'client_id = "{CLIENT}"\nclient_secret = "{SECRET}"\nserver_metadata_url = "{signs_in.address}/.well-known/openid-configuration"\n'
-        )
-        options = ["--secrets.files", str(secrets)]
+    options = provided(folder, port, signs_in) if signs_in else []
     return server(folder, port=port, options=options, **{VARIABLE: str(site)})
+
+
+def provided(folder: Path, port: int, signs_in: Provider) -> list[str]:
+    """The options of a server that has people sign in at a provider. port: under which they reach it."""
+    secrets = folder / "secrets.toml"
+    secrets.write_text(
+        f'[auth]\nredirect_uri = "http://localhost:{port}/oauth2callback"\ncookie_secret = "of-the-test-and-long-enough-to-sign-with"\n'
+        f'client_id = "{CLIENT}"\nclient_secret = "{SECRET}"\nserver_metadata_url = "{signs_in.address}/.well-known/openid-configuration"\n'
+    )
+    return ["--secrets.files", str(secrets)]
 
 
 def sign_in(visitor: Visitor) -> None:
@@ -134,6 +140,18 @@ def test_a_message_larger_than_any_that_the_page_sends_is_not_taken(page_url: st
     with pytest.raises(ConnectionClosed) as closed:
         answer_to(bytes(17_000_000), page_url)
     assert closed.value.rcvd is None or closed.value.rcvd.code == 1009  # message too big; unsaid where it is cut off while it is still sent
+
+
+@pytest.mark.parametrize("headers", [{}, {"X-Forwarded-For": "127.0.0.1"}, {"x-real-ip": "192.0.2.7"}])
+def test_on_this_machine_one_may_retrain_and_through_a_proxy_nobody_who_has_not_signed_in(page_url: str, headers: dict[str, str]):
+    asked, shown = BackMsg(), b""
+    asked.rerun_script.query_string = ""
+    address = page_url.replace("http:", "ws:") + "/_stcore/stream"
+    with connect(address, subprotocols=["streamlit"], additional_headers=headers) as visitor:
+        visitor.send(asked.SerializeToString())
+        while ForwardMsg.FromString(last := visitor.recv(timeout=20)).WhichOneof("type") != "script_finished":
+            shown += last
+    assert (b"Start training" in shown, b"A public page" in shown) == (not headers, bool(headers))
 
 
 def answer_to(message: bytes, page_url: str) -> bytes | str:

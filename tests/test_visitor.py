@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import streamlit as st
+from streamlit.runtime.context import StreamlitHeaders
 from streamlit.testing.v1 import AppTest
 
 from jobs import events, queue, runs, site
@@ -68,6 +69,25 @@ def test_a_server_that_answers_to_other_names_as_behind_a_proxy_is_public_too(fo
     (folders / "inkling.toml").write_text('mode = "local"\n')
     monkeypatch.setattr(st, "get_option", {"server.address": "localhost", "server.allowedHosts": names}.get)
     assert visitor.is_public()
+
+
+@pytest.mark.parametrize(
+    ("peer", "headers", "public"),
+    [
+        (None, {"Host": "localhost:8501"}, False),  # as Streamlit tells of 127.0.0.1 and ::1
+        ("127.0.0.2", {"Host": "localhost:8501"}, False),
+        ("192.0.2.7", {"Host": "localhost:8501", "Origin": "http://localhost:8501"}, True),
+        ("fd00::7", {"Host": "localhost:8501"}, True),
+        *((None, {"Host": "localhost:8501", name: "127.0.0.1"}, True) for name in visitor.PROXIED),
+        (None, {}, True),  # who sent a click and closed the page
+    ],
+)
+def test_who_comes_from_elsewhere_is_a_stranger_whatever_the_server_is_bound_to(folders, monkeypatch, peer, headers, public):
+    (folders / "inkling.toml").write_text('mode = "local"\n')
+    monkeypatch.setattr(st, "get_option", {"server.address": "localhost", "server.allowedHosts": ["localhost", "127.0.0.1"]}.get)
+    monkeypatch.setattr(type(st.context), "ip_address", peer)
+    monkeypatch.setattr(type(st.context), "headers", StreamlitHeaders(headers.items()))
+    assert visitor.is_public() is public
 
 
 @pytest.mark.parametrize("text", ["mode = ", None])

@@ -21,6 +21,9 @@ DOING = {  # what needs a right, as a sentence begins
 }
 
 
+PROXIED = ("Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP")  # headers that proxies add
+
+
 class NotAllowed(InklingError):
     """The visitor may not do this, or not now. The message says who may, or when."""
 
@@ -28,10 +31,11 @@ class NotAllowed(InklingError):
 def is_public() -> bool:
     """Whether strangers may come: the site says so, or cannot be read, or the server is bound to more than this machine.
 
-    Or it answers to more names than this machine's, as behind a proxy, through which everybody comes from here.
+    Or it answers to more names than this machine's, as behind a proxy, through which everybody comes from here. Or this visitor
+    comes from elsewhere all the same: what a server such as uvicorn is bound to, its command says and no option of Streamlit.
     """
     names = (st.get_option("server.address"), *(st.get_option("server.allowedHosts") or ["*"]))
-    return here().mode == "public" or not all(_is_loopback(name) for name in names)
+    return here().mode == "public" or not all(_is_loopback(name) for name in names) or not _is_from_here()
 
 
 def here() -> site.Site:
@@ -40,6 +44,12 @@ def here() -> site.Site:
         return site.read()
     except site.SiteError:
         return site.Site(mode="public")
+
+
+def _is_from_here() -> bool:
+    """Whether the page's connection comes from this machine and through no proxy. Of one that is closed nobody can say, which counts as no."""
+    headers, peer = st.context.headers, st.context.ip_address  # None of this machine's usual addresses
+    return bool(headers) and (peer is None or _is_loopback(peer)) and not any(name in headers for name in PROXIED)
 
 
 def _is_loopback(address: str | None) -> bool:
