@@ -164,6 +164,12 @@ def pack(into: Box, folder: Path, job: str) -> None:
     into.write(BOX, json.dumps({"jobs": [*jobs, job], "files": [name for _, name in needed]}).encode())
 
 
+def forget_corrections(folder: Path) -> None:
+    """Takes the corrections out of a run that is done: only one that is resumed needs them, and who deletes theirs means these too."""
+    for path in folder.glob(f"{CORRECTIONS}*"):
+        path.unlink(missing_ok=True)
+
+
 def checkpoints(config: RunConfig) -> list[str]:
     """The names that a run's checkpoints have."""
     return [f"member-{member}.safetensors" for member in range(config.members)]

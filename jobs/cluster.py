@@ -75,6 +75,8 @@ def follow(folder: Path) -> int:
         os.close(slot)
     if box and _ending(folder):
         _take_away(box)
+    if _ending(folder) == "done":
+        artefacts.forget_corrections(folder)
     return int(_ending(folder) != "done")
 
 

@@ -97,6 +97,7 @@ def test_a_published_network_learns_corrections_without_losing_what_it_knew(plac
     now = network(mine)(torch.from_numpy(held_out.pixels[wrong]))[0].argmax(1).numpy()
     assert (now == held_out.labels[wrong]).mean() >= 0.5
     assert runs.read_config(places / "run").start_from == "start"
+    assert not (places / "run" / corrected.FILE).exists()  # for who deletes a correction means all copies of it
 
 
 def test_softmax_regression_learns_corrections_by_its_own_optimizer(places):
@@ -121,6 +122,7 @@ def test_a_run_that_validation_lets_nothing_stand_of_says_so_and_publishes_nothi
         assert main(["fit", *command]) == 1
         assert "the network is left as it was" in capsys.readouterr().err
         assert events.read(folder)[-1]["kind"] == "failed"
+        assert (folder / corrected.FILE).exists()
     assert [card.name for card in shelf.list_cards("mnist")] == ["start"]
 
 

@@ -122,7 +122,9 @@ def test_a_node_without_a_shared_folder_trains_to_the_same_weights(monkeypatch, 
     further = RunConfig(dataset="mine", network="fc", hidden=(16,), epochs=3, threads=1, start_from="first", publish="further")
     with Node(home) as node:
         run = queued(monkeypatch, tmp_path, node, further, ftp)
+        (run / artefacts.CORRECTIONS).write_bytes(b"of no use any more when it is done")
         assert cluster.follow(run) == 0
+    assert not (run / artefacts.CORRECTIONS).exists()
     status = runs.status(run, alive=False)
     assert status.state == "done"
     assert len(status.epochs) == 3

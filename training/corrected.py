@@ -1,4 +1,4 @@
-"""The corrections that a run learns from beside its data set: read once, kept in the run's folder, and shown again and again."""
+"""The corrections that a run learns from beside its data set: read once, kept in the run's folder until it is done, and shown again and again."""
 
 import os
 import tempfile
@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from jobs import events
+from jobs import artefacts, events
 from jobs.config import ConfigError
 from models import datasets
 from models.errors import InklingError
 from training.data import Split, redrawn_sample
 
-FILE = "corrections.npz"
+FILE = artefacts.CORRECTIONS
 SHARE = 0.1  # of the images of an epoch: what corrections are repeated to
 MOST_TIMES = 100  # a correction is shown in an epoch
 REMINDED = 3  # times a bundled redrawn digit is shown in an epoch
@@ -35,7 +35,7 @@ def corrected(folder: Path, dataset: str) -> Split:
     path = folder / FILE
     if not path.exists():
         made = _read(dataset)
-        with tempfile.NamedTemporaryFile(dir=folder, suffix=".partial", delete=False) as file:
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=FILE, suffix=".partial", delete=False) as file:
             np.savez_compressed(file, pixels=made.pixels, labels=made.labels)
         os.replace(file.name, path)
     with np.load(path, allow_pickle=False) as file:

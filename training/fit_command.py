@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from jobs import cluster, events, queue, runs, site
+from jobs import artefacts, cluster, events, queue, runs, site
 from jobs.config import LAYERS, ConfigError, RunConfig, field_of
 from models import shelf
 from models.errors import InklingError
@@ -184,6 +184,7 @@ def _train(folder: Path, data_folder: Path | None, tensorboard: bool = False) ->
         raise
     reserve.unlink(missing_ok=True)
     events.append(folder, "done")
+    artefacts.forget_corrections(folder)
     return 0
 
 

@@ -34,7 +34,8 @@ def page() -> None:
         figures.heading(
             "Corrections",
             f"Pictures that somebody said were read wrong, with what they show: {_plural(about)} only; the sidebar has the other data sets. "
-            "They are kept on this server until they are deleted here.",
+            "They are kept on this server until they are deleted here; a retrain on them has copies until it is done, and one that stopped "
+            "until it is deleted on the page Retrains.",
         )
     )
     try:
@@ -65,7 +66,9 @@ def page() -> None:
         if len(shown) < len(found):
             st.button(f"Show more of {len(found):,}", key="corrections-more", on_click=_show_more)
         with st.popover("Delete all", icon=":material/delete_sweep:"):
-            st.write(f"Deletes all {_count(found)} for good. Networks that learned from them stay.")
+            st.write(
+                f"Deletes all {_count(found)} for good. Networks that learned from them stay, and the copies of retrains that stopped."
+            )
             st.button("Delete for good", type="primary", key="corrections-delete-all", on_click=_remove, args=(engine, [each.id for each in found]))  # fmt: skip
     if problem := st.session_state.pop("corrections-problem", None):
         st.html(figures.error("Not deleted", problem))
