@@ -1,4 +1,4 @@
-"""The server: Streamlit's own on app.py, with headers that tell browsers what the page may do. `python -m ui` starts it."""
+"""The server: Streamlit's own on app.py, with headers that tell browsers what the page may do and an end to uploads. `python -m ui` starts it."""
 
 import base64
 import contextlib
@@ -12,6 +12,8 @@ from typing import Any
 import streamlit
 from starlette.middleware import Middleware
 from streamlit.starlette import App
+
+from ui.uploads import UploadLimit
 
 M_ARENA_MAX = -8  # glibc's malloc.h
 
@@ -80,4 +82,4 @@ class SecurityHeaders:
 
 
 _share_arenas()
-app = App(Path(__file__).parent / "app.py", middleware=[Middleware(SecurityHeaders)])
+app = App(Path(__file__).parent / "app.py", middleware=[Middleware(SecurityHeaders), Middleware(UploadLimit)])

@@ -23,7 +23,7 @@ from jobs.runs import ROOT
 from models import datasets, shelf
 from tests import shapes, tiny
 from tests.test_corrections import correction
-from ui import beside, figures, region, serving, tell, why
+from ui import beside, figures, region, serving, tell, upload, why
 
 
 @pytest.fixture(autouse=True)
@@ -310,6 +310,14 @@ def test_a_picture_keeps_what_was_said_of_it_when_another_is_taken_out_of_the_li
     first.set_value(False).run()
     app.file_uploader(key="upload-files").set_value(files[:1] + files[2:]).run()
     assert [each.value for each in app.toggle if each.key.endswith("-crop")] == [False, True]
+
+
+def test_a_page_that_is_full_of_files_says_so(monkeypatch):
+    monkeypatch.setattr(upload, "MOST_UPLOADED", 20 * 2**20)
+    app = run_page(upload_page)
+    for files in ([], [("one.png", digit_png(), "image/png")]):
+        app.file_uploader(key="upload-files").set_value(files).run()
+        assert ("The files of one page end at 20 MB: take some away" in html_of(app)) is bool(files)
 
 
 def test_what_speaks_for_an_answer_is_sent_about_as_large_as_it_is_shown():

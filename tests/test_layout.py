@@ -14,7 +14,7 @@ PACKAGES = sorted(path.parent.name for path in ROOT.glob("*/__init__.py"))
 PAGE = {"streamlit", "altair", "numpy", "PIL", "streamlit_drawable_canvas"}, {"corrections", "inference", "jobs", "models", "ui"}
 ALLOWED = {  # package: third-party, own
     "app.py": PAGE,
-    "asgi.py": ({"streamlit", "starlette"}, set()),
+    "asgi.py": ({"streamlit", "starlette"}, {"ui"}),
     "ui": PAGE,
     "training": (
         {"torch", "torchvision", "onnx", "onnxruntime", "onnxscript", "numpy", "safetensors", "tqdm", "PIL", "ray", "optuna", "sqlalchemy"},

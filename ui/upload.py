@@ -18,6 +18,7 @@ from models import datasets, shelf
 from models.errors import InklingError
 from models.shelf import Card
 from ui import figures, region, serving, sidebar, tell, visitor, why
+from ui.uploads import MOST_UPLOADED
 
 SAMPLES = Path(__file__).parent / "samples"
 MOST_FILES, FEW = 40, 3
@@ -102,13 +103,20 @@ def _choose_pictures(about: datasets.DatasetInfo) -> list[Picture]:
         "Pictures", accept_multiple_files=True, key="upload-files", label_visibility="collapsed", max_upload_size=MAX_BYTES // 2**20
     )
     if not files:
-        limits = f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}, up to {MAX_BYTES // 2**20} MB."
+        limits = f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}, up to {MAX_BYTES // 2**20} MB, {MOST_UPLOADED // 2**20} MB together."
         if about.is_own:
             st.html(figures.empty("Pictures to name", f"{limits} They are scaled as the pictures of {about.title} were."))
         else:
             st.html(figures.empty(f"Pictures of one {about.noun} each", f"{limits} No picture at hand? Try the samples."))
     if len(files) > MOST_FILES:
         st.html(figures.error(f"{len(files)} files", f"Only the first {MOST_FILES} are answered; upload the rest afterwards."))
+    if sum(file.size for file in files) > MOST_UPLOADED - MAX_BYTES:
+        st.html(
+            figures.error(
+                "No room for more",
+                f"The files of one page end at {MOST_UPLOADED // 2**20} MB: take some away before you add others that failed.",
+            )
+        )
     return [Picture(name=file.name, content=file.getvalue()) for file in files[:MOST_FILES]]
 
 

@@ -1,0 +1,72 @@
+"""ui/uploads.py: how many bytes of files one open page may have on the server."""
+
+import asyncio
+from types import SimpleNamespace
+
+import pytest
+from streamlit import runtime
+from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
+from streamlit.runtime.uploaded_file_manager import UploadedFileRec
+
+from ui import uploads
+
+MB = 2**20
+
+
+class Server:
+    """A server that has never read to the end of a file, until it is told to. statuses: what it answered, in order."""
+
+    def __init__(self) -> None:
+        self.limit, self.go, self.statuses = uploads.UploadLimit(self.answer), asyncio.Event(), []
+
+    async def answer(self, scope, receive, send) -> None:
+        await self.go.wait()
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+
+    async def request(self, path: str, size: int | None, method: str = "PUT") -> None:
+        async def send(message) -> None:
+            self.statuses += [message["status"]] if message["type"] == "http.response.start" else []
+
+        headers = [] if size is None else [(b"content-length", str(size).encode())]
+        await self.limit({"type": "http", "method": method, "path": path, "headers": headers}, None, send)
+
+
+@pytest.fixture
+def files(monkeypatch):
+    """What the server keeps; page A has 250 MB."""
+    found = MemoryUploadedFileManager("/_stcore/upload_file")
+    found.add_file("A", UploadedFileRec(file_id="1", name="a.png", type="image/png", data=bytes(250 * MB)))
+    monkeypatch.setattr(runtime, "get_instance", lambda: SimpleNamespace(uploaded_file_mgr=found))
+    return found
+
+
+@pytest.mark.parametrize(("size", "status"), [(50 * MB, 204), (50 * MB + 1, 413), (None, 413)])
+def test_a_file_that_makes_them_too_many_is_refused_before_it_is_read(files, size, status):
+    async def upload() -> list[int]:
+        server = Server()
+        server.go.set()
+        await server.request("/_stcore/upload_file/A/2", size)
+        await server.request("/_stcore/upload_file/B/3", 100 * MB)  # another page
+        await server.request("/_stcore/upload_file/A/1", 100 * MB, "DELETE")
+        return server.statuses
+
+    assert asyncio.run(upload()) == [status, 204, 204]
+
+
+def test_files_that_are_still_coming_count_too_and_no_more_when_they_have_come_or_were_taken_away(files):
+    async def upload() -> list[int]:
+        server = Server()
+        coming = [asyncio.create_task(server.request(f"/_stcore/upload_file/A/{number}", 20 * MB)) for number in (2, 3, 4)]
+        await asyncio.sleep(0)
+        coming[1].cancel()
+        await asyncio.wait(coming[1:2])
+        fourth = asyncio.create_task(server.request("/_stcore/upload_file/A/5", 20 * MB))
+        await asyncio.sleep(0)
+        server.go.set()
+        await asyncio.gather(coming[0], coming[2], fourth)
+        files.remove_file("A", "1")
+        await server.request("/_stcore/upload_file/A/6", 100 * MB)
+        assert not server.limit.coming
+        return server.statuses
+
+    assert asyncio.run(upload()) == [413, 204, 204, 204]

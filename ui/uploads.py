@@ -1,0 +1,53 @@
+"""How much one open page may upload: Streamlit ends each file, and takes any number of them."""
+
+import re
+from collections import Counter
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+import streamlit
+from streamlit import runtime
+
+MOST_UPLOADED = 300 * 2**20  # bytes of files of an open page, which the server keeps in memory until it is closed
+UPLOAD = re.compile(r"/_stcore/upload_file/([^/]+)/")
+
+Message = MutableMapping[str, Any]
+
+
+class UploadLimit:
+    """ASGI middleware that refuses a file which would make those of one open page too many bytes, before it is read. asgi.py has it."""
+
+    def __init__(self, app: Callable[..., Awaitable[None]]) -> None:
+        self.app = app
+        self.coming: Counter[str] = Counter()  # bytes by session, announced and not stored yet
+
+    async def __call__(self, scope: Message, receive: Callable[[], Awaitable[Message]], send: Callable[[Message], Awaitable[None]]) -> None:
+        found = UPLOAD.search(scope["path"]) if scope["type"] == "http" and scope["method"] == "PUT" else None
+        if not found:
+            await self.app(scope, receive, send)
+            return
+        session, size = found[1], _announced(scope)
+        if _stored(session) + self.coming[session] + size > MOST_UPLOADED:
+            refusal = f"The files of one page end at {MOST_UPLOADED // 2**20} MB: take some away, or reload the page"
+            await send({"type": "http.response.start", "status": 413, "headers": [(b"content-type", b"text/plain")]})
+            await send({"type": "http.response.body", "body": refusal.encode()})
+            return
+        self.coming[session] += size
+        try:
+            await self.app(scope, receive, send)
+        finally:
+            self.coming[session] -= size
+            if not self.coming[session]:
+                del self.coming[session]
+
+
+def _announced(scope: Message) -> int:
+    """How long a request says it is; as long as Streamlit lets one be where it does not say."""
+    length = dict(scope["headers"]).get(b"content-length", b"")
+    return int(length) if length.isdigit() else streamlit.get_option("server.maxUploadSize") * 2**20
+
+
+def _stored(session: str) -> int:
+    """Bytes of the files that an open page has uploaded."""
+    files = runtime.get_instance().uploaded_file_mgr.file_storage.get(session, {})
+    return sum(len(each.data) for each in list(files.values()))
