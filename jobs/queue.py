@@ -17,7 +17,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,39 +66,60 @@ def devices(config: RunConfig) -> tuple[str, ...]:
     return tuple(f"{socket.gethostname()}/{name}" for name in (gpus or ["cpu"]))
 
 
-def start(config: RunConfig, environment: Mapping[str, str] | None = None, owner: str = "", most: int = MOST_RUNS) -> Path:
+def start(
+    config: RunConfig,
+    environment: Mapping[str, str] | None = None,
+    owner: str = "",
+    most: int = MOST_RUNS,
+    demand: Callable[[], None] = lambda: None,
+) -> Path:
     """Gives a configuration a run folder and a place in the queue and returns the folder.
 
     environment: variables that the process has beside those of this one; what is secret goes here, not into a file or a command.
-    owner: who may cancel it, kept in the run's events. most: runs that may be at work or wait. Raises Full.
+    owner: who may cancel it, kept in the run's events. most: runs that may be at work or wait. demand: raises what else forbids it,
+    asked while nobody can take a place: two clicks at one moment are counted one after the other. Raises Full, and what `demand` raises.
     """
     _reap()
-    _demand_place(most)
-    folder, lock = runs.create(config)
-    try:
-        _begin(folder, lock, config, environment, owner)
-    except runs.NotWritten:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
+    with _locked():
+        _demand_place(most)
+        demand()
+        folder, lock = runs.create(config)
+        try:
+            _begin(folder, lock, config, environment, owner)
+        except runs.NotWritten:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        finally:
+            os.close(lock)
     return folder
 
 
-def resume(folder: Path, environment: Mapping[str, str] | None = None, most: int = MOST_RUNS) -> None:
-    """Gives a run that stopped another place in the queue; it goes on from its checkpoint. Raises Full, runs.Busy, ConfigError."""
+def resume(
+    folder: Path, environment: Mapping[str, str] | None = None, most: int = MOST_RUNS, demand: Callable[[], None] = lambda: None
+) -> None:
+    """Gives a run that stopped another place in the queue; it goes on from its checkpoint. Raises Full, runs.Busy, ConfigError.
+
+    most, demand: as of `start`.
+    """
     _reap()
-    _demand_place(most)
     config = runs.read_config(folder)
-    lock = runs.hold(folder)
-    if runs.status(folder, alive=False).state == "done":
+    lock = runs.hold(folder)  # before the queue's, for it may be waited for
+    try:
+        if runs.status(folder, alive=False).state == "done":
+            raise runs.Busy(f"{folder.name} is done already; there is nothing to resume")
+        with _locked():
+            leave(folder)  # the place of a process that was killed while it waited
+            _demand_place(most)
+            demand()
+            (folder / runs.CANCEL).unlink(missing_ok=True)
+            _begin(folder, lock, config, environment, runs.owner(folder) or "")
+    finally:
         os.close(lock)
-        raise runs.Busy(f"{folder.name} is done already; there is nothing to resume")
-    (folder / runs.CANCEL).unlink(missing_ok=True)
-    _begin(folder, lock, config, environment, runs.owner(folder) or "")
 
 
 def _demand_place(most: int) -> None:
     places = waiting()
-    count = len(places) + len(active_runs())
+    count = len({*(place.run for place in places), *active_runs()})  # in this order: one whose turn comes in between is both
     if count >= most:
         soonest = next(iter(forecast(places)))
         raise Full(f"{count} retrains are at work or wait already, no more than {most} may; try again in {costs.in_words(soonest)}")
@@ -125,19 +146,15 @@ def _begin(folder: Path, lock: int, config: RunConfig, environment: Mapping[str,
             )
     except OSError as error:
         raise runs.NotWritten(runs.sentence(error, folder)) from None
-    finally:
-        os.close(lock)
 
 
 def _take_place(folder: Path, config: RunConfig, expected: float) -> None:
-    root = runs.runs_folder() / FOLDER
-    root.mkdir(parents=True, exist_ok=True)
+    """Puts a run at the end of the queue, whose lock is held."""
     facts = {"seconds": expected, "devices": devices(config)}
-    with _locked(root / "lock"):
-        number = max((number for number, _ in _entries()), default=0) + 1
-        scratch = root / f".{number}"
-        scratch.write_text(json.dumps(facts))
-        scratch.rename(_path(number, folder.name))
+    number = max((number for number, _ in _entries()), default=0) + 1
+    scratch = runs.runs_folder() / FOLDER / f".{number}"
+    scratch.write_text(json.dumps(facts))
+    scratch.rename(_path(number, folder.name))
 
 
 def _entries() -> list[tuple[int, str]]:
@@ -195,7 +212,8 @@ def own_place_if_first(folder: Path) -> Place | None:
     own = next((place for place in places if place.run.name == folder.name), None)
     if own is None:  # somebody emptied the folder: at the end again
         config = runs.read_config(folder)
-        _take_place(folder, config, costs.seconds(config))
+        with _locked():
+            _take_place(folder, config, costs.seconds(config))
         return None
     is_first = not any(set(place.devices) & set(own.devices) for place in places if place.number < own.number)
     return own if is_first else None
@@ -275,8 +293,15 @@ def _seconds_left(run: Path) -> float:
 
 
 @contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    with path.open("a") as file:
+def _locked() -> Iterator[None]:
+    """Has nobody else take a place within the block, in this process or another. Raises NotWritten."""
+    root = runs.runs_folder() / FOLDER
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        file = (root / "lock").open("a")
+    except OSError as error:
+        raise runs.NotWritten(runs.sentence(error, root)) from None
+    with file:
         fcntl.flock(file.fileno(), fcntl.LOCK_EX)
         yield
 

@@ -5,7 +5,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -118,6 +120,33 @@ def test_a_full_queue_takes_no_more_and_says_when_to_try_again():
     ):
         queue.start(RunConfig(), most=3)
     assert len(runs.list_runs()) == 3
+
+
+def test_those_who_ask_at_one_moment_are_counted_one_after_the_other():
+    stopped = [queue.start(RunConfig()) for _ in range(4)]
+    for run in stopped:
+        until(lambda run=run: run in queue.active_runs() or run.name in names(queue.waiting()))
+        os.kill(process_of(run), signal.SIGKILL)
+        until(lambda run=run: not runs.is_alive(run))
+    at_once = threading.Barrier(len(stopped) * 3)
+
+    def demand() -> None:
+        if len({*names(queue.waiting()), *(run.name for run in queue.active_runs())}) >= 2:
+            raise queue.Full("a visitor may have 2")
+        time.sleep(0.05)
+
+    def ask(run: Path | None) -> str:
+        at_once.wait()
+        try:
+            queue.resume(run, None, 3, demand) if run else queue.start(RunConfig(), None, "ada", 3, demand)
+        except queue.Full as error:
+            return str(error)
+        return ""
+
+    with ThreadPoolExecutor(at_once.parties) as people:
+        said = list(people.map(ask, [*stopped, *[None] * (at_once.parties - len(stopped))]))
+    assert sorted(said) == ["", "", *["a visitor may have 2"] * (at_once.parties - 2)]
+    assert len({*names(queue.waiting()), *(run.name for run in queue.active_runs())}) == 2
 
 
 def test_a_run_that_was_killed_is_resumed_in_its_folder_for_its_owner():

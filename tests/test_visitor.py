@@ -14,7 +14,7 @@ from jobs import events, queue, runs, site
 from jobs.config import RunConfig
 from models import datasets
 from tests import shapes
-from ui import panel, problems, visitor
+from ui import panel, problems, retrain, visitor
 
 PUBLIC = 'mode = "public"\nallowed = ["ada@school.example"]\n'
 
@@ -125,6 +125,24 @@ def test_resuming_counts_as_one_more_retrain(sign_in, monkeypatch):
     monkeypatch.setattr(st, "session_state", {})
     panel.resume(own[2])
     assert "a visitor may have 2" in problems.told(f"retrain-problem-{own[2].name}")
+
+
+@pytest.mark.parametrize("act", ["start", "resume"])
+def test_of_two_clicks_at_one_moment_each_counts(sign_in, monkeypatch, act):
+    """The other one takes its place after this one was let in, and before it is queued."""
+    sign_in(email="ada@school.example")
+    own = own_runs(3)
+
+    def meanwhile(*facts: object) -> None:
+        monkeypatch.setattr(queue, "active_runs", lambda: own[:2])
+        facts[-1]()
+        pytest.fail("it was queued")
+
+    monkeypatch.setattr(queue, act, meanwhile)
+    monkeypatch.setattr(st, "session_state", {})
+    with problems.telling("start"):
+        retrain.begin(RunConfig(), "lenet5") if act == "start" else panel.resume(own[2])
+    assert "a visitor may have 2" in problems.told("start" if act == "start" else f"retrain-problem-{own[2].name}")
 
 
 def test_what_went_wrong_on_a_click_outlives_the_refreshes_and_then_goes(monkeypatch):
@@ -275,8 +293,6 @@ def test_the_form_itself_refuses_too(monkeypatch):
     """A click that a browser sends without having been shown the button."""
     started = []
     monkeypatch.setattr(queue, "start", lambda *facts: started.append(facts) or runs.runs_folder() / "started")
-    from ui import retrain
-
     with pytest.raises(visitor.NotAllowed):
         retrain.begin(RunConfig(), "lenet5")
     assert started == []

@@ -322,8 +322,9 @@ def resume(folder: Path) -> None:
     with problems.telling(f"retrain-problem-{folder.name}"):
         visitor.demand_run(folder)
         config = runs.read_config(folder)
-        visitor.demand_retrain(costs.seconds(config))
-        queue.resume(folder, serving.environment(config), site.read().queue)
+        demand = functools.partial(visitor.demand_retrain, costs.seconds(config))
+        demand()
+        queue.resume(folder, serving.environment(config), site.read().queue, demand)
         follow(folder)
         st.session_state.setdefault("retrain-dismissed", set()).discard(folder.name)
         st.session_state.pop(f"retrain-problem-{folder.name}", None)

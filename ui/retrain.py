@@ -1,6 +1,7 @@
 """Retraining: the form in the sidebar, and how a run begins. What is at work is shown by panel.py."""
 
 import dataclasses
+import functools
 import math
 import secrets
 import time
@@ -222,8 +223,9 @@ def begin(config: RunConfig, kind: str) -> None:
     """
     own = f"{time.strftime('%y%m%d-%H%M%S')}-{secrets.token_hex(3)}"  # a class that starts at one second gets a network each
     config = dataclasses.replace(config, threads=runs.page_friendly_threads(), publish=f"{kind}-{own}")
-    visitor.demand_retrain(_seconds(config))
-    panel.follow(queue.start(config, serving.environment(config), visitor.owner(), site.read().queue))
+    demand = functools.partial(visitor.demand_retrain, _seconds(config))
+    demand()
+    panel.follow(queue.start(config, serving.environment(config), visitor.owner(), site.read().queue, demand))
     panel.forget()
     st.rerun()
 

@@ -129,7 +129,7 @@ def demand_retrain(seconds: float) -> None:
         raise NotAllowed(
             f"This retrain is expected to take {figures.duration(seconds)}, and one may take {figures.duration(most_seconds)} here: choose fewer epochs or a smaller network."
         )
-    own = [run for run in [*queue.active_runs(), *(place.run for place in queue.waiting())] if runs.owner(run) == owner()]
+    own = [run for run in {*(place.run for place in queue.waiting()), *queue.active_runs()} if runs.owner(run) == owner()]
     if len(own) >= most_runs:
         raise NotAllowed(
             f"{len(own)} of your retrains are at work or wait, and a visitor may have {most_runs}: try again when one has ended."
