@@ -35,7 +35,7 @@ def _inline_scripts() -> str:
     return " ".join(f"'sha256-{base64.b64encode(hashlib.sha256(each).digest()).decode()}'" for each in found)
 
 
-# What the page loads, and from where: itself. Inline styles are Streamlit's, blob: is the canvas's code, data: what the camera's picture is fetched as.
+# What the page loads, and from where: itself, its websocket too. Inline styles are Streamlit's, blob: is the canvas's code, data: what the camera's picture is fetched as.
 POLICY = {
     "default-src": "'self'",
     "script-src": f"'self' {_inline_scripts()} blob:",
@@ -43,7 +43,7 @@ POLICY = {
     "img-src": "'self' data: blob:",
     "font-src": "'self' data:",
     "media-src": "'self' blob:",
-    "connect-src": "'self' ws: wss: data:",
+    "connect-src": "'self' data:",
     "worker-src": "'self' blob:",
     "object-src": "'none'",
     "base-uri": "'self'",

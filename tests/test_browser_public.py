@@ -125,6 +125,7 @@ def test_every_answer_has_the_headers_that_keep_the_page_to_itself(page_url: str
             headers = answer.headers
         assert "default-src 'self'" in headers["content-security-policy"], path
         assert "unsafe-eval" not in headers["content-security-policy"]
+        assert "connect-src 'self' data:;" in headers["content-security-policy"]  # no websocket but the page's own
         assert headers["x-content-type-options"] == "nosniff"
         assert headers["x-frame-options"] == "DENY"
         assert headers["referrer-policy"] == "same-origin"
