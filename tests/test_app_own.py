@@ -1,0 +1,90 @@
+"""The pages with own data sets, through Streamlit's AppTest."""
+
+import json
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from models import datasets
+from tests import shapes
+from tests.test_app import html_of, run_app, run_page
+from ui import tell
+
+
+@pytest.fixture(autouse=True)
+def no_runs(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
+    monkeypatch.setenv("INKLING_RUNS", str(tmp_path / "runs"))
+
+
+@pytest.fixture
+def own_dataset(monkeypatch: pytest.MonkeyPatch, tmp_path) -> Path:
+    """Two own data sets; their folder."""
+    monkeypatch.setenv("INKLING_DATASETS", str(tmp_path / "datasets"))
+    shapes.own_dataset(tmp_path / "datasets", "ants", side=32, channels=3)
+    shapes.own_dataset(tmp_path / "datasets", "tiny", side=8, channels=1)
+    return tmp_path / "datasets"
+
+
+@pytest.mark.parametrize("page", ["draw", "upload", "models"])
+def test_an_own_data_set_without_a_network_says_what_to_do(page, own_dataset):
+    app = AppTest.from_string(f"from ui import {page}; {page}.page()", default_timeout=60)
+    app.session_state["sidebar-dataset"] = "ants"
+    assert "No network for Ants yet" in html_of(app.run())
+
+
+def test_own_data_sets_are_in_the_picker_and_the_form_offers_what_takes_them(own_dataset):
+    app = run_app()
+    assert app.selectbox(key="sidebar-dataset").options == ["Digits", "Clothing", "Ants", "Tiny"]
+    app.selectbox(key="sidebar-dataset").set_value("ants").run()
+    assert app.selectbox(key="retrain-architecture-ants").options[0] == "LeNet-like (quick)"
+    assert app.number_input(key="retrain-epochs-ants").value > 1
+    app.selectbox(key="sidebar-dataset").set_value("tiny").run()
+    assert app.selectbox(key="retrain-architecture-tiny").options == ["Small ResNet (better on photos, slower)", "Fully connected"]
+
+
+def test_a_data_set_that_was_deleted_gives_way_to_the_first(own_dataset):
+    app = run_app()
+    app.selectbox(key="sidebar-dataset").set_value("ants").run()
+    for name in ("ants", "tiny"):
+        datasets.remove(name)
+    assert "Draw a digit" in html_of(app.run())
+    assert app.button_group(key="sidebar-dataset").value == "mnist"
+
+
+def test_names_of_own_classes_cannot_bring_markup_into_the_page(own_dataset):
+    path = own_dataset / "ants" / datasets.FACTS
+    facts = json.loads(path.read_text()) | {"title": "<img src=x>", "labels": ["<b>a", "<i>b", "<script>"]}
+    path.write_text(json.dumps(facts))
+    for page in ("own_images", "upload", "draw"):
+        app = AppTest.from_string(f"from ui import {page}; {page}.page()", default_timeout=60)
+        app.session_state["sidebar-dataset"] = "ants"
+        shown = html_of(app.run())
+        assert "&lt;img src=x&gt;" in shown
+        assert not any(markup in shown for markup in ("<img src=x", "<b>a", "<i>b", "<script>"))
+
+
+def telling() -> None:
+    """What is asked of a picture of the data set ants that was read wrong."""
+    from types import SimpleNamespace
+
+    import numpy as np
+    import streamlit as st
+
+    from ui import tell
+
+    answer = SimpleNamespace(digits=(), prepared=SimpleNamespace(pixels=np.zeros((2, 2), np.uint8)))
+    tell.show(st.container(), SimpleNamespace(dataset="ants"), answer, lambda: None, "here")
+
+
+def test_names_of_own_classes_are_shown_as_they_are_where_streamlit_reads_markdown(own_dataset, monkeypatch):
+    labels = ["*a*", ":smile:", "Ä – b_c_d"]
+    path = own_dataset / "ants" / datasets.FACTS
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"labels": labels}))
+    monkeypatch.setattr(tell, "_keep", lambda card, answer, label, picture: label)
+    app = run_page(telling)
+    assert app.button_group[0].options == [r"\*a\*", r"\:smile\:", r"Ä – b\_c\_d"]
+    app.button_group[0].set_value("*a*").run()
+    app.button[0].click().run()
+    assert not app.exception
+    assert app.success[0].value == r"Kept as \*a\*."
