@@ -205,12 +205,12 @@ NOTES: dict[tuple[str, ...], str] = {
         "r1b",
         "SGD, momentum 0.9",
         "lr 0.1, batch 40",
-    ): "At the edge of what training bears: ours, too, falls from 96.2 to 90.3 % of the validation images in its fifth epoch.",
+    ): "At the edge of what training bears: one of our three runs falls from 96.2 to 90.3 % of the validation images, and none breaks down.",
     (
         "r1b",
         "Adam",
         "lr 0.01, batch 40",
-    ): "At the edge of what training bears, where one run breaks down and the next does not: at ten times the rate both guess.",
+    ): "At the edge of what training bears: our three runs end at 94.6 to 96.5 % and none breaks down; at ten times the rate all guess.",
     **{
         ("r7-parts", row): "At this constant learning rate the validation accuracy moves by up to 1.7 points from one epoch to the next, "
         "and the last epoch is the one that counts here."
