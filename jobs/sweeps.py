@@ -70,7 +70,9 @@ class Sweep:
             for row_number, row in enumerate(self.rows):
                 for column_number, column in enumerate(self.columns):
                     base = RECIPES[row.recipe or self.recipe].config
-                    config = dataclasses.replace(base, **row.settings, **column.settings, seed=base.seed + seed)
+                    config = dataclasses.replace(base, **row.settings, **column.settings)
+                    # A network's seed is its run's plus its number among the members: no two runs of a cell are to share one.
+                    config = dataclasses.replace(config, seed=config.seed + seed * config.members)
                     yield Cell(sweep=self.name, row=row_number, column=column_number, seed=seed, config=config)
 
     def reference(self, row: int, column: int) -> float | None:
@@ -103,6 +105,11 @@ def key_of(config: RunConfig) -> str:
     defaults = RunConfig().to_dict()
     settings = {name: value for name, value in config.to_dict().items() if name not in NOT_WHAT_IS_COMPUTED and value != defaults[name]}
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def alone(config: RunConfig) -> list[RunConfig]:
+    """Of an ensemble the runs of one network that come to the very weights of its members, in their order."""
+    return [dataclasses.replace(config, members=1, seed=config.seed + number) for number in range(config.members)]
 
 
 def results_folder() -> Path:

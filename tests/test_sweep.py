@@ -97,6 +97,34 @@ def test_more_seeds_are_added_to_those_that_are_there():
     assert {result["seed"] for result in sweeps.read_results(FILE).values()} == {0, 1}
 
 
+def test_the_networks_of_an_ensemble_are_not_trained_again_as_cells_of_their_own(places, monkeypatch):
+    shared = {"network": "fc", "hidden": (8,), "epochs": 2}
+    rows = tuple(Row(title=f"{members}", settings=shared | {"members": members}) for members in (1, 2))
+    table = dataclasses.replace(TINY, columns=(Column(title="", settings={}),), rows=rows, seeds=2)
+    trained = []
+
+    def counting(jobs):
+        trained.extend(job.cell.config.members for job in jobs)
+        return here(jobs)
+
+    assert sweep.run(table, counting, seeds=1) == 3
+    assert trained == [2]  # networks 0 and 1, which are both seeds of the first row
+    by_the_way = {key: result for key, result in sweeps.read_results(FILE).items() if result["row"] == 0}
+    assert {result["config"]["seed"] for result in by_the_way.values()} == {0, 1}
+
+    monkeypatch.setenv("INKLING_EXPERIMENTS", str(places / "again"))
+    assert sweep.run(table, counting, rows=[0]) == 2
+    assert trained == [2, 1, 1]
+    assert {key: _but_for_time(result) for key, result in sweeps.read_results(FILE).items()} == {
+        key: _but_for_time(result) for key, result in by_the_way.items()
+    }
+
+
+def _but_for_time(result):
+    epochs = [{name: value for name, value in epoch.items() if name != "seconds"} for epoch in result["epochs"]]
+    return result | {"epochs": epochs, "seconds": None}
+
+
 def test_results_of_the_sample_never_come_into_the_table_of_another_data_set(places, monkeypatch, capsys):
     def fails(name):
         raise data.DataError(f"{name} could not be downloaded.")

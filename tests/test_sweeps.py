@@ -41,6 +41,14 @@ def test_a_cells_key_ignores_where_it_is_computed_but_not_its_seed():
     assert sweeps.key_of(changed["seed"]) != first.key
 
 
+@pytest.mark.parametrize("name", tables.SWEEPS)
+def test_no_two_runs_of_a_cell_have_a_network_in_common(name):
+    cells = list(tables.find(name).cells(3))
+    for row, column in {(cell.row, cell.column) for cell in cells}:
+        networks = [sweeps.key_of(each) for cell in cells if (cell.row, cell.column) == (row, column) for each in sweeps.alone(cell.config)]
+        assert len(networks) == len(set(networks))
+
+
 def test_a_sweep_that_does_not_exist_is_named_with_those_that_do():
     with pytest.raises(SweepError, match="there is no sweep 'r9'; there are systems, r1a"):
         tables.find("r9")

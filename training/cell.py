@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from jobs import events, runs
+from jobs import events, runs, sweeps
 from jobs.config import ConfigError
 from jobs.sweeps import Cell, Result
 from training.data import Dataset
@@ -37,7 +37,8 @@ def measure(
     threads: of the CPU. tests: whether to measure them; the result's test_accuracy is otherwise None. after_epoch: as
     training.fit.fit calls it. Returns the result as jobs.sweeps describes it; a loss that stopped being a number is a
     result too, and one that after_epoch ended by Pruned is what its last epoch says, without test_accuracy. The folder is
-    deleted. Raises Cancelled on SIGTERM or ^C, the folder then stays.
+    deleted. Of an ensemble the result has one key more, members: what each of its networks would be as a cell of its own, for
+    the rows of a table that has them too. Raises Cancelled on SIGTERM or ^C, the folder then stays.
     """
     config = dataclasses.replace(cell.config, threads=threads, publish="")
     make_folder(folder, cell)
@@ -53,9 +54,20 @@ def measure(
     if not error:
         last = [epoch["val_accuracy"] for epoch in epochs if epoch["epoch"] == epochs[-1]["epoch"]]
         val_accuracy = round(sum(last) / len(last), DIGITS)  # of an ensemble: the members' mean
-    result = describe(cell, list(epochs), val_accuracy, accuracy, error, device_name(choose_device(config)))
+    device = device_name(choose_device(config))
+    result = describe(cell, list(epochs), val_accuracy, accuracy, error, device)
+    if accuracy is not None and config.members > 1:
+        result["members"] = [_member(cell, number, folder, data, epochs, device) for number in range(config.members)]
     shutil.rmtree(folder)
     return result
+
+
+def _member(cell: Cell, number: int, folder: Path, data: Dataset, epochs: Sequence[dict[str, Any]], device: str) -> Result:
+    """The result of one network of an ensemble, as if it had been trained alone."""
+    by_itself = dataclasses.replace(cell, config=sweeps.alone(cell.config)[number])
+    curve = [epoch | {"member": 0} for epoch in epochs if epoch["member"] == number]
+    accuracy = round(test_accuracy(folder, data, number), DIGITS)
+    return describe(by_itself, curve, curve[-1]["val_accuracy"], accuracy, "", device)
 
 
 def measure_group(cells: Sequence[Cell], data: Dataset, device: torch.device) -> list[Result]:

@@ -106,10 +106,11 @@ def _demand_alike(folders: list[Path], configs: list[RunConfig], average: bool) 
             raise ExportError(f"{name} is {before!r} in {folders[0]} but {here!r} in {folder}; {advice}")
 
 
-def test_accuracy(folder: Path, data: Dataset | OwnDataset) -> float:
-    """Accuracy of a finished run on the test images, 0 to 1, without publishing it. Raises ExportError."""
+def test_accuracy(folder: Path, data: Dataset | OwnDataset, member: int | None = None) -> float:
+    """Accuracy of a finished run on the test images, 0 to 1, without publishing it. member: of that network alone (0-based). Raises ExportError."""
     config = runs.read_config(folder)
-    served = Served([_load(config, folder, member) for member in range(config.members)], mirrored=config.mirrored).eval()
+    members = range(config.members) if member is None else [member]
+    served = Served([_load(config, folder, each) for each in members], mirrored=config.mirrored).eval()
     return _accuracy(predict(served, torch.from_numpy(np.array(data.test.pixels))), torch.from_numpy(data.test.labels))
 
 

@@ -27,6 +27,7 @@ def run(sweep: Sweep, executor: Executor, seeds: int | None = None, data: Path |
 
     seeds: a cell, the sweep's own number when None; rows: indices of the rows to fill, all when None.
     What is measured on the bundled sample goes to a file of its own, NAME-sample.jsonl, and is not part of the table.
+    The networks of an ensemble that other cells are about are not trained a second time for those.
     Raises Busy when another process is at this sweep, SweepError when an executor gives up or `file_of` does, Cancelled on ^C in a cell.
     """
     root = runs.runs_folder() / f"sweep-{sweep.name}"
@@ -34,18 +35,32 @@ def run(sweep: Sweep, executor: Executor, seeds: int | None = None, data: Path |
     with runs.held(root):
         file = file_of(sweep, data, rows)
         done = sweeps.read_results(file)
+        asked = [each for each in sweep.cells(seeds) if each.key not in done and (rows is None or each.row in rows)]
+        wanted = {each.key: each for each in sweep.cells(max(seeds or 0, sweep.seeds))}
+        ensembles = [each.config for each in asked if each.config.members > 1]
+        by_the_way = {sweeps.key_of(member) for config in ensembles for member in sweeps.alone(config)}
         jobs = [
             Job(cell=each, folder=root / each.key, data=data, tests_each_epoch=sweep.tests_each_epoch)
-            for each in sweep.cells(seeds)
-            if each.key not in done and (rows is None or each.row in rows)
+            for each in asked
+            if each.key not in by_the_way
         ]
         added = 0
         with _bar(jobs) as finished:
             for result in executor(jobs) if jobs else ():
-                added += sweeps.append_result(file, result)
+                for each in _placed(result, wanted):
+                    added += sweeps.append_result(file, each)
                 finished(result)
     shutil.rmtree(root, ignore_errors=True)  # the orphan of a lost node may write there for a moment longer
     return added
+
+
+def _placed(result: Result, wanted: dict[str, sweeps.Cell]) -> Iterator[Result]:
+    """The result, and of an ensemble those of its members that the table wants too, each in its own row and column."""
+    members = result.pop("members", [])
+    yield result
+    for each in members:
+        if place := wanted.get(each["cell"]):
+            yield each | {"row": place.row, "column": place.column}
 
 
 def file_of(sweep: Sweep, data: Path | None = None, rows: Container[int] | None = None) -> str:
