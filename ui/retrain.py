@@ -64,6 +64,8 @@ LR_HELP = {
     "one_cycle": "The highest one: it warms up to it and falls to zero. A trained network wants a lower one than a new one.",
     "two_stage": "The two-stage schedule sets learning rate and batch size itself.",
 }
+GIVEN_START = "given"  # from the network that the given settings name
+GOES_ON = ("start_from", "corrections")  # settings of a run that goes on from a network
 OWN_STEPS = 600  # of the optimizer, about what a new network needs to learn a small data set
 
 
@@ -99,16 +101,17 @@ def _form(dataset: str, chosen: shelf.Card | None) -> None:
     banner = st.container()
     with st.expander("Settings", expanded=given is not None, icon=":material/tune:"):
         may_go_on = chosen is not None and not chosen.is_mixed
+        starts = _starts(given, may_go_on)
         start = st.segmented_control(
             "Start from",
-            ["scratch", "chosen"],
-            default="scratch",
+            list(starts),
+            default=next(iter(starts)),
             required=True,
-            format_func={"scratch": "Scratch", "chosen": "Chosen"}.get,
+            format_func=starts.get,
             width="stretch",
             key=settings.key("start"),
-            disabled=not may_go_on,
-            help=f"{chosen.title} is of several kinds of networks, which no run goes on from; choose another one above."
+            disabled=not may_go_on and GIVEN_START not in starts,
+            help=f"{figures.in_markdown(chosen.title)} is of several kinds of networks, which no run goes on from; choose another one above."
             if chosen and chosen.is_mixed
             else None,
         )
@@ -116,6 +119,9 @@ def _form(dataset: str, chosen: shelf.Card | None) -> None:
         if from_chosen:
             st.caption(_goes_on_from(chosen))
             architecture = None
+        elif start == GIVEN_START:
+            st.caption(f"Trains {given.config.start_from} further, as given.")
+            architecture = settings.GIVEN
         else:
             titles = TITLES | {"ensemble": f"Ensemble of three {'LeNet-like' if about.is_own else 'LeNet-5'}"}
             if given:
@@ -164,6 +170,8 @@ def _form(dataset: str, chosen: shelf.Card | None) -> None:
             key=settings.key("augmentation"),
         )
     asked = given.config.to_dict() if given else {}
+    if start != GIVEN_START:
+        asked = {name: value for name, value in asked.items() if name not in GOES_ON}
     if architecture != settings.GIVEN:
         asked = {name: value for name, value in asked.items() if name not in LAYERS_KEPT}
         asked |= continued(chosen) if from_chosen else architectures[architecture]
@@ -191,6 +199,13 @@ def _form(dataset: str, chosen: shelf.Card | None) -> None:
             st.html(figures.error("The retrain did not start", str(error)))
     if config is not None:
         st.caption(_what_it_takes(config))
+
+
+def _starts(given: settings.Given | None, may_go_on: bool) -> dict[str, str]:
+    """What a run can start from, and how it is called; first what the form begins with."""
+    if given and given.config.start_from:
+        return {GIVEN_START: "Given", "scratch": "Scratch"} | ({"chosen": "Chosen"} if may_go_on else {})
+    return {"scratch": "Scratch", "chosen": "Chosen"}
 
 
 @st.cache_data(ttl="1m", max_entries=4, show_spinner=False)
@@ -262,4 +277,4 @@ def _goes_on_from(card: shelf.Card) -> str:
     members, kind = card.facts["members"], card.facts["architecture"]
     inside = f", all {members} networks in it" if members > 1 else ""
     slow = " Slow without a GPU." if kind == "cnn" else ""
-    return f"Trains {card.title} further{inside}: a new one beside it.{slow}"
+    return f"Trains {figures.in_markdown(card.title)} further{inside}: a new one beside it.{slow}"

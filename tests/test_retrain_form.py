@@ -1,0 +1,44 @@
+"""The retrain form with settings that were given to it, and what it says of a data set that is gone."""
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from jobs.config import RunConfig
+from jobs.runs import ROOT
+from ui import settings
+
+FURTHER = RunConfig(channels=(32, 64, 256), batch_norm=True, dropout=0.2, start_from="lenet5", corrections=True, lr=0.001)
+
+
+@pytest.fixture
+def app(monkeypatch: pytest.MonkeyPatch, tmp_path) -> AppTest:
+    """A page whose form has the settings of a run that went on from a network, and corrections."""
+    monkeypatch.setenv("INKLING_RUNS", str(tmp_path / "runs"))
+    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+    app.session_state[settings.GIVEN] = settings.Given(title="a retrain", config=FURTHER)
+    return app.run()
+
+
+def asked(app: AppTest) -> RunConfig:
+    assert not app.exception
+    return app.session_state["retrain-asked"]
+
+
+def test_given_settings_of_a_run_that_went_on_from_a_network_say_so_and_go_on_from_it(app):
+    assert app.button_group(key="retrain-start").value == "given"
+    assert "Trains lenet5 further, as given." in [each.value for each in app.caption]
+    assert "retrain-architecture" not in {each.key for each in app.selectbox}
+    assert (asked(app).start_from, asked(app).corrections, asked(app).channels) == ("lenet5", True, (32, 64, 256))
+
+
+def test_from_scratch_means_from_scratch_whatever_was_given(app):
+    app.button_group(key="retrain-start").set_value("scratch").run()
+    assert (asked(app).start_from, asked(app).corrections, asked(app).channels) == ("", False, (32, 64, 256))
+    app.selectbox(key="retrain-architecture").set_value("fc").run()
+    assert (asked(app).start_from, asked(app).corrections, asked(app).network) == ("", False, "fc")
+
+
+def test_the_chosen_network_can_be_gone_on_from_in_place_of_the_given_one(app):
+    app.selectbox(key="sidebar-network-mnist").set_value("fc").run()
+    app.button_group(key="retrain-start").set_value("chosen").run()
+    assert (asked(app).start_from, asked(app).network, asked(app).corrections) == ("fc", "fc", False)
