@@ -9,7 +9,7 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from jobs import events, runs
+from jobs import events, queue, runs
 from jobs.config import RunConfig
 from ui import panel, visitor
 
@@ -104,6 +104,32 @@ def ended(count: int) -> list[Path]:
         events.append(folder, "done")
         os.close(lock)
     return runs.list_runs()
+
+
+def test_news_of_a_run_are_found_however_many_younger_ones_wait(places):
+    (done,) = ended(1)
+    locks = [runs.create(RunConfig())[1] for _ in range(12)]
+    assert [folder for folder, _ in panel._ended()] == [done]
+    for lock in locks:
+        os.close(lock)
+
+
+def test_who_waits_for_a_retrain_hears_of_its_end_while_another_is_at_work(places, monkeypatch):
+    monkeypatch.setattr(visitor, "is_public", lambda: False)
+    (own,) = ended(1)
+    events.append(own, "failed", message="the loss became nan")
+    other, lock = runs.create(RunConfig())
+    monkeypatch.setattr(queue, "active_runs", lambda: [other])
+    page = AppTest.from_string("from ui import panel; panel.forget(); panel.show()", default_timeout=60).run()
+    assert not said(page, "the loss became nan")
+    page.session_state["retrain-followed"] = {own.name}
+    assert said(page.run(), "the loss became nan")
+    os.close(lock)
+
+
+def said(page: AppTest, words: str) -> bool:
+    assert not page.exception
+    return any(words in str(each.proto.body) for each in page.get("html"))
 
 
 def test_the_retrains_page_draws_the_curves_of_the_runs_that_are_opened_alone(places, monkeypatch):

@@ -29,7 +29,6 @@ CLASS, SELDOM = 30, 60.0  # pages, beyond which each looks by itself so many sec
 PANEL = "retrain-panel"  # the part that runs again by itself
 GONE = 2.5 * SELDOM  # seconds after which a page that has not looked is closed
 STALE = 0.4  # seconds that one look serves all visitors
-LATEST = 8  # runs among which news are looked for
 MOST_SPECS = 256  # charts that are kept
 
 _lock = threading.Lock()
@@ -90,11 +89,14 @@ def is_busy() -> bool:
 
 
 def _ended() -> list[tuple[Path, runs.Status]]:
+    """Runs that ended lately, however many younger ones wait: a run is as young as its last event."""
     found = []
-    for folder in runs.list_runs()[:LATEST]:
+    for folder in runs.list_runs():
         with contextlib.suppress(OSError):  # deleted just now
             changed = max(path.stat().st_mtime_ns for path in (folder, folder / "events.jsonl") if path.exists())
-            status = _status_of_ended(folder, changed) if not runs.is_alive(folder) else None
+            if time.time() - changed / 1e9 > NEWS_LASTS or runs.is_alive(folder):
+                continue
+            status = _status_of_ended(folder, changed)
             if status is not None and status.ended_at and time.time() - status.ended_at < NEWS_LASTS:
                 found.append((folder, status))
     return sorted(found, key=lambda each: -each[1].ended_at)
@@ -179,14 +181,15 @@ def _panel() -> None:
         _show_live(run)
     if now.places:
         _show_queue(now)
-    if now.active:
-        return
+    followed = st.session_state.get("retrain-followed", set())
     dismissed = st.session_state.get("retrain-dismissed", set())
     for folder, status in now.ended:
         config = config_of(folder)
         if config is None or folder.name in dismissed or config.publish in ("", *shelf.SHIPPED):
             continue
         if visitor.is_public() and runs.owner(folder) != visitor.owner():
+            continue
+        if now.active and folder.name not in followed:  # what is at work is the news, but for who waits for this one
             continue
         card = _published(status)
         if card is not None or status.exported is None:  # of a network that was deleted since there is no news
@@ -355,7 +358,7 @@ def _show_new_network(status: runs.Status, card: shelf.Card) -> None:
     rivals = [each for each in listed.values() if each.is_shipped and each.facts["architecture"] == card.facts["architecture"]]
     rival = next((each for each in rivals if (each.facts["members"] > 1) == (card.facts["members"] > 1)), None) or next(iter(rivals), None)
     rival = listed.get(card.facts["config"]["start_from"], rival)
-    st.markdown(f"**{card.title}** is ready after {figures.duration(status.seconds)}.")
+    st.markdown(f"**{figures.in_markdown(card.title)}** is ready after {figures.duration(status.seconds)}.")
     st.html(figures.comparison(card, rival))
     show_curves(status, card.facts["config"]["epochs"], card.name)
     chosen = sidebar.chosen_card()
