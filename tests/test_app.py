@@ -22,7 +22,7 @@ from jobs.runs import ROOT
 from models import datasets, shelf
 from tests import tiny
 from tests.test_corrections import correction
-from ui import beside, figures, region, serving, tell, upload, why
+from ui import beside, figures, region, serving, tell, upload, visitor, why
 
 
 @pytest.fixture(autouse=True)
@@ -289,6 +289,27 @@ def test_a_gate_that_was_mended_is_asked_again(damaged):
     assert serving.classifier(card).gate is not None
     assert serving.classifier(card) is serving.classifier(card)
     assert ">declined" in html_of(app.run())
+
+
+def test_each_look_at_a_picture_anew_counts_as_one_more(monkeypatch):
+    counted = []
+    monkeypatch.setattr(visitor, "count", lambda what, limit: counted.append((what, limit)))
+    app = run_page(upload_page)
+    app.file_uploader(key="upload-files").set_value([("one.png", digit_png(), "image/png")]).run()
+    crop = next(each for each in app.toggle if each.key.endswith("-crop"))
+    for value in (False, True, False):
+        crop.set_value(value).run()
+    next(each for each in app.toggle if each.key.endswith("-why")).set_value(True).run().run()
+    assert not app.exception
+    assert counted == [("pictures", "uploads_per_minute")] * 2 + [("explanations", "uploads_per_minute")]
+
+
+def test_corrections_are_not_said_to_be_read_by_a_network_that_cannot_be_asked(damaged, monkeypatch, tmp_path):
+    monkeypatch.setenv("INKLING_CORRECTIONS", f"sqlite:///{tmp_path / 'corrections.sqlite3'}")
+    store.keep(store.open_store(), correction(label="7"), datasets.DATASETS["mnist"])
+    app = AppTest.from_string("from ui import corrections; corrections.page()", default_timeout=60).run()
+    assert "cannot be asked about them: the Models page says why" in html_of(app)
+    assert "corrections-retrain" not in {each.key for each in app.button}
 
 
 def test_a_picture_keeps_what_was_said_of_it_when_another_is_taken_out_of_the_list():

@@ -22,7 +22,6 @@ from ui.uploads import MOST_UPLOADED
 
 SAMPLES = Path(__file__).parent / "samples"
 MOST_FILES, FEW = 40, 3
-MOST_SHOWN = 200  # pictures that are remembered as counted, as many as answers are kept
 LEADS_ON = {"mnist": ", or of several in a row"}
 INVERT = {"auto": None, "yes": True, "no": False}
 
@@ -123,9 +122,10 @@ def _choose_pictures(about: datasets.DatasetInfo) -> list[Picture]:
 def _show_picture(key: str, picture: Picture, card: Card, for_photos: Card | None) -> dict[str, str]:
     """One picture's row; returns its line of the table. What goes wrong with one file stays with that file. key: tells it from the others."""
     try:
-        _count(key)
         photo_sha256 = for_photos.sha256 if for_photos else ""
         invert, crop, part = _overrides(key)
+        # Each look at a picture anew is a new answer: inverted, uncropped, a part of it, or by another network.
+        visitor.count_once("pictures", "uploads_per_minute", f"{key} {card.sha256} {photo_sha256} {invert} {crop} {part}")
         image_url, answer, in_colour = _answer(
             card.dataset, card.name, card.sha256, photo_sha256, shelf.gate_version(card.dataset), picture.content, invert, crop, part
         )
@@ -151,16 +151,6 @@ def _show_picture(key: str, picture: Picture, card: Card, for_photos: Card | Non
                 if popover and popover.open:
                     tell.show(popover, card, answer, lambda: region.cut(decode(picture.content), part), key)
     return _line(picture, for_photos, in_colour) if in_colour else _line(picture, card, answer, answer.reason)
-
-
-def _count(key: str) -> None:
-    """Counts a picture that this visitor had not shown before. Raises NotAllowed when that were too many in a minute."""
-    shown = st.session_state.setdefault("upload-shown", {})
-    if key not in shown:
-        visitor.count("pictures", "uploads_per_minute")
-        shown[key] = None
-        while len(shown) > MOST_SHOWN:
-            shown.pop(next(iter(shown)))
 
 
 def _line(picture: Picture, card: Card, answer: Answer | None = None, note: str = "") -> dict[str, str]:

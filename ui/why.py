@@ -1,5 +1,6 @@
 """Why a network says what it says: what speaks for the answer, what it takes the picture for alike, and what each layer makes of it."""
 
+import hashlib
 import html
 import math
 
@@ -11,8 +12,9 @@ from inference.classify import Answer
 from inference.features import Features, Known
 from inference.occlusion import occlusion
 from models.datasets import DATASETS
-from models.shelf import Card, ShelfError, load_card
-from ui import figures, serving
+from models.errors import InklingError
+from models.shelf import Card, load_card
+from ui import figures, serving, visitor
 
 LEAST_SIDE = 220  # pixels of the picture of what speaks for an answer, which is shown at 168
 MOST_MAPS = 32  # of a layer
@@ -34,12 +36,14 @@ def show(card: Card, answer: Answer) -> None:
     """All three. Not for numbers of several digits, which are several pictures."""
     prepared = answer.prepared
     try:
+        asked = hashlib.sha256(prepared.pixels.tobytes()).hexdigest()
+        visitor.count_once("explanations", "uploads_per_minute", f"{card.sha256} {asked}")
         with st.spinner("Covering parts of it…"):
             st.html(_speaking(card.dataset, card.name, card.sha256, prepared.pixels))
         if card.dataset not in DATASETS or card.takes_photos:
             return
         inside = _features(card.dataset, card.name, card.sha256)
-    except ShelfError as error:
+    except InklingError as error:
         st.html(figures.note(str(error)))
         return
     with st.spinner("Looking at what it learned from…"):
