@@ -171,6 +171,22 @@ def find(engine: Engine, about: DatasetInfo) -> list[Correction]:
     ]  # fmt: skip
 
 
+def count_left_over(engine: Engine, known: Iterable[DatasetInfo]) -> int:
+    """How many corrections `find` finds for none of the data sets there are. Raises StoreError."""
+    with told("read"), engine.connect() as connection:
+        return connection.execute(sqlalchemy.select(sqlalchemy.func.count()).where(_is_of_none(known))).scalar_one()
+
+
+def remove_left_over(engine: Engine, known: Iterable[DatasetInfo]) -> None:
+    """Deletes those. Raises StoreError."""
+    with told("deleted"), engine.begin() as connection:
+        connection.execute(TABLE.delete().where(_is_of_none(known)))
+
+
+def _is_of_none(known: Iterable[DatasetInfo]) -> sqlalchemy.ColumnElement[bool]:
+    return ~sqlalchemy.or_(*map(_is_of, known))
+
+
 def pictures(engine: Engine, ids: Iterable[int]) -> dict[int, bytes]:
     """The pictures of corrections as they came, PNG, by id. Raises StoreError."""
     wanted = sqlalchemy.select(TABLE.c.id, TABLE.c.picture).where(TABLE.c.id.in_(list(ids)))

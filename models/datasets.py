@@ -4,6 +4,7 @@ Two are built in. One's own are folders of $INKLING_DATASETS, each written whole
 dataset.json, and for each part PART-pixels.npy (uint8 [N, C, H, W]) and PART-labels.npy (int64 [N]).
 """
 
+import itertools
 import json
 import math
 import os
@@ -175,8 +176,13 @@ def _info_from(name: str, facts: Any) -> DatasetInfo:
             raise ValueError("its size cannot be right")
         if not (math.isfinite(found.mean) and math.isfinite(found.std) and found.std > 0):
             raise ValueError("its mean or std cannot be right")
-        if any(len(facts["counts"][part]) != len(found.labels) for part in PARTS):
+        counts = [facts["counts"][part] for part in PARTS]
+        if set(facts["counts"]) != set(PARTS) or any(len(each) != len(found.labels) for each in counts):
             raise ValueError("its counts cannot be right")
+        if not all(type(count) is int and count >= 0 for count in itertools.chain(*counts, [facts["skipped"]])):
+            raise ValueError("its counts cannot be right")
+        if not isinstance(facts["created"], str) or not isinstance(facts["reasons"], list):
+            raise ValueError("its date or what was left out cannot be right")
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise DatasetError(f"{FACTS} of the data set {name} is damaged ({error}); delete the folder and import it again") from None
     return found

@@ -1,15 +1,19 @@
 """The pages with own data sets, through Streamlit's AppTest."""
 
 import json
+import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
+import streamlit as st
 from streamlit.testing.v1 import AppTest
 
+from corrections import store
 from models import datasets
 from tests import shapes
 from tests.test_app import html_of, run_app, run_page
-from ui import tell
+from ui import own_images, problems, serving, tell, visitor
 
 
 @pytest.fixture(autouse=True)
@@ -88,3 +92,30 @@ def test_names_of_own_classes_are_shown_as_they_are_where_streamlit_reads_markdo
     app.button[0].click().run()
     assert not app.exception
     assert app.success[0].value == r"Kept as \*a\*."
+
+
+def test_what_is_asked_of_a_data_set_that_was_deleted_meanwhile_is_one_sentence(own_dataset):
+    app = run_page(telling)
+    shutil.rmtree(own_dataset / "ants")
+    assert "there is no data set &#x27;ants&#x27;" in html_of(app.run())
+    assert not app.button
+
+
+def test_a_data_set_stays_where_its_corrections_cannot_be_deleted(own_dataset, monkeypatch):
+    def fails():
+        raise store.StoreError("corrections cannot be opened (OperationalError)")
+
+    monkeypatch.setattr(st, "session_state", {})
+    monkeypatch.setattr(serving, "corrections", fails)
+    monkeypatch.setattr(visitor, "demand", lambda act: None)
+    own_images._delete(datasets.info("ants"))
+    assert problems.told("own-problem-ants") == "corrections cannot be opened (OperationalError)"
+    assert datasets.info("ants").is_own
+
+
+def test_a_data_set_with_damaged_pictures_is_still_listed(own_dataset, monkeypatch):
+    (own_dataset / "ants" / "train-pixels.npy").write_bytes(b"")
+    np.save(own_dataset / "tiny" / "train-pixels.npy", np.zeros((1, 1, 8, 8), np.uint8))
+    monkeypatch.setattr(visitor, "may_act", lambda: True)
+    page = html_of(AppTest.from_string("from ui import own_images; own_images.page()", default_timeout=60).run())
+    assert page.count('data-testid="classes"') == 2

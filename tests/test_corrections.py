@@ -1,5 +1,6 @@
 """Corrections in a database: SQLite, and a real PostgreSQL where one is installed (make test installs it)."""
 
+import dataclasses
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -50,6 +51,19 @@ def test_what_is_kept_is_found_newest_first_and_deleted(engine):
     assert [each.label for each in store.find(engine, MNIST)] == ["7"]
     store.remove_all(engine, "mnist")
     assert store.count(engine, MNIST) == 0
+
+
+def test_what_no_data_set_shows_any_more_is_counted_and_can_be_deleted(engine):
+    store.keep(engine, correction(0), MNIST)
+    gone = dataclasses.replace(MNIST, name="gone")
+    store.keep(engine, correction(1, dataset="gone"), gone)
+    smaller = dataclasses.replace(gone, name="smaller", height=14, width=14)
+    known = [*DATASETS.values(), dataclasses.replace(smaller, height=28, width=28, labels=("a", "b"))]
+    store.keep(engine, correction(2, dataset="smaller", pixels=np.zeros((1, 14, 14), np.uint8)), smaller)
+    assert store.count_left_over(engine, known) == 2
+    store.remove_left_over(engine, known)
+    assert store.count_left_over(engine, known) == store.count(engine, gone) == store.count(engine, smaller) == 0
+    assert store.count(engine, MNIST) == 1
 
 
 def test_the_same_picture_again_replaces_its_label(engine):

@@ -51,7 +51,8 @@ def test_a_half_written_or_foreign_folder_is_no_data_set(folder):
     [
         {"labels": ["a"]}, {"labels": ["a", "a", "b"]}, {"labels": ["a", "", "b"]}, {"labels": 3}, {"labels": [1, 2, 3]}, {"height": 7}, {"width": 129},
         {"height": "64"}, {"channels": 2}, {"mean": "x"}, {"std": 0}, {"std": float("nan")}, {"counts": {}}, {"counts": {"train": [1]}}, {"title": ""},
-        {"title": None},
+        {"title": None}, {"skipped": None}, {"skipped": "2"}, {"skipped": -1}, {"reasons": None}, {"created": 5},
+        {"counts": {part: ["4", "4", "4"] for part in datasets.PARTS}}, {"counts": {part: [4, 4, 4] for part in (*datasets.PARTS, "more")}},
     ],
 )  # fmt: skip
 def test_damaged_facts_are_told_and_hide_nothing_else(folder, change):

@@ -229,6 +229,12 @@ def test_a_run_belongs_to_who_queued_it_and_its_files_do_not_say_who(sign_in):
         visitor.demand_run(folder)
 
 
+def test_a_run_that_was_deleted_meanwhile_is_gone_and_nobody_elses(sign_in):
+    sign_in(email="ada@school.example")
+    with pytest.raises(visitor.NotAllowed, match=r"^20261128-090000-mnist-fc is not there any more: it was deleted meanwhile\.$"):
+        visitor.demand_run(runs.runs_folder() / "20261128-090000-mnist-fc")
+
+
 def test_a_retrain_that_would_take_too_long_is_refused_before_it_starts(sign_in):
     sign_in(email="ada@school.example")
     visitor.demand_retrain(3600)
@@ -257,6 +263,16 @@ def test_more_drawings_a_minute_than_allowed_are_told_when_to_go_on(monkeypatch)
     now = time.monotonic()
     monkeypatch.setattr(visitor.time, "monotonic", lambda: now + 61)
     visitor.count("drawings", "answers_per_minute")
+
+
+def test_an_act_whose_outcome_is_kept_counts_once(monkeypatch):
+    monkeypatch.setattr(st, "session_state", {})
+    site.path().write_text(PUBLIC + "[limits]\nuploads_per_minute = 2\n")
+    for key in ("a", "b", "a", "b"):
+        visitor.count_once("pictures", "uploads_per_minute", key)
+    with pytest.raises(visitor.NotAllowed, match="More than 2 pictures a minute"):
+        visitor.count_once("pictures", "uploads_per_minute", "c")
+    visitor.count_once("pictures", "uploads_per_minute", "a")
 
 
 @pytest.mark.parametrize("name", ["draw", "upload", "models", "history", "corrections", "own_images", "experiments"])

@@ -22,6 +22,7 @@ RETRAINED = (
     "Retrained, it sees each of them many times among all training images, for one epoch, and becomes a new network beside it, "
     "as long as that costs it no validation images."
 )
+DAMAGED = "cannot be asked about them: the Models page says why. To retrain on them, choose another network in the sidebar."
 MIXED = "It is of several kinds of networks, which no run goes on from; to retrain on them, choose another one in the sidebar."
 
 
@@ -46,11 +47,13 @@ def page() -> None:
     try:
         engine = serving.corrections()
         found = store.find(engine, about)
+        left_over = store.count_left_over(engine, _known())
         shown = found[: st.session_state.get("corrections-shown", FEW)]
         pictures = store.pictures(engine, [each.id for each in shown])
     except InklingError as error:
         st.html(figures.error("The corrections cannot be shown", str(error)))
         return
+    _show_left_over(engine, left_over)
     if not found:
         st.html(figures.empty("None yet", "Where an answer on the Draw or Upload page is wrong, choose “Wrong? Tell me” below it."))
         return
@@ -71,6 +74,25 @@ def page() -> None:
             )
             st.button("Delete for good", type="primary", key="corrections-delete-all", on_click=_remove, args=(engine, [each.id for each in found]))  # fmt: skip
     if problem := st.session_state.pop("corrections-problem", None):
+        st.html(figures.error("Not deleted", problem))
+
+
+def _known() -> list[DatasetInfo]:
+    return [*datasets.DATASETS.values(), *datasets.list_own()[0]]
+
+
+def _show_left_over(engine: "Engine", count: int) -> None:
+    """Corrections that no data set shows any more: they are somebody's pictures all the same."""
+    if not count:
+        return
+    with st.container(border=True):
+        st.write(
+            f"{count:,} correction{' is' if count == 1 else 's are'} of data sets that are not here any more, or that have other classes or another size now."
+        )
+        st.button(
+            "Delete for good", icon=":material/delete:", key="corrections-delete-left-over", on_click=_remove_left_over, args=(engine,)
+        )
+    if problem := st.session_state.pop("corrections-left-over-problem", None):
         st.html(figures.error("Not deleted", problem))
 
 
@@ -100,12 +122,14 @@ def _most_probable(dataset: str, name: str, sha256: str, pixels: np.ndarray) -> 
 
 def _show_retrain(chosen: shelf.Card, found: "list[Correction]", said_now: list[str]) -> None:
     right = sum(now == each.label for now, each in zip(said_now, found, strict=True))
+    is_served = any(said_now)
+    reads = f"reads {right:,} of them right now. {MIXED if chosen.is_mixed else RETRAINED}" if is_served else DAMAGED
     with st.container(border=True):
         st.html(
             f'<div class="ink" data-testid="corrections-summary"><h3 style="padding:0;margin:0">{_count(found)}</h3>'
-            f'<p class="ink-lead">{html.escape(chosen.title)} reads {right:,} of them right now. {MIXED if chosen.is_mixed else RETRAINED}</p></div>'
+            f'<p class="ink-lead">{html.escape(chosen.title)} {reads}</p></div>'
         )
-        if chosen.is_mixed:
+        if chosen.is_mixed or not is_served:
             return
         if st.button("Retrain on these corrections", type="primary", icon=":material/play_arrow:", key="corrections-retrain"):
             try:
@@ -135,6 +159,16 @@ def _cell(correction: "Correction", picture: bytes, now: str) -> str:
 
 def _show_more() -> None:
     st.session_state["corrections-shown"] = st.session_state.get("corrections-shown", FEW) + MORE
+
+
+def _remove_left_over(engine: "Engine") -> None:
+    from corrections import store
+
+    try:
+        visitor.demand("correct")
+        store.remove_left_over(engine, _known())
+    except InklingError as error:
+        st.session_state["corrections-left-over-problem"] = str(error)
 
 
 def _remove(engine: "Engine", ids: list[int]) -> None:

@@ -104,7 +104,7 @@ def _show(about: DatasetInfo) -> None:
                 st.button("Use it", key=f"own-use-{about.name}", on_click=sidebar.choose_dataset, args=(about.name,))
             if may_look:
                 with st.popover("Delete", icon=":material/delete:"):
-                    st.write("Deletes these pictures and every network trained on them." if networks else "Deletes these pictures.")
+                    st.write("Deletes these pictures, every network trained on them, and what was corrected of them.")
                     st.button("Delete for good", type="primary", key=f"own-delete-{about.name}", on_click=_delete, args=(about,))
         problems.show(f"own-problem-{about.name}")
 
@@ -123,7 +123,7 @@ def _rows(about: DatasetInfo, facts: dict, with_pictures: bool) -> str:
         shown = "".join(f'<img src="{url}" alt="">' for url in pictures.get(number, ()))
         rows.append(f"<span><b>{html.escape(label)}</b><small>{count:,}</small></span><span>{shown}</span>")
     more = len(about.labels) - len(rows)
-    note = f'<p class="ink-note">and {more} more classes</p>' if more > 0 else ""
+    note = f'<p class="ink-note">and {more} more class{"" if more == 1 else "es"}</p>' if more > 0 else ""
     return f'<div class="ink-classes" data-testid="classes">{"".join(rows)}</div>{note}'
 
 
@@ -137,7 +137,7 @@ def _first_pictures(name: str, created: str) -> dict[int, list[str]]:
             number: [figures.data_url(np.ascontiguousarray(pixels[i].transpose(1, 2, 0).squeeze())) for i in each]
             for number, each in found.items()
         }
-    except (OSError, ValueError):  # damaged: training will say so
+    except (OSError, ValueError, EOFError, IndexError):  # damaged: training will say so
         return {}
 
 
@@ -148,9 +148,8 @@ def _delete(about: DatasetInfo) -> None:
         for run in [*now.active, *(place.run for place in now.places)]:
             if (config := panel.config_of(run)) and config.dataset == about.name:
                 raise InUse("a retrain is at work on these pictures; wait for its end or cancel it")
+        from corrections import store
+
+        store.remove_all(serving.corrections(), about.name)  # first: where it fails, there is still a page to delete them on
         datasets.remove(about.name)
         shelf.remove_all(about.name)
-        with contextlib.suppress(InklingError):  # corrections of other classes or another size are passed over anyway
-            from corrections import store
-
-            store.remove_all(serving.corrections(), about.name)

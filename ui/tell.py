@@ -37,7 +37,12 @@ def show(place: DeltaGenerator, card: Card, answer: Answer, picture: Callable[[]
     """Asks what is right, and keeps it. place: an open popover. picture: gives the picture as it came."""
     key = f"{key}-{hashlib.sha256(answer.prepared.pixels.tobytes()).hexdigest()[:12]}"
     with place:
-        label = _ask(datasets.info(card.dataset), answer, key)
+        try:
+            about = datasets.info(card.dataset)
+        except InklingError as error:  # deleted since it was answered
+            st.html(figures.error("Nothing can be kept", str(error)))
+            return
+        label = _ask(about, answer, key)
         if st.button("Keep it", key=f"{key}-keep", type="primary", icon=":material/save:"):
             try:
                 kept = _keep_number(card, answer, label) if answer.digits else _keep(card, answer, label, picture())
