@@ -7,14 +7,10 @@ from inference.opencv import opencv
 MOST_RUNS = 12_000  # of ink in all rows: beyond it it is noise
 
 
-def label(solid: np.ndarray) -> np.ndarray | None:
-    """Connected components of a mask, diagonals included: int32 [H, W] of 1, 2, ...; 0 outside. None beyond MOST_RUNS runs."""
-    found = labelled(solid)
-    return None if found is None else found[0]
-
-
 def labelled(solid: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
-    """As `label`, with the components' boxes: int32 [N, 4] of left, top, right and bottom, the latter two beyond it."""
+    """Connected components of a mask, diagonals included: int32 [H, W] of 1, 2, ..., 0 outside; and their boxes, int32 [N, 4] of left, top,
+    right and bottom, the latter two beyond it. None beyond MOST_RUNS runs.
+    """
     runs = np.count_nonzero(solid[:, 0]) + np.count_nonzero(solid[:, 1:] > solid[:, :-1])
     if runs > MOST_RUNS:
         return None

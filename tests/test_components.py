@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from inference.components import MOST_RUNS, enlarged, label, reduced
+from inference.components import MOST_RUNS, enlarged, labelled, reduced
 
 
 def flooded(solid: np.ndarray) -> np.ndarray:
@@ -28,7 +28,7 @@ def flooded(solid: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("shape", [(1, 9), (9, 1), (30, 40)])
 def test_the_components_are_those_of_a_flood_fill(density: float, shape: tuple[int, int]):
     solid = np.random.default_rng(3).random(shape) < density
-    ours, theirs = label(solid), flooded(solid)
+    ours, theirs = labelled(solid)[0], flooded(solid)
     assert (ours > 0).tolist() == solid.tolist()
     pairs = set(zip(ours[solid].tolist(), theirs[solid].tolist(), strict=True))
     assert len(pairs) == len({one for one, _ in pairs}) == len({other for _, other in pairs}) == theirs.max()
@@ -37,7 +37,7 @@ def test_the_components_are_those_of_a_flood_fill(density: float, shape: tuple[i
 def test_noise_is_given_up():
     noise = np.random.default_rng(0).random((400, 400)) < 0.5
     assert np.count_nonzero(np.diff(noise.astype(int), axis=1) == 1) > MOST_RUNS
-    assert label(noise) is None
+    assert labelled(noise) is None
 
 
 def test_a_mask_made_smaller_and_large_again_still_covers_it():

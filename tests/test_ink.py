@@ -5,7 +5,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from inference import ink
-from inference.components import label
+from inference.components import labelled
 from inference.prepare import prepare_ink
 from tests.test_prepare import DIGITS, NEAR, distance, inked, seen
 
@@ -17,7 +17,7 @@ def test_a_thin_slanted_stroke_stays_in_one_piece(width: int, angle: int):
     across, down = 150 * np.cos(np.radians(angle)), 150 * np.sin(np.radians(angle))
     corner = (250 + across / 4, 200 + 60)
     ImageDraw.Draw(paper).line([(250 - across, 200 - down), corner, (250 + across, 200 + down)], fill=0, width=width)
-    assert label(seen(paper) > 60).max() == 1
+    assert labelled(seen(paper) > 60)[0].max() == 1
 
 
 @pytest.mark.parametrize("turns", range(4))

@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from inference.__main__ import main
 from inference.classify import Answer, Classifier, answer_image
-from inference.components import label
+from inference.components import labelled
 from inference.segment import MOST_DIGITS
 from models import shelf
 from tests.test_prepare import chalk, sample_pictures
@@ -106,9 +106,9 @@ def test_what_falls_into_hundreds_of_pieces_is_no_number():
     dots = np.zeros((600, 600), np.uint8)
     dots[::24, ::24] = 255
     dots = Image.fromarray(dots).resize((600, 600), Image.Resampling.BOX).filter(ImageFilter.MaxFilter(9))
-    assert label(np.asarray(dots) > 0).max() > 500
+    assert labelled(np.asarray(dots) > 0)[0].max() > 500
     assert read(dots).digits == ()
-    assert label(np.random.default_rng(0).integers(0, 2, (400, 400)).astype(bool)) is None  # noise: not looked at any further
+    assert labelled(np.random.default_rng(0).integers(0, 2, (400, 400)).astype(bool)) is None  # noise: not looked at any further
 
 
 def test_the_command_tells_the_digits(tmp_path, capsys):
@@ -137,7 +137,7 @@ def flooded(solid: np.ndarray) -> int:
 @settings(max_examples=200, deadline=None)
 @given(arrays.arrays(bool, st.tuples(st.integers(1, 12), st.integers(1, 12))))
 def test_components_are_those_of_flooding(solid):
-    labels = label(solid)
+    labels, _ = labelled(solid)
     assert np.array_equal(labels > 0, solid)
     assert set(np.unique(labels[solid])) == set(range(1, flooded(solid) + 1))
     for number in np.unique(labels[solid]):

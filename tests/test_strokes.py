@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from inference.components import label
+from inference.components import labelled
 from tests.test_prepare import DIGITS, distance, inked, seen
 from training import hands, pictures
 from training.strokes import LOOSE, NEVER_LIFTED, PIECES, StrokesError, bend, draw, fitted, in_pieces, loosened, trace
@@ -29,7 +29,7 @@ def test_one_stroke_for_each_piece_and_no_gap_in_any():
     strokes = trace(ink)
     assert len(strokes) == 2
     drawn = np.asarray(draw(strokes[:1], 100, 8)) > 127
-    assert label(drawn).max() == 1
+    assert labelled(drawn)[0].max() == 1
 
 
 def test_a_glyph_begins_at_zero_and_its_longest_side_is_one():
