@@ -15,7 +15,7 @@ from jobs.config import ConfigError
 from models import datasets, shelf
 from models.datasets import NONE_OF_THEM, PHOTO_LABELS
 from tests import tiny
-from training import efficientnet, photo_pictures, photos, published
+from training import efficientnet, photo_pictures, photo_tuning, photos, published
 from training.__main__ import main as train
 from training.efficientnet import EfficientNetLite0, WeightsError, pretrained
 from training.export import ExportError
@@ -29,14 +29,14 @@ def network() -> photos.PhotoNetwork:
 
 def label_of(network: photos.PhotoNetwork, imagenet: dict[int, float], group: str = "") -> str:
     """What it says when ImageNet is sure of some classes and the linear layer of one group."""
-    features, logits = torch.zeros(1, efficientnet.FEATURES), torch.zeros(1, efficientnet.CLASSES)
+    features, logits = torch.zeros(1, efficientnet.FEATURES), torch.zeros(1, efficientnet.CLASSES)  # tuned and ImageNet's own alike
     for number, logit in imagenet.items():
         logits[0, number] = logit
     before = network.groups.bias.detach().clone()
     with torch.no_grad():
         if group:
             network.groups.bias[list(photos.GROUPS).index(group)] += 20
-        probabilities, told = network.from_features(features, logits)
+        probabilities, told = network.from_features(features, features, logits)
         network.groups.bias.copy_(before)
     assert probabilities.sum().item() == pytest.approx(1, abs=1e-5)
     assert torch.equal(probabilities.argmax(1), told.argmax(1))
@@ -89,15 +89,16 @@ def test_what_imagenet_takes_for_a_bag_or_a_dog_is_one_whatever_the_linear_layer
 def test_temperatures_follow_how_often_it_is_right(network):
     torch.manual_seed(0)
     features, imagenet = 10 * torch.randn(400, efficientnet.FEATURES), torch.zeros(400, efficientnet.CLASSES)
+    seen = features, features, imagenet
     imagenet[:, 600] = 20.0  # neither a bag nor a stranger
     sure = {}
     for right in (400, 280):  # photos of which the most probable group is the true one
         for temperature in (network.temperature, network.imagenet_temperature):
             temperature.fill_(1.0)
-        groups = photos.by_group(network.from_features(features, imagenet)[0].numpy()).argmax(1)
+        groups = photos.by_group(network.from_features(*seen)[0].numpy()).argmax(1)
         groups[right:] = (groups[right:] + 1) % len(photos.GROUPS)
-        photos.calibrate(network, features, imagenet, groups)
-        sure[right] = photos.by_group(network.from_features(features, imagenet)[0].numpy()).max(1).mean()
+        photos.calibrate(network, seen, groups)
+        sure[right] = photos.by_group(network.from_features(*seen)[0].numpy()).max(1).mean()
     for temperature in (network.temperature, network.imagenet_temperature):
         temperature.fill_(1.0)
     assert sure[400] > sure[280] + 0.1
@@ -170,6 +171,7 @@ def test_it_is_trained_published_and_answers(tmp_path, folder, monkeypatch, caps
     monkeypatch.setattr(photos, "DRAWN_EACH", 2)
     monkeypatch.setattr(photos, "DRAWN_HELD_OUT", 4)
     monkeypatch.setattr(photos, "GARMENTS", 20)
+    monkeypatch.setattr(photo_tuning, "EPOCHS", 1)
     table = "".join(
         f"{part}/shoes/{number}.png,{kind}\n" for part in ("train", "validation") for number, kind in enumerate(photo_pictures.SHOES[:2])
     )
@@ -189,6 +191,67 @@ def test_it_is_trained_published_and_answers(tmp_path, folder, monkeypatch, caps
     answer = answer_image(Classifier(card), Image.new("RGB", (300, 200), "red"))
     assert answer.probabilities.shape == (11,)
     assert answer.probabilities.sum() == pytest.approx(1, abs=1e-4)
+
+
+def test_tuning_learns_what_a_fixed_start_cannot_and_leaves_the_start_alone(folder, monkeypatch):
+    monkeypatch.setattr(photo_tuning, "EPOCHS", 8)
+    monkeypatch.setattr(photo_tuning, "LR", 0.01)
+    torch.manual_seed(0)
+    network = photos.PhotoNetwork(EfficientNetLite0()).eval()
+    before = {name: each.clone() for name, each in network.state_dict().items()}
+    random = np.random.default_rng(0)
+    bars = torch.from_numpy(random.integers(0, 256, (48, 3, 1, 64), dtype=np.uint8)).expand(-1, -1, 64, -1)
+    groups = torch.arange(48) % 2
+    pixels = torch.where(groups[:, None, None, None] == 1, bars, bars.transpose(2, 3)).contiguous()
+    pictures = photo_tuning.Pictures(pixels=pixels, groups=groups)
+    photo_tuning.tune(network.backbone.early, network.tuned, network.groups, pictures, pictures, pictures, seed=0)
+    after = {name: each.clone() for name, each in network.state_dict().items()}
+    changed = {name.split(".")[0] for name, each in before.items() if not torch.equal(each, after[name])}
+    assert changed == {"tuned", "groups"}
+    assert not any("running" in name for name, each in before.items() if not torch.equal(each, after[name]))
+    losses = []
+    for weights in (before, after):
+        network.load_state_dict(weights)
+        with torch.no_grad():
+            large = torch.nn.functional.interpolate(pixels.float(), size=(224, 224))
+            losses.append(float(torch.nn.functional.cross_entropy(network.groups(network.features(large)[0]), groups)))
+    assert losses[1] < 0.8 * losses[0]
+
+
+def test_a_garment_that_stands_out_is_cut_out_and_laid_on_other_grounds():
+    random = np.random.default_rng(0)
+    picture = random.integers(0, 90, (1, 3, 64, 64), dtype=np.uint8)
+    picture[:, :, 16:48, 16:48] = 220
+    inside = photo_tuning.outlines(photo_pictures.Photos(pixels=picture, groups=np.zeros(1, int), shoes=np.full(1, -1)))
+    assert inside.shape == (1, 64, 64)
+    assert inside[0, 32, 32] == 255
+    assert inside[0, 4, 4] == 0
+    plain = np.full_like(picture, 200)
+    assert not photo_tuning.outlines(photo_pictures.Photos(pixels=plain, groups=np.zeros(1, int), shoes=np.full(1, -1))).any()
+    laid = photo_tuning._on_other_grounds(
+        torch.from_numpy(picture).float().repeat(64, 1, 1, 1), torch.from_numpy(inside).repeat(64, 1, 1), random
+    )
+    same = (laid[:, :, 32, 32] == 220).all(1)
+    swapped = (laid[:, :, 4, 4] != torch.from_numpy(picture[0, :, 4, 4]).float()).any(1)
+    assert same.all()
+    assert 4 <= int(swapped.sum()) <= 32  # a quarter of them
+
+
+@pytest.mark.parametrize("pictures", [torch.full((3, 3, 40, 40), 128.0), torch.rand(3, 3, 256, 256) * 255])
+def test_views_and_lights_are_pictures_of_the_networks_size(pictures):
+    random = np.random.default_rng(0)
+    seen = photo_tuning._another_light(photo_tuning._another_view(pictures, random), random)
+    assert seen.shape == (3, 3, 224, 224)
+    assert 0 <= seen.min() <= seen.max() <= 255
+    assert not torch.equal(seen[0], seen[1])
+
+
+def test_groups_count_by_the_root_of_their_rarity_and_one_on_average():
+    groups = torch.tensor([0] * 16 + [1] * 4)
+    counts = photo_tuning.balanced(groups)
+    assert counts[1] == pytest.approx(2 * float(counts[0]))
+    assert float(counts[groups].mean()) == pytest.approx(1)
+    assert counts[2] == pytest.approx(float(counts[:2].mean()))
 
 
 def test_a_folder_without_photos_of_a_kind_is_refused(tmp_path, folder, capsys):

