@@ -108,8 +108,12 @@ def key_of(config: RunConfig) -> str:
 
 
 def alone(config: RunConfig) -> list[RunConfig]:
-    """Of an ensemble the runs of one network that come to the very weights of its members, in their order."""
-    return [dataclasses.replace(config, members=1, seed=config.seed + number) for number in range(config.members)]
+    """Of an ensemble the runs of one network that come to the very weights of its members, in their order.
+
+    With `start_from` that is the first member alone: the others may start from other members of the published network.
+    """
+    count = 1 if config.start_from else config.members
+    return [dataclasses.replace(config, members=1, seed=config.seed + number) for number in range(count)]
 
 
 def results_folder() -> Path:

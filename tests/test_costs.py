@@ -18,10 +18,14 @@ def root(tmp_path, monkeypatch):
 
 
 def done(config: RunConfig, seconds: float, images: int = 54_000) -> None:
-    """A run that was published after `seconds`."""
+    """A run that spent so many seconds in its epochs and was published; before the last epoch it was away for a day."""
     folder, _ = runs.create(dataclasses.replace(config, publish="some"))
     events.append(folder, "started", time=1000.0, train_images=images)
-    events.append(folder, "done", time=1000.0 + seconds)
+    for epoch in range(1, config.epochs + 1):
+        if epoch == config.epochs:
+            events.append(folder, "started", time=90_000.0, train_images=images)
+        events.append(folder, "epoch", member=0, epoch=epoch, seconds=seconds / config.epochs)
+    events.append(folder, "done", time=90_000.0 + seconds / config.epochs + costs.FIXED)
 
 
 def test_the_multiplications_of_known_networks_are_counted():
@@ -60,9 +64,19 @@ def test_the_machines_own_runs_say_how_quick_it_is():
     config = RunConfig(epochs=10)
     assert costs.speed() == 1.0
     for factor in (0.5, 0.5, 5.0):
-        done(config, costs.FIXED + factor * costs.work(config))
+        done(config, factor * costs.work(config))
     assert costs.speed() == pytest.approx(0.5)
     assert costs.seconds(config) == pytest.approx(costs.FIXED + 0.5 * costs.work(config))
+
+
+def test_an_epoch_that_is_told_again_after_a_kill_counts_once():
+    config = RunConfig(epochs=1)
+    folder, _ = runs.create(dataclasses.replace(config, publish="some"))
+    for _ in range(2):
+        events.append(folder, "started", time=1000.0, train_images=54_000)
+        events.append(folder, "epoch", member=0, epoch=1, seconds=2 * costs.work(config))
+    events.append(folder, "done", time=2000.0)
+    assert costs.speed() == pytest.approx(2.0)
 
 
 def test_runs_of_commands_and_broken_ones_say_nothing_of_speed(root):

@@ -8,6 +8,7 @@ import socket
 import sys
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -52,7 +53,7 @@ def measured() -> dict[str, tuple[float, float]]:
 
 def at_work() -> set[int]:
     """The processes that train a cell now: those that began one whose folder is still there."""
-    folders = (runs.runs_folder() / "sweep-tiny").glob("*/events.jsonl")
+    folders = (runs.runs_folder() / "sweep-tiny-sample").glob("*/events.jsonl")
     return {event["pid"] for path in folders for event in events.read(path.parent) if event["kind"] == "started"}
 
 
@@ -81,7 +82,7 @@ def test_no_cell_is_lost_or_doubled_when_a_node_dies_in_mid_sweep(cluster, monke
     assert killed_at[0] < 4, "the node died when all was done: make the cells longer"
     assert len(lines) == len(measured()) == 4
     assert set(measured()) == {cell.key for cell in SWEEP.cells()}
-    assert not (runs.runs_folder() / "sweep-tiny").exists()
+    assert not (runs.runs_folder() / "sweep-tiny-sample").exists()
 
     on_cluster = measured()
     monkeypatch.setenv("INKLING_EXPERIMENTS", str(tmp_path / "local"))
@@ -112,6 +113,35 @@ def test_control_c_ends_the_cells_at_work_and_keeps_their_checkpoints(cluster, c
     told = len(events.read(folder))
     time.sleep(0.5)
     assert len(events.read(folder)) == told, "the cell goes on"
+
+
+def test_a_cell_that_fails_takes_nothing_from_those_that_ended_beside_it(tmp_path):
+    class Cluster:
+        exceptions, cancelled = ray.exceptions, []
+
+        def put(self, dataset):
+            return dataset
+
+        def wait(self, cells, num_returns, timeout=None):
+            return cells[:num_returns], cells[num_returns:]
+
+        def cancel(self, key, force):
+            self.cancelled.append(key)
+
+        def get(self, key):
+            if key == keys[0]:
+                raise ray.exceptions.RayTaskError("work", "", SweepError("a cell failed"))
+            if key == keys[1]:
+                raise ray.exceptions.TaskCancelledError
+            return {"cell": key}
+
+    jobs = [executors.Job(cell=cell, folder=tmp_path / "sweep-tiny" / cell.key) for cell in SWEEP.cells()]
+    keys = [job.cell.key for job in jobs]
+    results = on_ray._results(Cluster(), jobs, SimpleNamespace(remote=lambda job, *_: job.cell.key))
+    assert [next(results)["cell"], next(results)["cell"]] == keys[2:]
+    with pytest.raises(SweepError, match="a cell failed"):
+        next(results)
+    assert Cluster.cancelled == keys[1:]
 
 
 def test_an_address_where_nothing_answers_gets_one_sentence(capsys, monkeypatch):

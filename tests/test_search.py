@@ -128,6 +128,11 @@ def test_what_was_found_is_shown_without_a_data_set(in_this_process, monkeypatch
     assert "1 trials finished" in capsys.readouterr().out
 
 
+def test_a_search_is_shown_or_tested_but_not_both(capsys):
+    assert main(["search", "tiny", "--show", "--test", "2"]) == 1
+    assert "test is 2 but --show trains nothing; leave one of the two out" in capsys.readouterr().err
+
+
 def test_a_storage_that_holds_another_search_is_refused(in_this_process):
     search.run(search.describe(TINY, 1), workers=1)
     changed = dataclasses.replace(TINY, fixed={**FIXED, "epochs": 5})

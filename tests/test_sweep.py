@@ -48,7 +48,7 @@ def test_two_processes_measure_what_one_measures(places, monkeypatch):
     assert sweep.run(TINY, here) == 4
     assert accuracies() == in_parallel
     assert len(in_parallel) == 4
-    assert not (places / "runs" / "sweep-tiny").exists()
+    assert not (places / "runs" / f"sweep-{FILE}").exists()
 
 
 def test_cells_trained_together_agree_with_cells_trained_alone(places, monkeypatch):
@@ -163,7 +163,7 @@ def test_the_table_shows_source_and_own_figures(monkeypatch):
 
 
 def test_one_sweep_is_filled_by_one_process_at_a_time(places):
-    root = places / "runs" / "sweep-tiny"
+    root = places / "runs" / f"sweep-{FILE}"
     root.mkdir(parents=True)
     with runs.held(root), pytest.raises(runs.Busy):
         sweep.run(TINY, here)

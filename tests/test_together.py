@@ -58,6 +58,17 @@ def test_only_lr_momentum_and_seed_may_differ():
         Together([config, dataclasses.replace(config, batch_size=64)], CPU)
 
 
-@pytest.mark.parametrize("settings", [{"optimizer": "rmsprop"}, {"batch_norm": True}, {"schedule": "two_stage"}, {"members": 2}])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"optimizer": "rmsprop"},
+        {"batch_norm": True},
+        {"schedule": "two_stage"},
+        {"members": 2},
+        {"network": "fc", "mirrored": True},
+        {"network": "fc", "redrawn": True},
+        {"network": "fc", "corrections": True},
+    ],
+)
 def test_what_cannot_be_batched_is_trained_alone(settings):
     assert group_of(RunConfig(**settings)) is None

@@ -18,6 +18,7 @@ from training.data import Dataset
 from training.export import test_accuracy
 from training.fit import AfterEpoch, Diverged, Pruned, choose_device, device_name, fit, keep_memory, to_device
 from training.networks import build, count_parameters
+from training.replay import set_up
 from training.together import Together
 
 DIGITS = 5  # of accuracies and losses in a result
@@ -37,8 +38,9 @@ def measure(
     threads: of the CPU. tests: whether to measure them; the result's test_accuracy is otherwise None. after_epoch: as
     training.fit.fit calls it. Returns the result as jobs.sweeps describes it; a loss that stopped being a number is a
     result too, and one that after_epoch ended by Pruned is what its last epoch says, without test_accuracy. The folder is
-    deleted. Of an ensemble the result has one key more, members: what each of its networks would be as a cell of its own, for
-    the rows of a table that has them too. Raises Cancelled on SIGTERM or ^C, the folder then stays.
+    deleted. Of an ensemble that did not diverge the result has one key more, members: what each network of `sweeps.alone`
+    would be as a cell of its own, for the rows of a table that has them too. Raises Cancelled on SIGTERM or ^C, the folder
+    then stays.
     """
     config = dataclasses.replace(cell.config, threads=threads, publish="")
     make_folder(folder, cell)
@@ -57,7 +59,7 @@ def measure(
     device = device_name(choose_device(config))
     result = describe(cell, list(epochs), val_accuracy, accuracy, error, device)
     if accuracy is not None and config.members > 1:
-        result["members"] = [_member(cell, number, folder, data, epochs, device) for number in range(config.members)]
+        result["members"] = [_member(cell, number, folder, data, epochs, device) for number in range(len(sweeps.alone(config)))]
     shutil.rmtree(folder)
     return result
 
@@ -76,6 +78,7 @@ def measure_group(cells: Sequence[Cell], data: Dataset, device: torch.device) ->
     Raises ConfigError when they differ in more. Unlike `measure` it keeps no checkpoints: a group takes seconds on a GPU.
     """
     keep_memory()
+    set_up(device)
     group = Together([cell.config for cell in cells], device)
     curves = group.train(to_device(data.train, device), to_device(data.validation, device))
     _, accuracies = group.measure(to_device(data.test, device))

@@ -5,13 +5,14 @@ Executors know nothing of tables and files of results: training/sweep.py asks fo
 
 import contextlib
 import functools
+import itertools
 import multiprocessing
 import os
 import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,18 +62,35 @@ def local(jobs: Sequence[Job], workers: int) -> Iterator[Result]:
 
 
 def in_processes(task: Callable[[Item], Outcome], items: Sequence[Item], workers: int) -> Iterator[Outcome]:
-    """What a task says of each item, in the order in which they are done, `workers` at a time. Raises as `local` does."""
+    """What a task says of each item, in the order in which they are done, `workers` at a time. Raises as `local` does.
+
+    Once one fails, or ^C comes, no other is begun; what those at work come to is yielded before the first error is raised.
+    """
     spawn = multiprocessing.get_context("spawn")  # a fork would copy torch's thread pools in whatever state they are
+    waiting, failure = iter(items), None
     with ProcessPoolExecutor(min(workers, len(items)), spawn, _prepare) as pool:
         with _undisturbed():
-            futures = [pool.submit(_do, task, item) for item in items]  # which begins the processes
-        try:
-            for future in as_completed(futures):
-                yield future.result()
-        except BrokenProcessPool:
-            raise SweepError("a process of the sweep died; start the same command again: it goes on with what is missing") from None
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+            at_work = {pool.submit(_do, task, item) for item in itertools.islice(waiting, workers)}  # which begins the processes
+        while at_work:
+            try:
+                done, at_work = wait(at_work, return_when=FIRST_COMPLETED)
+            except KeyboardInterrupt as interrupt:
+                if failure is not None:  # a second ^C means now
+                    raise
+                failure = interrupt
+                continue
+            for future in done:
+                failure = failure or future.exception()
+                try:
+                    at_work |= {pool.submit(_do, task, item) for item in itertools.islice(waiting, 0 if failure else 1)}
+                except BrokenProcessPool as broken:  # an idle process died: nobody at work would say so
+                    failure = broken
+                if not future.exception():
+                    yield future.result()
+    if isinstance(failure, BrokenProcessPool):
+        raise SweepError("a process of the sweep died; start the same command again: it goes on with what is missing") from None
+    if failure:
+        raise failure
 
 
 @contextlib.contextmanager
@@ -97,7 +115,7 @@ _stopped, _at_work = False, False
 
 
 def _do(task: Callable[[Item], Outcome], item: Item) -> Outcome:
-    """Does one item. A process that was told to stop in one begins no other: the pool has handed it the next already."""
+    """Does one item. A process that was told to stop begins no other: it may be handed one before the sweep has heard of it."""
     global _stopped, _at_work
     try:
         _at_work = True

@@ -78,32 +78,41 @@ def _results(ray: Any, jobs: Sequence[Job], work: Any) -> Iterator[Result]:
         dataset.train, dataset.validation, dataset.test  # noqa: B018 - read here, once; what is read travels along
         images[name] = ray.put(dataset)
     pending = {work.remote(_absolute(job), images[job.cell.config.dataset], _token(job.folder.parent)): job for job in jobs}
-    lost = 0
+    lost, failure = 0, None
     try:
-        while pending:
+        while pending and failure is None:
             (done, *_), _ = ray.wait(list(pending), num_returns=1)
             job = pending.pop(done)
             try:
                 result = ray.get(done)
             except ray.exceptions.RayTaskError as error:
-                if isinstance(error.cause, InklingError):
-                    raise error.cause from None
-                raise
+                failure = error.cause if isinstance(error.cause, InklingError) else error
             except ray.exceptions.RayError:  # its process or node went, again and again
                 lost += 1
             else:
                 shutil.rmtree(job.folder, ignore_errors=True)  # what a try of another day left here
                 yield result
+    except KeyboardInterrupt as interrupt:
+        failure = interrupt
     finally:
-        for each in pending:
-            ray.cancel(each, force=False)  # as ^C in the cell's process: it keeps its checkpoint
-        if pending:
-            ray.wait(list(pending), num_returns=len(pending), timeout=GRACE)
+        ended = _stopped(ray, list(pending))
+    for each in ended:
+        with contextlib.suppress(ray.exceptions.RayError):  # it was stopped
+            yield ray.get(each)
+    if failure is not None:
+        raise failure from None
     if lost:
         raise SweepError(
             f"{lost} cell{'s were' if lost > 1 else ' was'} lost with node or process {RETRIES + 1} times; "
             "start the same command again: it goes on with what is missing"
         )
+
+
+def _stopped(ray: Any, pending: list[Any]) -> list[Any]:
+    """Stops the cells that are left, and returns those that have ended: what some had come to by then counts."""
+    for each in pending:
+        ray.cancel(each, force=False)  # as ^C in the cell's process: it keeps its checkpoint
+    return ray.wait(pending, num_returns=len(pending), timeout=GRACE)[0] if pending else []
 
 
 def _work(job: Job, dataset: data_sets.Dataset, token: str) -> Result:

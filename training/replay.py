@@ -1,4 +1,5 @@
-"""CUDA graphs: a training step is captured once and then replayed, so that Python and launches cost nothing per step.
+"""What a GPU needs: its arithmetic chosen, and CUDA graphs. A training step is captured once and then replayed, so that Python and
+launches cost nothing per step.
 
 Written for CUDA and, for want of one, never run on it; on the CPU a step is simply called.
 """
@@ -18,6 +19,12 @@ WARM_UP = 3  # real steps on a side stream before the capture: libraries set the
 
 class CaptureFailed(InklingError):
     """A step cannot become a CUDA graph. The message says what to do: a failed capture leaves torch's random numbers unusable."""
+
+
+def set_up(device: torch.device) -> None:
+    """Chooses how torch computes, before every training: on a GPU float32 products by way of TF32, and each time the same sums."""
+    torch.set_float32_matmul_precision("high" if device.type == "cuda" else "highest")
+    torch.backends.cudnn.deterministic = True  # the same configuration is to give the same weights, on a GPU too
 
 
 def is_on(device: torch.device) -> bool:

@@ -14,7 +14,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from jobs import runs, summary, sweeps
-from jobs.sweeps import Result, Sweep, SweepError
+from jobs.sweeps import Cell, Result, Sweep, SweepError
 from training import cell
 from training import data as data_sets
 from training.executors import Executor, Job
@@ -27,34 +27,67 @@ def run(sweep: Sweep, executor: Executor, seeds: int | None = None, data: Path |
 
     seeds: a cell, the sweep's own number when None; rows: indices of the rows to fill, all when None.
     What is measured on the bundled sample goes to a file of its own, NAME-sample.jsonl, and is not part of the table.
-    The networks of an ensemble that other cells are about are not trained a second time for those.
-    Raises Busy when another process is at this sweep, SweepError when an executor gives up or `file_of` does, Cancelled on ^C in a cell.
+    The networks of an ensemble that other cells are about are not trained a second time for those, unless the ensemble diverges.
+    Raises Busy when another process fills the same file, SweepError when an executor gives up or `file_of` does, Cancelled on ^C in a
+    cell.
     """
-    root = runs.runs_folder() / f"sweep-{sweep.name}"
-    root.mkdir(parents=True, exist_ok=True)
-    with runs.held(root):
-        file = file_of(sweep, data, rows)
-        done = sweeps.read_results(file)
-        asked = [each for each in sweep.cells(seeds) if each.key not in done and (rows is None or each.row in rows)]
-        wanted = {each.key: each for each in sweep.cells(max(seeds or 0, sweep.seeds))}
-        ensembles = [each.config for each in asked if each.config.members > 1]
-        by_the_way = {sweeps.key_of(member) for config in ensembles for member in sweeps.alone(config)}
-        jobs = [
+    file = file_of(sweep, data, rows)
+    root = runs.runs_folder() / f"sweep-{file}"  # checkpoints on the sample are none of the table's either
+    wanted = {each.key: each for each in sweep.cells(max(seeds or 0, sweep.seeds))}
+    with _held(root):
+        asked = [
             Job(cell=each, folder=root / each.key, data=data, tests_each_epoch=sweep.tests_each_epoch)
-            for each in asked
-            if each.key not in by_the_way
+            for each in sweep.cells(seeds)
+            if rows is None or each.row in rows
         ]
-        added = 0
-        with _bar(jobs) as finished:
-            for result in executor(jobs) if jobs else ():
-                for each in _placed(result, wanted):
-                    added += sweeps.append_result(file, each)
-                finished(result)
-    shutil.rmtree(root, ignore_errors=True)  # the orphan of a lost node may write there for a moment longer
+        missing = _missing(asked, file)
+        ensembles = [job.cell.config for job in missing if job.cell.config.members > 1]
+        by_the_way = {sweeps.key_of(member) for config in ensembles for member in sweeps.alone(config)}
+        added = _fill(file, executor, [job for job in missing if job.cell.key not in by_the_way], wanted)
+        added += _fill(file, executor, _missing(asked, file), wanted)
+        _clear(root, file)
     return added
 
 
-def _placed(result: Result, wanted: dict[str, sweeps.Cell]) -> Iterator[Result]:
+def _missing(jobs: list[Job], file: str) -> list[Job]:
+    done = sweeps.read_results(file)
+    return [job for job in jobs if job.cell.key not in done]
+
+
+def _fill(file: str, executor: Executor, jobs: list[Job], wanted: dict[str, Cell]) -> int:
+    """Does the jobs and appends what they come to. wanted: the cells of the table by key. Returns how many were added."""
+    added = 0
+    if jobs:
+        with _bar(jobs) as finished:
+            for result in executor(jobs):
+                for each in _placed(result, wanted):
+                    added += sweeps.append_result(file, each)
+                finished(result)
+    return added
+
+
+@contextlib.contextmanager
+def _held(root: Path) -> Iterator[None]:
+    """Makes the folder of the cells and holds its lock for the time of a with block. Raises Busy."""
+    while True:
+        root.mkdir(parents=True, exist_ok=True)
+        with runs.held(root):
+            if (root / runs.LOCK).exists():  # otherwise who held it has removed the folder, and the lock in it, meanwhile
+                yield
+                return
+
+
+def _clear(root: Path, file: str) -> None:
+    """Removes the folders of the cells that are measured, and the root when nothing is left of others, which go on from theirs."""
+    done = sweeps.read_results(file)
+    for folder in [each for each in root.iterdir() if each.is_dir()]:
+        if folder.name.partition(".")[0] in done:  # KEY, and the KEY.gate of a cluster
+            shutil.rmtree(folder, ignore_errors=True)  # the orphan of a lost node may write there for a moment longer
+    if not any(each.is_dir() for each in root.iterdir()):
+        shutil.rmtree(root, ignore_errors=True)
+
+
+def _placed(result: Result, wanted: dict[str, Cell]) -> Iterator[Result]:
     """The result, and of an ensemble those of its members that the table wants too, each in its own row and column."""
     members = result.pop("members", [])
     yield result
@@ -88,24 +121,31 @@ def _bar(jobs: list[Job]) -> Iterator:
     with tqdm(total=total, unit="epoch", dynamic_ncols=True, disable=not on_terminal, bar_format=BAR) as bar:
 
         def look() -> None:
+            over = set(done)  # which grows meanwhile
+            at_work = [job for job in jobs if job.cell.key not in over and job.folder.is_dir()]
+            partly = sum(cell.progress(job.folder) * epochs[job.cell.key] for job in at_work)
+            bar.n = round(sum(epochs[key] for key in over) + partly, 1)
+            bar.set_postfix_str(f"{len(over)} of {len(jobs)} cells")
+
+        def watch() -> None:
             while not stop.wait(POLL):
-                at_work = [job for job in jobs if job.cell.key not in done and job.folder.is_dir()]
-                partly = sum(cell.progress(job.folder) * epochs[job.cell.key] for job in at_work)
-                bar.n = round(sum(epochs[key] for key in done) + partly, 1)
-                bar.set_postfix_str(f"{len(done)} of {len(jobs)} cells")
+                look()
 
         def finished(result: Result) -> None:
             done.add(result["cell"])
             if not on_terminal:
                 print(f"{time.strftime('%H:%M:%S')} {len(done)}/{len(jobs)} cells: {_line(result)}", flush=True)
 
-        thread = threading.Thread(target=look, daemon=True)
+        thread = threading.Thread(target=watch, daemon=True)
         if on_terminal:
             thread.start()
         try:
             yield finished
         finally:
             stop.set()
+            if on_terminal:
+                thread.join()
+                look()  # the bar stays on the screen as it is now
 
 
 BAR = "{l_bar}{bar}| {n:.1f}/{total} epochs [{elapsed}<{remaining}, {postfix}]"

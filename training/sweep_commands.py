@@ -18,7 +18,7 @@ def add(commands: Any) -> tuple[argparse.ArgumentParser, argparse.ArgumentParser
     sweep.add_argument("name", nargs="?", metavar="NAME", help="name of the table; without one: all of them, and how much of each is there")
     sweep.add_argument("--seeds", type=int, metavar="N", help="seeds a cell (default: the table's own)")
     sweep.add_argument("--rows", type=int, nargs="+", metavar="N", help="fill only these rows, counted from 1 (default: all)")
-    sweep.add_argument("--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="cells at once (default: the number of cores)")
+    sweep.add_argument("--workers", type=int, metavar="N", help="cells at once (default: the number of cores)")
     sweep.add_argument(
         "--together",
         action=argparse.BooleanOptionalAction,
@@ -37,7 +37,9 @@ def add(commands: Any) -> tuple[argparse.ArgumentParser, argparse.ArgumentParser
         metavar="X",
         help="with --ray: part of a GPU for each cell, 0 to 1 (default: 0.25 where there are GPUs)",
     )
-    sweep.add_argument("--show", action="store_true", help="print the table as far as it is measured, and train nothing")
+    sweep.add_argument(
+        "--show", action="store_true", help="print the table as far as it is measured, and train nothing; --data sample: of the sample"
+    )
     sweep.set_defaults(command=_sweep)
 
     search = commands.add_parser(
@@ -81,16 +83,27 @@ def _sweep(options: argparse.Namespace) -> int:
     rows = None if options.rows is None else [number - 1 for number in options.rows]
     if rows is not None and not all(0 <= row < len(table.rows) for row in rows):
         raise ConfigError(f"rows is {' '.join(map(str, options.rows))}; {table.name} has the rows 1 to {len(table.rows)}")
-    if options.gpus_per_cell is not None and not options.ray:
-        raise ConfigError("gpus-per-cell is for a Ray cluster; give its address with --ray, or leave it out")
+    _demand_that_all_count(options)
     from training import sweep
 
-    if options.show:  # looks for no data set: what is committed can be read anywhere
-        print(sweep.table(table, table.name))
+    if options.show:  # looks for no data set where none is given: what is committed can be read anywhere
+        print(sweep.table(table, sweep.file_of(table, options.data, rows) if options.data else table.name))
         return 0
     sweep.run(table, _executor(options), options.seeds, options.data, rows)
     print(sweep.table(table, sweep.file_of(table, options.data, rows)))
     return 0
+
+
+def _demand_that_all_count(options: argparse.Namespace) -> None:
+    """Raises ConfigError for an option of `sweep` that another one would leave without effect."""
+    if options.gpus_per_cell is not None and not options.ray:
+        raise ConfigError("gpus-per-cell is for a Ray cluster; give its address with --ray, or leave it out")
+    if options.ray and options.together is not None:
+        raise ConfigError(f"{'together' if options.together else 'no-together'} is for this machine; leave it out, or --ray")
+    if options.ray and options.workers is not None:
+        raise ConfigError(f"workers is {options.workers} but with --ray the cluster's cores are the limit; leave it out, or --ray")
+    if options.together and options.workers is not None:
+        raise ConfigError(f"workers is {options.workers} but --together trains in one process; leave one of the two out")
 
 
 def _executor(options: argparse.Namespace) -> Any:
@@ -101,7 +114,7 @@ def _executor(options: argparse.Namespace) -> Any:
     if options.ray:
         return functools.partial(on_ray.on_ray, address=options.ray, gpus_per_cell=options.gpus_per_cell)
     together = torch.cuda.is_available() if options.together is None else options.together
-    return executors.grouped if together else functools.partial(executors.local, workers=options.workers)
+    return executors.grouped if together else functools.partial(executors.local, workers=options.workers or os.cpu_count() or 1)
 
 
 def _search(options: argparse.Namespace) -> int:
@@ -115,11 +128,13 @@ def _search(options: argparse.Namespace) -> int:
     for name, value, most in (("trials", options.trials, 100_000), ("workers", options.workers, 100), ("test", options.test, 100)):
         if value is not None and not 1 <= value <= most:
             raise ConfigError(f"{name} is {value}; give a whole number from 1 to {most}")
+    if options.show and options.test is not None:
+        raise ConfigError(f"test is {options.test} but --show trains nothing; leave one of the two out")
     from training import search
 
     study = search.describe(space, options.trials, options.storage, options.data, options.show)
     if not options.show:
         search.run(study, options.workers)
-    tested = search.measure_best(study, options.test, options.workers) if options.test and not options.show else []
+    tested = search.measure_best(study, options.test, options.workers) if options.test else []
     print(search.summary(study, tested))
     return 0

@@ -3,6 +3,10 @@
 A network of 60,000 parameters leaves a GPU idle between its kernels, whatever the batch; with K of them stacked, each
 kernel does K times the work in little more than the same time. The arithmetic is that of training.fit: the same first
 weights, the same order of images for a seed, the same updates; only sums are rounded in another order.
+
+Augmentation and dropout are the exception. They draw from torch's global generator, for all networks of a group at once:
+with them a cell's result depends on which cells are in its group. And training.fit takes the order of images from that
+generator too, so that on a CPU, where they draw from it in between, its orders are others from the second epoch on.
 """
 
 import dataclasses
@@ -37,8 +41,11 @@ def group_of(config: RunConfig) -> RunConfig | None:
         or config.network in ("cnn", "resnet")  # always batch-normalised
         or config.network == "softmax"  # by hand
         or config.members > 1
+        or config.mirrored  # when it is measured
         or config.start_from
         or config.teacher
+        or config.redrawn  # which add images
+        or config.corrections
     )
     return None if alone else dataclasses.replace(config, lr=1.0, momentum=0.0, seed=0, publish="", threads=0)
 
@@ -57,7 +64,8 @@ class Together:
         for config in configs:
             torch.manual_seed(config.seed)
             networks.append(build(config))
-            self.generators.append(torch.Generator().set_state(torch.get_rng_state()))  # goes on as training.fit's would
+            # Goes on as training.fit's would, were nothing else drawn from it.
+            self.generators.append(torch.Generator().set_state(torch.get_rng_state()))
         parameters, buffers = stack_module_state(networks)
         self.names = list(parameters)
         self.weights = [parameters[name].detach().to(device) for name in self.names]  # each [K, ...]
