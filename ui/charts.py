@@ -6,6 +6,9 @@ from jobs.events import Event
 
 ACCENT, SECOND = "#4f6ee6", "#d2873c"
 MOST_POINTS = 400  # of a line: more than the pixels that it has
+MOST_SLANTED = 12  # classes, beyond which a confusion matrix has its columns' names upright, and leaves out those without room
+MOST_NUMBERED = 30  # classes, beyond which its cells have no room for figures
+DIGIT = 6.5  # pixels of a figure in a cell
 
 
 def loss_curve(steps: tuple[Event, ...], epochs: tuple[Event, ...], total_epochs: int) -> alt.LayerChart:
@@ -68,10 +71,13 @@ def confusion_matrix(labels: tuple[str, ...], counts: list[list[int]]) -> alt.La
                     "right": true == answer,
                 }
             )
-    axis = alt.Axis(labelAngle=-40 if max(map(len, labels)) > 2 else 0, labelLimit=90, labelOverlap=False, ticks=False, domain=False)
+    many = len(labels) > MOST_SLANTED
+    angle = -90 if many else -40 if max(map(len, labels)) > 2 else 0
+    plain = {"labelLimit": 90, "labelOverlap": "greedy" if many else False, "labelFlush": False, "ticks": False, "domain": False}
+    scale = alt.Scale(domain=list(labels))  # also those that were never answered
     base = alt.Chart(alt.Data(values=values)).encode(
-        x=alt.X("answer:N", sort=list(labels), title="answer", axis=axis),
-        y=alt.Y("true:N", sort=list(labels), title="true", axis=alt.Axis(labelLimit=90, labelOverlap=False, ticks=False, domain=False)),
+        x=alt.X("answer:N", scale=scale, title="answer", axis=alt.Axis(labelAngle=angle, **plain)),
+        y=alt.Y("true:N", scale=scale, title="true", axis=alt.Axis(**plain)),
         tooltip=[alt.Tooltip("true:N"), alt.Tooltip("answer:N"), alt.Tooltip("count:Q", title="images")],
     )
     # Colours that cover the ground, all light enough for dark figures: read in either theme, on a projector too.
@@ -86,8 +92,12 @@ def confusion_matrix(labels: tuple[str, ...], counts: list[list[int]]) -> alt.La
             )
         )
     )
-    numbers = base.mark_text(fontSize=11, color="#1d2436").encode(text=alt.condition("datum.count > 0", "count:Q", alt.value("")))
-    return cells + numbers
+    if len(labels) > MOST_NUMBERED:
+        return alt.layer(cells)
+    # On a phone the columns of twenty classes are narrower than their figures, and hovering tells these too.
+    fits = f"width >= {len(labels)} * {DIGIT} * length(toString(datum.count))"
+    numbers = base.transform_filter("datum.count > 0").mark_text(fontSize=11, color="#1d2436", opacity=alt.expr(f"{fits} ? 1 : 0"))
+    return cells + numbers.encode(text="count:Q")
 
 
 def reliability_diagram(bins: list[list[float]]) -> alt.LayerChart:

@@ -16,6 +16,7 @@ from models.shelf import Card
 GROUND = (150, 150, 150)  # that of neither theme
 PHOTO_SIDE = 100  # pixels of the shorter side, from which a picture is shown as JPEG
 MOST_BARS = 12  # of more classes the most probable ones are shown
+LONG = 16  # characters of an answer, more than the name of any built-in class has
 
 
 def percent(fraction: float, digits: int = 1) -> str:
@@ -79,7 +80,7 @@ def bars(card: Card, probabilities: np.ndarray) -> str:
             f'<span class="value{top}">{percent(float(probability)) if probability <= 0.9995 else "> 99.9 %"}</span>'
         )
     rest = len(card.labels) - len(rows)
-    note = f'<p class="ink-note">and {rest} less probable classes</p>' if rest else ""
+    note = f'<p class="ink-note">and {rest} less probable {"class" if rest == 1 else "classes"}</p>' if rest else ""
     return f'<div class="ink-bars" data-testid="bars">{"".join(rows)}</div>{note}'
 
 
@@ -93,7 +94,7 @@ def seen(answer: Answer) -> str:
 def verdict(card: Card, answer: Answer, with_bars: bool = True) -> str:
     """The whole answer of one network to one picture."""
     shown, unsure = said(card, answer)
-    word = " word" if len(shown) > 2 else ""
+    word = _size(shown)
     note = f"<small>{html.escape(answer.reason)}</small>" if answer.reason else f"<small>says {html.escape(card.title)}</small>"
     sure = f"declined{note}" if answer.stranger else f"{confidence(answer.probability)}{note}"
     parts = bars(card, answer.probabilities) if with_bars and not answer.digits else ""
@@ -130,7 +131,7 @@ def trio(cards: list[Card], answers: list[Answer | None], chosen: str) -> str:
     for card, answer in zip(cards, answers, strict=True):
         shown, unsure = said(card, answer) if answer else ("…", " unsure")
         how = "others draw too" if answer is None else "declined" if answer.stranger else confidence(answer.probability)
-        word = " word" if len(shown) > 2 else ""
+        word = _size(shown)
         cells.append(
             f'<div class="ink-card{" chosen" if card.name == chosen else ""}" data-network="{card.name}"><h4>{html.escape(card.title)}</h4>'
             f'<div class="said{word}{unsure}">{html.escape(shown)}</div><div class="how">{how}</div></div>'
@@ -147,7 +148,13 @@ def said(card: Card, answer: Answer) -> tuple[str, str]:
     if answer.digits:
         return "".join(said(card, digit)[0] for digit in answer.digits), " unsure"
     guess = card.labels[int(answer.probabilities.argmax())]
-    return guess if guess == NONE_OF_THEM else f"{guess}?", " unsure"
+    is_none = card.takes_photos and guess == NONE_OF_THEM  # a class of one's own may be called so
+    return guess if is_none else f"{guess}?", " unsure"
+
+
+def _size(shown: str) -> str:
+    """The classes that make an answer's letters smaller: a word's, and those of the long name of an own class."""
+    return " word long" if len(shown) > LONG else " word" if len(shown) > 2 else ""
 
 
 def comparison(card: Card, rival: Card | None) -> str:
