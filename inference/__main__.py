@@ -77,7 +77,10 @@ def _answer_file(classifier: Classifier, for_others: Classifier | None, name: st
     except OSError as error:
         reason = f"The file cannot be read ({error.strerror}); check its name and rights."
         return Answer(label=None, probability=None, probabilities=None, reason=reason)
-    return answer_bytes(classifier, content, options.invert, options.crop, for_others)
+    try:
+        return answer_bytes(classifier, content, options.invert, options.crop, for_others)
+    except shelf.ShelfError as error:  # a graph that fails at this picture
+        return Answer(label=None, probability=None, probabilities=None, reason=str(error))
 
 
 def _as_json(name: str, answer: Answer) -> str:

@@ -57,6 +57,38 @@ def session_options(threads: int = 1) -> onnxruntime.SessionOptions:
     return options
 
 
+def read_checked(card: Card) -> bytes:
+    """A network's graph, looked at before anything runs it. Raises ShelfError when it is not its card's or asks for what no network does."""
+    from inference import graph  # it brings onnx, which the first page does not need
+
+    content = card.read_graph()
+    try:
+        graph.check(content, card.shape, len(card.labels))
+    except graph.GraphError as error:
+        raise ShelfError(f"{card.graph_path.name} is not served: {error}; publish {card.name} again") from None
+    return content
+
+
+def make_session(card: Card, content: bytes, threads: int = 1, providers: Sequence[str] | None = None) -> onnxruntime.InferenceSession:
+    """A session of a graph that was looked at. Raises ShelfError when onnxruntime cannot run it."""
+    try:
+        return onnxruntime.InferenceSession(content, session_options(threads), providers=list(providers or ["CPUExecutionProvider"]))
+    except Exception as error:  # onnxruntime's own exceptions share no public base class
+        raise ShelfError(f"{card.graph_path.name} cannot be run ({_in_a_line(error)}); publish {card.name} again") from None
+
+
+def run(session: onnxruntime.InferenceSession, card: Card, outputs: Sequence[str], pixels: np.ndarray) -> list[np.ndarray]:
+    """What a network's session makes of pixels, uint8 [N, C, H, W]: an array for each output. Raises ShelfError when it fails at them."""
+    try:
+        return session.run(outputs, {"pixels": pixels})
+    except Exception as error:  # as above; what a graph does wrong shows only at work where its numbers decide it
+        raise ShelfError(f"{card.graph_path.name} failed at its work ({_in_a_line(error)}); publish {card.name} again") from None
+
+
+def _in_a_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:120]
+
+
 class Classifier:
     """One published network, ready to answer. Sessions are safe to share between threads.
 
@@ -65,21 +97,8 @@ class Classifier:
 
     def __init__(self, card: Card, *, threads: int = 1, providers: Sequence[str] | None = None, gate: "Classifier | None" = None) -> None:
         """Raises ShelfError when the graph does not match its card or cannot be run."""
-        from inference import graph  # it brings onnx, which the first page does not need
-
-        self.gate = gate
-        content = card.read_graph()
-        try:
-            graph.check(content, card.shape, len(card.labels))
-        except graph.GraphError as error:
-            raise ShelfError(f"{card.graph_path.name} is not served: {error}; publish {card.name} again") from None
-        try:
-            self.session = onnxruntime.InferenceSession(
-                content, session_options(threads), providers=list(providers or ["CPUExecutionProvider"])
-            )
-        except Exception as error:  # onnxruntime's own exceptions share no public base class
-            raise ShelfError(f"{card.graph_path.name} cannot be run ({str(error)[:120]}); publish {card.name} again") from None
-        self.card = card
+        self.gate, self.card = gate, card
+        self.session = make_session(card, read_checked(card), threads, providers)
 
     @property
     def providers(self) -> list[str]:
@@ -87,8 +106,8 @@ class Classifier:
         return self.session.get_providers()
 
     def probabilities(self, pixels: np.ndarray) -> np.ndarray:
-        """pixels uint8 [N, C, H, W] of the card's shape -> probabilities float32 [N, classes]."""
-        return self.session.run(["probabilities"], {"pixels": pixels})[0]
+        """pixels uint8 [N, C, H, W] of the card's shape -> probabilities float32 [N, classes]. Raises ShelfError when the graph fails at it."""
+        return run(self.session, self.card, ["probabilities"], pixels)[0]
 
     def probabilities_of_digits(self, pixels: np.ndarray) -> np.ndarray:
         """`probabilities`, times how likely the gate finds it that each picture is one for the network: parts of digits are not.
@@ -158,7 +177,7 @@ class Classifier:
 
     def _doubts(self, probabilities: np.ndarray) -> str:
         first, second = (self.card.labels[at] for at in np.argsort(-probabilities)[:2])
-        if first == NONE_OF_THEM:
+        if self.card.takes_photos and first == NONE_OF_THEM:  # a class of one's own may be called so too
             return "It shows none of the ten kinds of garment."
         return f"Not sure: {first} or {second}?" if float(probabilities.max()) < self.card.decline_below else ""
 

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import onnxruntime
 
-from inference.classify import session_options
+from inference.classify import make_session, read_checked, run
 from models.shelf import Card, ShelfError
 
 if TYPE_CHECKING:
@@ -27,25 +26,28 @@ class Features:
     """The inside of one published network; of an ensemble, of its first member, on the picture as it is."""
 
     def __init__(self, card: Card) -> None:
-        """Raises ShelfError when the graph cannot be read or ends in no linear layer."""
+        """Raises ShelfError when the graph cannot be read, asks for what no network of Inkling does, or ends in no linear layer."""
         import onnx
 
-        model = onnx.load_model_from_string(card.read_graph())
+        model = onnx.load_model_from_string(read_checked(card))
         self.layers, self.embedding = _insides(model.graph, len(card.labels))
         if not self.embedding:
             raise ShelfError(f"{card.graph_path.name} ends in no linear layer, so that its inside cannot be shown; choose another network")
         wanted = [*self.layers, self.embedding]
         _prune(model.graph, wanted)
         model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in wanted)
-        self.session = onnxruntime.InferenceSession(model.SerializeToString(), session_options(), providers=["CPUExecutionProvider"])
+        self.card, self.session = card, make_session(card, model.SerializeToString())
 
     def maps(self, pixels: np.ndarray) -> list[np.ndarray]:
-        """What each convolution makes of a picture, with its activation and pooling. pixels: uint8 [1, C, H, W]; returns float32 [maps, H, W] each."""
-        return [each[0] for each in self.session.run(self.layers, {"pixels": pixels})] if self.layers else []
+        """What each convolution makes of a picture, with its activation and pooling. pixels: uint8 [1, C, H, W]; returns float32 [maps, H, W] each.
+
+        Raises ShelfError when the graph fails at it.
+        """
+        return [each[0] for each in run(self.session, self.card, self.layers, pixels)] if self.layers else []
 
     def embed(self, pixels: np.ndarray) -> np.ndarray:
-        """What the last layer decides by: float32 [N, features], of length 1."""
-        parts = [self.session.run([self.embedding], {"pixels": pixels[at : at + CHUNK]})[0] for at in range(0, len(pixels), CHUNK)]
+        """What the last layer decides by: float32 [N, features], of length 1. Raises ShelfError when the graph fails at it."""
+        parts = [run(self.session, self.card, [self.embedding], pixels[at : at + CHUNK])[0] for at in range(0, len(pixels), CHUNK)]
         features = np.concatenate(parts).reshape(len(pixels), -1)
         return features / np.linalg.norm(features, axis=1, keepdims=True).clip(1e-9)
 

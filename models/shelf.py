@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from models import datasets
+from models import card_checks, datasets
 from models.datasets import DATASETS, GATE_LABELS, PHOTO_LABELS, DatasetError
 from models.errors import InklingError
 
@@ -35,17 +35,6 @@ TITLES = {
 PHOTO = "photo"  # Fashion-MNIST's network for colour photos, which sees more than 28x28 grey and may say "none of the ten"
 GATE = "gate"  # a built-in data set's network that tells what its other networks are made for from anything else
 KEPT = {("fashion-mnist", PHOTO), *((dataset, GATE) for dataset in DATASETS)}  # names that a run cannot be published under
-
-
-NUMBER = (int, float)
-# What the pages read of a card beside what Card has: one that lacks any of it is left out as damaged, rather than half shown.
-READ = {"bytes": int, "latency_ms": NUMBER, "test.n": int}
-READ_OF_NETWORKS = READ | {
-    "architecture": str, "members": int, "n_seeds.n": int, "test.calibration_error": NUMBER, "test.confusion": list,
-    "data.train": int, "data.origin": str, "run.seconds": NUMBER, "run.device": str,
-    "config.optimizer": str, "config.lr": NUMBER, "config.schedule": str, "config.batch_size": int, "config.epochs": int,
-    "config.augmentation": str, "config.start_from": str,
-}  # fmt: skip
 
 
 class ShelfError(InklingError):
@@ -169,7 +158,8 @@ def parse_card(dataset: str, name: str, text: str, folder: Path) -> Card:
     try:
         return _parse(dataset, name, json.loads(text), folder)
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
-        raise ShelfError(f"the card {name}.json is damaged ({error!r}); publish {name} again or delete it") from None
+        told = str(error) if isinstance(error, ValueError) else repr(error)
+        raise ShelfError(f"the card {name}.json is damaged ({told}); publish {name} again or delete it") from None
 
 
 def _parse(dataset: str, name: str, facts: dict[str, Any], folder: Path) -> Card:
@@ -191,22 +181,32 @@ def _parse(dataset: str, name: str, facts: dict[str, Any], folder: Path) -> Card
         raise ShelfError(
             f"{name} was trained on pictures of {dataset} with other classes or another size than it has now; retrain it, or delete {name}.json"
         )
+    _check(card)
+    return card
+
+
+def _check(card: Card) -> None:
+    """Raises ValueError unless the card says what one of its kind has to. Of an own data set, labels and shape were compared before."""
+    about = datasets.info(card.dataset)
     labels, shape = about.labels, about.shape
     if card.takes_photos:
         labels, shape = PHOTO_LABELS, (3, *card.shape[1:])
     elif card.is_gate:
-        labels = GATE_LABELS[dataset]
-    if (
-        (len(card.labels), card.shape) != (len(labels), shape)
-        or not 0 <= card.decline_below <= 1
-        or not all(isinstance(facts.get(each, ""), str) for each in ("title", "created"))
-    ):
-        raise ValueError("its labels, threshold, title or date cannot be right")
-    for place, kind in (READ if (dataset, name) in KEPT else READ_OF_NETWORKS).items():
-        value = functools.reduce(lambda inside, key: inside[key], place.split("."), facts)
-        if not isinstance(value, kind) or isinstance(value, bool):
-            raise ValueError(f"{place} is {str(value)[:40]!r}")
-    return card
+        labels = GATE_LABELS[card.dataset]
+    if card.labels != labels:
+        raise ValueError(f"its labels are {str(list(card.labels))[:80]}, not {', '.join(labels)} in this order")
+    if card.shape != shape or len(shape) != 3 or any(type(side) is not int or side < 1 for side in card.shape):
+        raise ValueError(f"its shape is {str(list(card.shape))[:40]}, not that of its pictures: channels, height and width")
+    if not all(0 <= share <= 1 for share in (card.decline_below, card.val_accuracy, card.test_accuracy)):
+        raise ValueError("its threshold or an accuracy is not from 0 to 1")
+    if not all(isinstance(card.facts.get(each, ""), str) for each in ("title", "created")):
+        raise ValueError("its title or date is no text")
+    if card.takes_photos:
+        card_checks.check_photo_network(card.facts)
+    elif card.is_gate:
+        card_checks.check_gate(card.facts)
+    else:
+        card_checks.check_network(card.facts, card.labels)
 
 
 def photo_card() -> Card | None:
@@ -248,10 +248,12 @@ def list_problems(dataset: str) -> list[str]:
 
 
 def list_orphans() -> list[str]:
-    """One sentence for every folder of networks whose own data set is not there any more."""
-    known, orphans = set(datasets.names()), []
+    """One sentence for every folder of networks whose own data set is not there any more. One that is there but damaged has a sentence
+    of its own: `datasets.list_own`."""
+    orphans = []
     for folder in sorted({path.parent for path in shelf_folder().glob("*/*.json") if NAME.fullmatch(path.stem)}):
-        if folder.name not in known:
+        facts = datasets.datasets_folder() / folder.name / datasets.FACTS
+        if folder.name not in DATASETS and not (datasets.OWN_NAME.fullmatch(folder.name) and facts.is_file()):
             orphans.append(
                 f"The data set {folder.name} is not there any more, so its networks cannot answer: import its pictures again under this name, or delete the folder {folder.name} of the shelf"
             )

@@ -14,7 +14,7 @@ from PIL import Image
 from inference.classify import BLANK, FEW, Classifier, accelerated_providers, answer_bytes, answer_image, load_classifier, session_options
 from inference.prepare import prepare
 from models import shelf
-from models.datasets import DATASETS
+from models.datasets import DATASETS, NONE_OF_THEM
 from models.shelf import Card, ShelfError
 from tests.test_decode import encoded
 from tests.test_prepare import DIGITS, inked, shirt
@@ -192,6 +192,24 @@ def test_a_cut_off_graph_is_refused(own_card: Card):
     own_card.graph_path.write_bytes(half)
     with pytest.raises(ShelfError, match=r"lenet5\.onnx is not served"):
         Classifier(dataclasses.replace(own_card, sha256=hashlib.sha256(half).hexdigest()))
+
+
+def test_a_graph_that_fails_at_its_work_is_one_sentence(classifiers: dict):
+    with pytest.raises(ShelfError) as caught:
+        classifiers["mnist"].probabilities(np.zeros((1, 1, 9, 9), np.uint8))  # no graph that is served takes it
+    message = str(caught.value)
+    assert message.startswith("lenet5.onnx failed at its work (")
+    assert message.endswith("); publish lenet5 again")
+    assert message.isprintable()
+
+
+def test_only_the_photo_network_declines_what_is_called_none_of_the_ten(classifiers: dict):
+    classifier = demanding(classifiers["mnist"], 0.5)
+    classifier.card = dataclasses.replace(classifier.card, labels=(*"012345678", NONE_OF_THEM))
+    sure = np.array([0.01, *[0.0] * 8, 0.99], np.float32)
+    assert classifier._doubts(sure) == ""
+    classifier.card = dataclasses.replace(classifier.card, dataset="fashion-mnist", name=shelf.PHOTO)
+    assert classifier._doubts(sure) == "It shows none of the ten kinds of garment."
 
 
 def test_threads_share_one_session(classifiers: dict):

@@ -3,6 +3,7 @@
 import shutil
 
 import numpy as np
+import onnx
 import pytest
 import torch
 
@@ -70,3 +71,20 @@ def test_a_damaged_graph_is_one_sentence(tmp_path, monkeypatch):
     damaged.graph_path.write_bytes(b"no graph")
     with pytest.raises(ShelfError, match="sha256 differs"):
         Features(damaged)
+
+
+def test_a_graph_that_would_be_refused_an_answer_is_not_looked_into_either(monkeypatch):
+    card = shelf.load_card("mnist", "fc")
+    model = onnx.ModelProto.FromString(card.read_graph())
+    model.graph.node.append(onnx.helper.make_node("Tile", ["pixels"], ["x"]))
+    monkeypatch.setattr(shelf.Card, "read_graph", lambda self: model.SerializeToString())
+    monkeypatch.setattr("onnxruntime.InferenceSession", lambda *facts, **more: pytest.fail("a session was made"))
+    with pytest.raises(ShelfError, match=r"^fc\.onnx is not served: it has the operator Tile, .*; publish fc again$"):
+        Features(card)
+
+
+def test_a_graph_that_fails_while_it_is_looked_into_is_one_sentence():
+    inside = Features(shelf.load_card("mnist", "lenet5"))
+    for ask in (inside.maps, inside.embed):
+        with pytest.raises(ShelfError, match=r"^lenet5\.onnx failed at its work \(.*\); publish lenet5 again$"):
+            ask(np.zeros((1, 1, 9, 9), np.uint8))

@@ -115,6 +115,85 @@ def test_a_wrong_signature_is_refused(model):
     assert refusal(model).startswith("it gives probabilities float [N, 10], its card says probabilities float [N, 10] and logits")
 
 
+K = 2**20  # numbers are 4 MB, and K times K of them 4 TB
+
+
+def add_zeros(model: onnx.ModelProto, name: str, *sizes: int) -> None:
+    """Puts a tensor of zeros into the file."""
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.zeros(sizes, np.float32), name))
+
+
+@pytest.mark.parametrize("operator", ["Add", "Mul", "MatMul", "Max", "Equal"])
+def test_small_tensors_that_are_large_together_are_refused(model, operator):
+    add_zeros(model, "column", K, 1)
+    add_zeros(model, "row", 1, K)
+    model.graph.node.append(helper.make_node(operator, ["column", "row"], ["x"]))
+    assert refusal(model) == f"its value 'x', which {operator} makes, is 1048576x1048576, more than 67,108,864 numbers"
+
+
+def test_a_value_that_grows_faster_than_the_number_of_pictures_is_refused(model):
+    model.graph.node.extend([
+        helper.make_node("ReduceMax", ["logits", "last"], ["one"], keepdims=1),
+        helper.make_node("Transpose", ["one"], ["lying"]),
+        helper.make_node("MatMul", ["one", "lying"], ["x"]),
+    ])  # fmt: skip
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.array([1], np.int64), "last"))
+    assert refusal(model) == "its value 'x' grows faster than the number of pictures; of several it would take any memory"
+
+
+def test_many_large_values_are_refused_together(model):
+    add_zeros(model, "column", 2**13, 1)
+    add_zeros(model, "row", 1, 2**13)
+    for at in range(17):
+        model.graph.node.append(helper.make_node("Add", ["column", "row"], [f"x{at}"]))
+    assert "numbers for one picture, more than 1,073,741,824" in refusal(model)
+
+
+def test_a_value_whose_size_only_its_numbers_tell_is_refused(model):
+    model.graph.node.extend([
+        helper.make_node("Cast", ["logits"], ["sizes"], to=TensorProto.INT64),
+        helper.make_node("Squeeze", ["sizes"], ["flat"]),
+        helper.make_node("Reshape", ["logits", "flat"], ["x"]),
+    ])  # fmt: skip
+    assert "cannot be told before it is run" in refusal(model)
+
+
+@pytest.mark.parametrize(
+    ("node", "told"),
+    [
+        (helper.make_node("Relu", ["nothing"], ["x"]), "takes 'nothing', which nothing before it makes"),
+        (helper.make_node("Relu", [], ["x"]), "operator Relu cannot be what it says"),
+        (helper.make_node("Conv", ["logits", "logits"], ["x"], strides=[0, 0]), "operator Conv cannot be what it says"),
+        (helper.make_node("Split", ["logits"], ["x"], num_outputs=2**40), "makes more or fewer parts than it names"),
+        (helper.make_node("Expand", ["logits"], ["x"]), "cannot be read"),
+        (helper.make_node("Constant", [], ["x"]), "operator Constant cannot be what it says"),
+    ],
+)
+def test_an_operator_that_cannot_work_is_refused(model, node, told):
+    model.graph.node.append(node)
+    assert told in refusal(model)
+
+
+def test_answers_that_are_not_one_row_a_picture_are_refused(model):
+    (last,) = (node for node in model.graph.node if "probabilities" in node.output)
+    last.output[0] = "each"
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.array([0], np.int64), "first"))
+    model.graph.node.append(helper.make_node("ReduceMean", ["each", "first"], ["probabilities"], keepdims=1))
+    assert refusal(model) == "its probabilities of 256 pictures are 1x10, not 256x10"
+
+
+def test_a_graph_of_very_many_operators_is_refused_before_any_is_looked_at(model):
+    model.graph.node.extend([helper.make_node("Relu", ["logits"], [f"x{at}"]) for at in range(graph.MOST_OPERATORS)])
+    assert refusal(model) == f"it has {len(model.graph.node):,} operators, more than 20,000"
+
+
+@pytest.mark.parametrize("versions", [[], [20, 18]])
+def test_a_graph_that_does_not_name_one_version_is_refused(model, versions):
+    del model.opset_import[:]
+    model.opset_import.extend([helper.make_opsetid("", version) for version in versions])
+    assert refusal(model) == f"it names {len(versions)} versions of its operators; a graph has to name one"
+
+
 def test_a_refused_graph_is_one_sentence_and_no_session_is_made(model, monkeypatch):
     card = shelf.load_card("mnist", "lenet5")
     model.graph.node.append(helper.make_node("Run", ["pixels"], ["x"], domain="com.evil"))

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from inference.__main__ import main
+from inference.classify import Classifier
 from models import shelf
 from models.datasets import DATASETS
 from tests.test_decode import encoded
@@ -119,6 +120,23 @@ def test_a_file_that_cannot_be_opened_gets_a_reason_and_fails_the_run(capsys, fi
     assert lines[0]["file"] == path
     assert lines[0]["label"] is None
     assert lines[0]["reason"].startswith("The file cannot be read (")
+    check_answer(lines[1])
+
+
+def test_a_graph_that_fails_at_a_picture_gives_a_reason_and_the_others_are_answered(capsys, files, monkeypatch):
+    probabilities, asked = Classifier.probabilities, []
+
+    def fails_first(self, pixels):
+        asked.append(1)
+        if len(asked) == 1:
+            raise shelf.ShelfError("lenet5.onnx failed at its work (out of memory); publish lenet5 again")
+        return probabilities(self, pixels)
+
+    monkeypatch.setattr(Classifier, "probabilities", fails_first)
+    code, lines = run(capsys, files["finished"], files["digit"])
+    assert code == 1
+    reason = "lenet5.onnx failed at its work (out of memory); publish lenet5 again"
+    assert lines[0] == {"file": files["finished"], "label": None, "reason": reason}
     check_answer(lines[1])
 
 

@@ -1,16 +1,18 @@
 """The Models page, and the pickers of networks and data sets, through Streamlit's AppTest."""
 
 import functools
+import hashlib
 import json
 import shutil
 from pathlib import Path
 
+import onnx
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from jobs.runs import ROOT
 from tests.test_app import html_of, run_page
-from ui import sidebar
+from ui import serving, sidebar
 
 
 @pytest.fixture(autouse=True)
@@ -78,7 +80,45 @@ def test_a_card_with_a_setting_that_is_not_known_here_is_shown_as_it_stands(mnis
     page = html_of(app.run())
     assert "&lt;u&gt;a device" in page
     assert "<u>" not in page
-    assert "Trains LeNet-5 further" in "".join(each.value for each in app.caption)
+    assert "Trains LeNet-5 further" in "".join(each.value for each in app.caption).replace("\\", "")  # it is Markdown
+
+
+def refuse(folder: Path, name: str) -> None:
+    """Puts a graph on a shelf that has its card's sha256, and an operator that none of Inkling's has."""
+    model = onnx.load(folder / f"{name}.onnx")
+    model.graph.node.append(onnx.helper.make_node("Tile", ["pixels"], ["x"]))
+    content = model.SerializeToString()
+    (folder / f"{name}.onnx").write_bytes(content)
+    facts = json.loads((folder / f"{name}.json").read_text()) | {"sha256": hashlib.sha256(content).hexdigest()}
+    (folder / f"{name}.json").write_text(json.dumps(facts))
+
+
+@pytest.mark.parametrize(("dataset", "name"), [("mnist", "lenet5"), ("mnist", "gate"), ("fashion-mnist", "photo")])
+def test_a_graph_that_is_not_served_is_named_and_not_offered(mnist, dataset, name):
+    refuse(mnist.parent / dataset, name)
+    app = AppTest.from_string("from ui import models; models.page()", default_timeout=60)
+    app.session_state["sidebar-dataset"] = dataset
+    told = f"{name}.onnx is not served: it has the operator Tile, which no network of Inkling needs; publish {name} again"
+    for _ in range(2):
+        assert html_of(app.run()).count(told) == 1
+        offered = [each.proto.label for each in app.get("download_button")]
+        assert len(offered) == (3 if name == "lenet5" else 4)
+    assert not app.exception
+
+
+def test_the_models_page_loads_each_graph_once(mnist, monkeypatch):
+    asked, classifier = [], serving.classifier
+    monkeypatch.setattr(serving, "classifier", lambda card: asked.append(card.name) or classifier(card))
+    for _ in range(3):
+        run_page(models_page)
+    assert sorted(asked) == ["ensemble", "fc", "gate", "lenet5", "small"]
+
+
+def test_a_network_whose_graph_is_not_served_can_still_be_deleted(twins, mnist):
+    refuse(mnist, twins[0])
+    app = run_page(models_page)
+    app.button(key=f"models-delete-{twins[0]}").click().run()
+    assert not (mnist / f"{twins[0]}.json").exists()
 
 
 @pytest.fixture

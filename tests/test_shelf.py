@@ -30,11 +30,12 @@ READ = {
 
 def publish(folder, name: str, **facts: object) -> None:
     graph = f"graph of {name}".encode()
+    classes = len(facts["labels"]) if isinstance(facts.get("labels"), list) else 10
     card = {
         "labels": list("0123456789"),
         "parameters": 10,
         "validation": {"accuracy": 0.9},
-        "test": {"accuracy": 0.8, "n": 10, "calibration_error": 0.1, "confusion": []},
+        "test": {"accuracy": 0.8, "n": 10, "calibration_error": 0.1, "confusion": [[1] * classes] * classes},
         "decline_below": 0.3,
         "sha256": hashlib.sha256(graph).hexdigest(),
         **READ,
@@ -297,6 +298,13 @@ def test_the_networks_of_a_deleted_data_set_are_told_in_one_sentence_and_the_res
     assert listed() == ["fc"]
     (problem,) = shelf.list_problems("ants")
     assert "there is no data set 'ants'" in problem
+
+
+def test_the_networks_of_a_damaged_data_set_are_not_said_to_be_of_a_missing_one(own):
+    (own / "ants" / datasets.FACTS).write_text("{")
+    (told,) = datasets.list_own()[1]
+    assert "delete the folder and import it again" in told
+    assert shelf.list_orphans() == []
 
 
 def test_all_networks_of_an_own_data_set_can_be_taken_off_at_once(own, tmp_path):

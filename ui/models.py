@@ -1,11 +1,15 @@
 """The Models page: the cards of the shelf side by side."""
 
+import functools
 import html
+from pathlib import Path
 
 import streamlit as st
 
 from models import datasets, shelf
-from ui import figures, problems, retrain, sidebar, visitor
+from ui import figures, problems, retrain, serving, sidebar, visitor
+
+MOST_LOADED = 512  # graphs of which it is kept that they can be served: more than serving.py keeps sessions of
 
 
 def page() -> None:
@@ -80,9 +84,22 @@ def _declined(shares: dict[str, float], places: int = 1) -> dict[str, str]:
     }
 
 
+def _servable_graph(card: shelf.Card) -> bytes:
+    """The bytes of a graph that is its card's, and that can be served. Raises ShelfError."""
+    graph = card.read_graph()
+    _load_once(card.folder, card.dataset, card.name, card.sha256)
+    return graph
+
+
+@functools.lru_cache(maxsize=MOST_LOADED)
+def _load_once(folder: Path, dataset: str, name: str, sha256: str) -> None:
+    """Loads a graph as those who answer do, once for all who look at the page: it is a tenth of a second for each. Raises ShelfError."""
+    serving.classifier(shelf.load_card(dataset, name))
+
+
 def _show_damage(card: shelf.Card) -> None:
     try:
-        card.read_graph()
+        _servable_graph(card)
     except shelf.ShelfError as error:
         st.html(figures.error("The graph cannot be served", str(error)))
 
@@ -97,14 +114,14 @@ def _show_card(card: shelf.Card) -> None:
         with st.expander("How it was trained", icon=":material/receipt_long:"):
             st.html(figures.pairs_table(_training(card)))
         try:
-            graph = card.read_graph()
+            graph = _servable_graph(card)
         except shelf.ShelfError as error:
             st.html(figures.error("The graph cannot be served", str(error)))
-            return
-        st.download_button(
-            "Download ONNX", graph, f"inkling-{card.dataset}-{card.name}.onnx", "application/octet-stream",
-            icon=":material/download:", key=f"models-download-{card.name}", on_click="ignore", width="stretch",
-        )  # fmt: skip
+        else:
+            st.download_button(
+                "Download ONNX", graph, f"inkling-{card.dataset}-{card.name}.onnx", "application/octet-stream",
+                icon=":material/download:", key=f"models-download-{card.name}", on_click="ignore", width="stretch",
+            )  # fmt: skip
         if not card.is_shipped and visitor.may_act():
             st.button("Delete", icon=":material/delete:", key=f"models-delete-{card.name}", width="stretch", on_click=_remove, args=(card,))
             problems.show(f"models-problem-{card.name}")

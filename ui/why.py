@@ -43,13 +43,14 @@ def show(card: Card, answer: Answer) -> None:
         if card.dataset not in DATASETS or card.takes_photos:
             return
         inside = _features(card.dataset, card.name, card.sha256)
+        with st.spinner("Looking at what it learned from…"):
+            known = _known(card.dataset, card.name, card.sha256)
+        found, maps = known.nearest(prepared.batch), inside.maps(prepared.batch)
     except InklingError as error:
         st.html(figures.note(str(error)))
         return
-    with st.spinner("Looking at what it learned from…"):
-        known = _known(card.dataset, card.name, card.sha256)
-    st.html(alike(card, known.nearest(prepared.batch)))
-    if maps := inside.maps(prepared.batch):
+    st.html(alike(card, found))
+    if maps:
         st.html(layers(maps, card.facts["members"] > 1))
 
 
