@@ -17,6 +17,15 @@ LAYERS: dict[str, dict[str, tuple[int, ...]]] = {
     "lenet": {"channels": (6, 16), "hidden": (120, 84)},
     "resnet": {"channels": (32, 64, 128)},
 }
+# The networks that look at a setting which not all of them look at: training/networks.py.
+LOOKED_AT_BY: dict[str, tuple[str, ...]] = {
+    "hidden": ("fc", "mixpool", "lenet"),
+    "channels": ("lenet5", "cnn", "mixpool", "lenet", "resnet"),
+    "activation": ("fc", "lenet5", "lenet5-1998", "cnn", "lenet", "resnet"),
+    "pooling": ("lenet5", "lenet5-1998"),
+    "batch_norm": ("fc", "lenet5", "mixpool"),
+    "dropout": ("fc", "lenet5", "cnn", "mixpool", "resnet"),
+}
 ONLY_28X28_GREY = ("lenet5", "lenet5-1998")
 SMALLEST_LENET = 16  # pixels: what two 5x5 convolutions and two poolings leave at least one pixel of
 
@@ -135,7 +144,8 @@ class RunConfig:
     def __post_init__(self) -> None:
         for item in dataclasses.fields(self):
             object.__setattr__(self, item.name, _checked(item, getattr(self, item.name)))
-        if self.batch_norm and self.batch_size == 1 and self.network != "cnn":
+        one_by_one = self.batch_size == 1 and self.schedule != "two_stage"  # which has batch sizes of its own
+        if one_by_one and self.batch_norm and self.network in LOOKED_AT_BY["batch_norm"]:
             raise ConfigError(
                 "batch_size is 1 with batch_norm; a batch of one has no variance: use a batch of at least 2, or no batch_norm"
             )
@@ -158,8 +168,7 @@ class RunConfig:
         facts = datasets.info(self.dataset)
         if reason := misfit(self.network, facts):
             raise ConfigError(reason)
-        halvings = max(0, len(self.channels) - 1)
-        if self.network in ("cnn", "resnet") and self.batch_size == 1 and max(facts.height, facts.width) >> halvings <= 1:
+        if one_by_one and self.network in ("cnn", "resnet") and _last_side(self.network, len(self.channels), facts) == 1:
             raise ConfigError(
                 f"batch_size is 1 and {len(self.channels)} stages leave one pixel of {facts.height}x{facts.width}, which has no variance to normalise by: use a batch of at least 2, or fewer stages"
             )
@@ -211,6 +220,26 @@ def misfit(network: str, facts: DatasetInfo) -> str:
     if network == "lenet" and min(height, width) < SMALLEST_LENET:
         return f"network is lenet, which takes pictures from {SMALLEST_LENET}x{SMALLEST_LENET} on; {pictures}: use resnet, cnn or fc, or import them larger"
     return ""
+
+
+def _last_side(network: str, stages: int, facts: DatasetInfo) -> int:
+    """Pixels of the longer side that the last stage of a cnn or resnet sees."""
+    halvings, longest = max(0, stages - 1), max(facts.height, facts.width)
+    if network == "cnn":
+        return longest >> halvings  # pooling leaves an odd edge out
+    return -(-longest >> halvings)  # strides take it along; pictures from 64 pixels on are halved once more and keep several
+
+
+def unused(config: RunConfig) -> str:
+    """Which settings differ from their defaults and do nothing, as one sentence for people; empty where there is none."""
+    said = [
+        f"{name} is not used by {config.network}"
+        for name, networks in LOOKED_AT_BY.items()
+        if config.network not in networks and getattr(config, name) != field_of(name).default
+    ]
+    if config.label_smoothing and config.loss != "cross_entropy":
+        said.append(f"label_smoothing is not used by the loss {config.loss}")
+    return "; ".join(said)
 
 
 def field_of(name: str) -> dataclasses.Field:

@@ -7,7 +7,8 @@ import re
 
 import pytest
 
-from jobs.config import LAYERS, ConfigError, RunConfig, field_of
+from jobs.config import LAYERS, LOOKED_AT_BY, ConfigError, RunConfig, field_of, unused
+from jobs.recipes import RECIPES
 from models.errors import InklingError
 
 FIELDS = dataclasses.fields(RunConfig)
@@ -135,6 +136,36 @@ def test_batch_normalisation_asks_for_more_than_one_image_in_a_batch():
     assert refusal(batch_norm=True, batch_size=1).startswith("batch_size is 1 with batch_norm; ")
     assert RunConfig(batch_norm=True, batch_size=2).batch_norm
     assert RunConfig(batch_norm=False, batch_size=1).batch_size == 1
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        *({"network": name} for name in ("lenet5-1998", "cnn", "resnet")),
+        {"network": "lenet", **LAYERS["lenet"]},
+        *({"network": name, "schedule": "two_stage"} for name in ("fc", "lenet5", "mixpool", "cnn")),
+    ],
+)
+def test_one_image_a_batch_is_refused_only_where_the_network_normalises_and_looks_at_the_batch_size(settings):
+    assert RunConfig(**settings, batch_norm=True, batch_size=1).batch_size == 1
+
+
+@pytest.mark.parametrize("network", LOOKED_AT_BY["batch_norm"])
+def test_one_image_a_batch_is_refused_by_every_network_with_batch_norm(network):
+    assert refusal(network=network, batch_norm=True, batch_size=1).startswith("batch_size is 1 with batch_norm; ")
+
+
+def test_settings_that_do_nothing_are_named():
+    lenet = {"network": "lenet", **LAYERS["lenet"]}
+    told = unused(RunConfig(**lenet, batch_norm=True, dropout=0.5, loss="mse", label_smoothing=0.1))
+    assert told == "batch_norm is not used by lenet; dropout is not used by lenet; label_smoothing is not used by the loss mse"
+    assert unused(RunConfig(network="lenet5-1998", dropout=0.1)) == "dropout is not used by lenet5-1998"
+    assert unused(RunConfig(network="fc", batch_norm=True, dropout=0.5, label_smoothing=0.1)) == ""
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_no_recipe_has_a_setting_that_does_nothing(name):
+    assert unused(RECIPES[name].config) == ""
 
 
 def test_softmax_regression_and_the_two_stage_schedule_do_not_go_together():

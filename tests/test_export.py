@@ -11,6 +11,7 @@ import onnxruntime
 import pytest
 import torch
 
+from inference import graph
 from jobs import runs
 from jobs.config import ConfigError
 from jobs.runs import ROOT
@@ -80,6 +81,7 @@ def test_the_graph_computes_what_torch_computes(tmp_path, kind, members, mirrore
     path = tmp_path / "graph.onnx"
     export.write_graph(served, "mnist", path)
     assert export.check_parity(served, path, tiny.pictures(20, 0)[0][:, None]) < 1e-5
+    graph.check(path.read_bytes(), (1, 28, 28), 10)
     session = onnxruntime.InferenceSession(path.read_bytes())
     pixels = tiny.pictures(7, 3)[0][:, None]
     probabilities, logits = session.run(["probabilities", "logits"], {"pixels": pixels})
@@ -127,6 +129,29 @@ def test_averaging_makes_one_ensemble_of_all_members(tmp_path):
     card = export.publish(folders, "ensemble", data, average=True)
     assert card.facts["members"] == 3
     assert card.facts["n_seeds"]["n"] == 3
+
+
+def test_the_title_follows_from_the_networks_inside(tmp_path):
+    data = tiny.dataset(tmp_path / "data")
+    folders = [trained(tmp_path / name, data, seed=seed) for seed, name in enumerate("ab")]
+    assert export.publish(folders, "mine", data, average=True).facts["title"].startswith("Ensemble · ")
+    assert export.publish(folders, "mine", data).facts["title"].startswith("Fully connected · ")
+
+
+def test_a_graph_that_would_not_be_served_is_refused_with_its_name_and_the_fix(tmp_path, own_shelf, monkeypatch):
+    data = tiny.dataset(tmp_path / "data")
+    run = trained(tmp_path / "run", data, hidden=(400,))
+    for name, value, fault in (
+        ("LARGEST", 2**20, r"it has 1 MB, more than the 1 allowed"),
+        ("OPERATORS", frozenset({"Gemm"}), r"it has the operator .*"),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(graph, name, value)
+            with pytest.raises(
+                ExportError, match=f"^the graph of big cannot be published: {fault}; take fewer networks or narrower ones, or export with"
+            ):
+                export.publish([run], "big", data)
+    assert list((own_shelf / "mnist").iterdir()) == []
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import signal
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -187,6 +188,25 @@ def test_softmax_regression_by_hand_ends_where_autograd_ends(tmp_path):
     (by_autograd,) = run(tmp_path / "autograd", tiny.config(network="fc", hidden=(), **settings), data)
     for ours, expected in zip(weights([by_hand]), weights([by_autograd]), strict=True):
         torch.testing.assert_close(ours, expected, atol=1e-5, rtol=1e-4)
+
+
+def test_softmax_regression_scales_its_images_a_chunk_at_a_time_into_one_array(tmp_path, monkeypatch):
+    data, seen, real = tiny.dataset(tmp_path / "data"), [], fit.HandMember._scale
+    monkeypatch.setattr(fit, "CHUNK", 100)
+    monkeypatch.setattr(fit.HandMember, "_scale", lambda self, images: seen.append(len(images)) or real(self, images))
+    config = tiny.config(network="softmax", optimizer="sgd", momentum=0.0)
+    run(tmp_path / "run", config, data)
+    assert seen == [100, 100, 70]
+    member = fit.HandMember(config, 0, tmp_path / "none", torch.device("cpu"), lambda: False, None)
+    pixels = torch.tensor(data.train.pixels)
+    assert np.array_equal(member._scale_all(pixels), real(member, pixels.float() / 255))
+    assert member._scale_all(pixels).dtype == np.float32
+
+
+@pytest.mark.parametrize("network", ["fc", "mixpool"])
+def test_one_layer_alone_learns_by_the_two_stage_schedule(tmp_path, network):
+    run(tmp_path / "run", tiny.config(network=network, hidden=(), channels=(), schedule="two_stage"), tiny.dataset(tmp_path / "data"))
+    assert len(runs.status(tmp_path / "run").epochs) == 3
 
 
 def test_tensorboard_gets_a_curve_a_network(tmp_path):

@@ -50,6 +50,13 @@ def test_a_refusal_is_the_childs_own_sentence(places):
     assert datasets.list_own() == ([], [])
 
 
+def test_a_name_that_is_taken_is_refused_in_words_for_the_page(places):
+    content = shapes.write_zip(places / "a.zip").read_bytes()
+    shapes.own_dataset(places / "datasets", "mine", 8, 1)
+    with pytest.raises(ImportFailed, match=r"^there is a data set mine already; give another name, or delete that one first$"):
+        list(import_zip(content, "mine", "Mine", 16, grey=False))
+
+
 def test_whoever_leaves_ends_the_import(places, monkeypatch):
     slow = "import sys, time; print('1 of 2 files', flush=True); time.sleep(600)"
     monkeypatch.setattr(imports.sys, "executable", str(places / "python"))

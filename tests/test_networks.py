@@ -166,13 +166,19 @@ def test_the_weight_penalty_counts_every_layer_but_the_last():
     assert mean_squared_weights(network).item() == 1 + 4
 
 
+@pytest.mark.parametrize("network", ["fc", "mixpool"])
+def test_the_weight_penalty_of_one_layer_alone_is_nothing(network):
+    alone = build(RunConfig(network=network, hidden=(), channels=()))
+    assert mean_squared_weights(alone).item() == 0
+
+
 def test_mixed_pooling_is_half_maximum_half_average_and_cuts_windows_at_an_odd_edge():
     pooled = MixedPool()(torch.tensor([[[[1.0, 3.0, 5.0], [1.0, 3.0, 7.0], [9.0, 11.0, 4.0]]]]))
     assert pooled.flatten().tolist() == [2.5, 6.5, 10.5, 4.0]
     assert build(RunConfig(network="mixpool", channels=(4, 4, 4), hidden=(8,)))(IMAGES).shape == (6, 10)
 
 
-SHAPES = [(1, 8), (3, 8), (1, 16), (3, 17), (3, 64), (1, 128)]
+SHAPES = [(1, 8), (3, 8), (1, 9), (1, 16), (3, 17), (3, 64), (1, 128)]
 ANY_SIZE = {
     "fc": {},
     "softmax": {"optimizer": "sgd", "momentum": 0.0},
@@ -238,6 +244,14 @@ def test_one_picture_a_step_is_refused_where_one_pixel_would_be_normalised(own_d
         RunConfig(dataset="of-3-8", network="resnet", channels=(4, 4, 4, 4), batch_size=1)
     network = build(RunConfig(dataset="of-3-8", network="resnet", channels=(4, 4, 4), batch_size=1)).train()
     assert network(torch.rand(1, 3, 8, 8)).shape == (1, 4)
+
+
+def test_strides_take_an_odd_edge_along_and_pooling_does_not(own_datasets):
+    settings = {"dataset": "of-1-9", "channels": (4, 4, 4, 4), "batch_size": 1}
+    network = build(RunConfig(network="resnet", **settings)).train()
+    assert network(torch.rand(1, 1, 9, 9)).shape == (1, 4)
+    with pytest.raises(ConfigError, match="leave one pixel of 9x9"):
+        RunConfig(network="cnn", **settings)
 
 
 @pytest.mark.parametrize("name", AUGMENTATIONS)

@@ -1,8 +1,10 @@
 """training/own_images.py and its command: pictures become a data set, whole or not at all."""
 
 import json
+import re
 import subprocess
 import sys
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -130,9 +132,9 @@ def test_a_name_that_could_leave_the_folder_is_refused(folder, name):
 
 
 def test_a_name_that_is_taken_is_refused(folder):
-    assert "came with Inkling; give another --name, such as my-mnist" in refusal(folder, "mnist")
+    assert "came with Inkling; give another name, such as my-mnist" in refusal(folder, "mnist")
     import_images(folder, "mine", side=8)
-    assert "there is a data set mine already" in refusal(folder, "mine")
+    assert "there is a data set mine already; give another name, or delete that one first" in refusal(folder, "mine")
 
 
 @pytest.mark.parametrize("title", ["x" * 61, "a\nb", "\u202e"])
@@ -146,7 +148,7 @@ def test_a_disk_that_refuses_leaves_nothing_behind(folder, monkeypatch):
 
     datasets.datasets_folder().mkdir()
     monkeypatch.setattr(np, "save", full)
-    assert "No space left on device" in refusal(folder)
+    assert "(No space left on device); make room there, or give another name" in refusal(folder)
 
 
 def test_flat_pictures_alike_are_not_divided_by_zero(tmp_path):
@@ -214,6 +216,39 @@ def test_an_attack_is_one_sentence_of_the_command_and_writes_nothing(tmp_path, c
     assert sorted(each.name for each in tmp_path.iterdir()) == ["evil.zip"]
     assert main(["data", "--name", "evil"]) == 1
     assert "give both --images FOLDER_OR_ZIP and --name NAME" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("given", [["--size", "0"], ["--grey"], ["--title", "T"], ["--images", "x"], ["--grey", "--size", "32"]])
+def test_options_of_an_import_without_pictures_or_name_are_refused(given, capsys):
+    assert main(["data", *given]) == 1
+    said = capsys.readouterr().err
+    assert all(option in said for option in given if option.startswith("--"))
+    assert re.search(r"^give both --images FOLDER_OR_ZIP and --name NAME to import pictures, not --.* alone$", said.strip())
+
+
+def test_mean_and_deviation_are_counted_without_a_copy_of_all_pixels():
+    pixels = np.random.default_rng(0).integers(0, 256, (4000, 3, 32, 32), dtype=np.uint8)
+    tracemalloc.start()
+    counted = own_images.mean_and_std(pixels, range(len(pixels)))
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    scaled = pixels / 255
+    assert counted == pytest.approx((scaled.mean(), scaled.std()))
+    assert most < pixels.nbytes / 10
+
+
+def test_a_listing_takes_no_more_memory_than_reading_the_pictures(monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("INKLING_DATA", "sample")
+    shapes.own_dataset(tmp_path / "datasets", "mine", 32, 3)
+    large = np.tile(np.load(tmp_path / "datasets" / "mine" / "train-pixels.npy"), (500, 1, 1, 1))
+    np.save(tmp_path / "datasets" / "mine" / "train-pixels.npy", large)
+    np.save(tmp_path / "datasets" / "mine" / "train-labels.npy", np.arange(len(large)) % 3)
+    tracemalloc.start()
+    assert main(["data"]) == 0
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert f"mean {large.mean() / 255:.4f}, std {large.std() / 255:.4f}" in capsys.readouterr().out
+    assert most < 3 * large.nbytes
 
 
 def test_a_damaged_part_is_named_with_the_fix(folder):

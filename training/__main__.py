@@ -26,8 +26,11 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         return options.command(options)
-    except (InklingError, FileExistsError) as error:
+    except InklingError as error:
         print(error, file=sys.stderr)
+        return 1
+    except OSError as error:  # one of our own has no number and is a sentence already
+        print(error if error.errno is None else runs.sentence(error, runs.runs_folder()), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
@@ -103,9 +106,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     data.add_argument("--images", type=Path, metavar="FOLDER_OR_ZIP", help="import these pictures: a folder for each class")
     data.add_argument("--name", metavar="NAME", help="what the imported data set is called in commands: a-z, 0-9 and dash")
-    data.add_argument("--title", default="", help="what it is called in the app (default: its name)")
-    data.add_argument("--size", type=int, default=64, metavar="N", help="sides of the imported pictures in pixels; 8 to 128 (default: 64)")
-    data.add_argument("--grey", action="store_true", help="import without colours")
+    data.add_argument("--title", help="what it is called in the app (default: its name)")
+    data.add_argument("--size", type=int, metavar="N", help="sides of the imported pictures in pixels; 8 to 128 (default: 64)")
+    data.add_argument("--grey", action="store_true", default=None, help="import without colours")
     data.set_defaults(command=_data)
 
     for command in (fit, evaluate, export, mix, gate, sweep, search, data):
@@ -121,10 +124,8 @@ def _parser() -> argparse.ArgumentParser:
 def _export(options: argparse.Namespace) -> int:
     from training import data, export
 
-    configs = [runs.read_config(folder) for folder in options.runs]
-    source = data.find(configs[0].dataset, options.data)
-    average = options.average or all(config.members > 1 for config in configs)
-    card = export.publish(options.runs, options.name, source, average=average)
+    source = data.find(runs.read_config(options.runs[0]).dataset, options.data)
+    card = export.publish(options.runs, options.name, source, average=options.average)
     print(json.dumps({key: card.facts[key] for key in ("id", "parameters", "bytes", "temperature", "n_seeds", "latency_ms")}))
     print(f"published {card.dataset}/{card.name}: validation {card.val_accuracy:.2%}, test {card.test_accuracy:.2%}")
     return 0
@@ -210,27 +211,31 @@ def _recipes(options: argparse.Namespace) -> int:
 
 
 def _data(options: argparse.Namespace) -> int:
-    if options.images or options.name:
-        return _import(options)
+    given = [name for name in ("images", "name", "title", "size", "grey") if getattr(options, name) is not None]
+    if given:
+        return _import(options, given)
     from models.datasets import list_own, names
     from training import data
+    from training.own_images import mean_and_std
 
     for problem in list_own()[1]:
         print(problem, file=sys.stderr)
     for name in names():
         source = data.find(name, options.data)
-        scaled = source.train.pixels / 255.0
+        mean, std = mean_and_std(source.train.pixels, range(len(source.train)))
         counts = f"{len(source.train)} training, {len(source.validation)} validation, {len(source.test)} test images"
-        print(f"{name}: {counts} from {source.origin} ({source.folder}); mean {scaled.mean():.4f}, std {scaled.std():.4f}")
+        print(f"{name}: {counts} from {source.origin} ({source.folder}); mean {mean:.4f}, std {std:.4f}")
     return 0
 
 
-def _import(options: argparse.Namespace) -> int:
-    """Prints how far it is, now and then, and last the outcome: jobs/imports.py reads these lines."""
-    from training.own_images import MOST_REASONS, import_images  # numpy and Pillow only
+def _import(options: argparse.Namespace, given: list[str]) -> int:
+    """Prints how far it is, now and then, and last the outcome: jobs/imports.py reads these lines. given: names of the options given."""
+    from training.own_images import DEFAULT_SIDE, MOST_REASONS, import_images  # numpy and Pillow only
 
     if not (options.images and options.name):
-        raise ConfigError("give both --images FOLDER_OR_ZIP and --name NAME to import pictures")
+        alone = " and ".join(f"--{name}" for name in given)
+        raise ConfigError(f"give both --images FOLDER_OR_ZIP and --name NAME to import pictures, not {alone} alone")
+    side = DEFAULT_SIDE if options.size is None else options.size
     before = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # so that what is half written is cleared away
     told = time.monotonic()
 
@@ -241,7 +246,7 @@ def _import(options: argparse.Namespace) -> int:
             print(f"{done} of {total} files", flush=True)
 
     try:
-        about = import_images(options.images, options.name, title=options.title, side=options.size, grey=options.grey, tell=tell)
+        about = import_images(options.images, options.name, title=options.title or "", side=side, grey=bool(options.grey), tell=tell)
     finally:
         signal.signal(signal.SIGTERM, before)
     facts = read_facts(about.name)

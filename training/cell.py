@@ -15,7 +15,7 @@ from jobs import events, runs, sweeps
 from jobs.config import ConfigError
 from jobs.sweeps import Cell, Result
 from training.data import Dataset
-from training.export import test_accuracy
+from training.export import accuracy_on_test
 from training.fit import AfterEpoch, Diverged, Pruned, choose_device, device_name, fit, keep_memory, to_device
 from training.networks import build, count_parameters
 from training.replay import set_up
@@ -47,7 +47,7 @@ def measure(
     error, val_accuracy, accuracy = "", None, None
     try:
         fit(config, folder, data, tests_each_epoch, after_epoch=after_epoch)
-        accuracy = round(test_accuracy(folder, data), DIGITS) if tests else None
+        accuracy = round(accuracy_on_test(folder, data), DIGITS) if tests else None
     except Diverged as diverged:
         error = str(diverged)
     except Pruned:
@@ -68,7 +68,7 @@ def _member(cell: Cell, number: int, folder: Path, data: Dataset, epochs: Sequen
     """The result of one network of an ensemble, as if it had been trained alone."""
     by_itself = dataclasses.replace(cell, config=sweeps.alone(cell.config)[number])
     curve = [epoch | {"member": 0} for epoch in epochs if epoch["member"] == number]
-    accuracy = round(test_accuracy(folder, data, number), DIGITS)
+    accuracy = round(accuracy_on_test(folder, data, number), DIGITS)
     return describe(by_itself, curve, curve[-1]["val_accuracy"], accuracy, "", device)
 
 

@@ -80,7 +80,7 @@ def publish(folders: list[Path], name: str, data: Dataset | OwnDataset, average:
     unfinished = target / f".{name}.{hashlib.sha256(repr([str(each.resolve()) for each in folders]).encode()).hexdigest()[:16]}.onnx"
     try:
         write_graph(served, dataset, unfinished)
-        graph.check(unfinished.read_bytes(), datasets.info(dataset).shape, len(datasets.info(dataset).labels))
+        _demand_servable(unfinished.read_bytes(), dataset, name)
         check_parity(served, unfinished, data.validation.pixels[:64])
         card = describe(name, config, served, data, unfinished, configs if average else [config])
         alone = candidates if len(groups) > 1 else [Served([member], mirrored=served.mirrored).eval() for member in served.members]
@@ -90,6 +90,17 @@ def publish(folders: list[Path], name: str, data: Dataset | OwnDataset, average:
     finally:
         unfinished.unlink(missing_ok=True)
     return shelf.load_card(dataset, name)
+
+
+def _demand_servable(content: bytes, dataset: str, name: str) -> None:
+    """Raises ExportError where a graph would be refused as soon as it is to answer."""
+    about = datasets.info(dataset)
+    try:
+        graph.check(content, about.shape, len(about.labels))
+    except graph.GraphError as error:
+        raise ExportError(
+            f"the graph of {name} cannot be published: {error}; take fewer networks or narrower ones, or export with the versions in requirements.txt"
+        ) from None
 
 
 def _demand_alike(folders: list[Path], configs: list[RunConfig], average: bool) -> None:
@@ -106,7 +117,7 @@ def _demand_alike(folders: list[Path], configs: list[RunConfig], average: bool) 
             raise ExportError(f"{name} is {before!r} in {folders[0]} but {here!r} in {folder}; {advice}")
 
 
-def test_accuracy(folder: Path, data: Dataset | OwnDataset, member: int | None = None) -> float:
+def accuracy_on_test(folder: Path, data: Dataset | OwnDataset, member: int | None = None) -> float:
     """Accuracy of a finished run on the test images, 0 to 1, without publishing it. member: of that network alone (0-based). Raises ExportError."""
     config = runs.read_config(folder)
     members = range(config.members) if member is None else [member]
@@ -228,7 +239,7 @@ def describe(
     content, about = graph.read_bytes(), datasets.info(config.dataset)
     card = {
         "id": f"{config.dataset}/{name}",
-        "title": _title(config, name),
+        "title": _title(config.network, len(served.members), name),
         "dataset": config.dataset,
         "labels": list(about.labels),
         "shape": list(about.shape),
@@ -285,10 +296,10 @@ def _origin(data: Dataset | OwnDataset) -> str:
     return "bundled sample" if data.is_sample else "full data set"
 
 
-def _title(config: RunConfig, name: str) -> str:
+def _title(network: str, members: int, name: str) -> str:
     if name in shelf.TITLES:
         return shelf.TITLES[name]
-    kind = shelf.TITLES["ensemble"] if config.members > 1 else shelf.TITLES[config.network]
+    kind = shelf.TITLES["ensemble" if members > 1 else network]
     return f"{kind} · {time.strftime('%d %b %H:%M')}"
 
 

@@ -5,6 +5,7 @@ The training images live on the device as uint8; a batch is one gather, its augm
 
 import contextlib
 import ctypes
+import functools
 import math
 import os
 import signal
@@ -31,11 +32,12 @@ from training.data import Dataset, OwnDataset, Split
 from training.networks import build, count_parameters
 from training.optimization import CAPTURABLE, Step, build_optimizer, epoch_plan, loss_function, mean_squared_weights
 from training.progress import Progress
-from training.published import soft_labels, start_weights
+from training.published import SHA256, demand_unchanged, sha256s, soft_labels, start_weights
 from training.redrawn import redrawn
-from training.replay import Replayed, is_on
+from training.replay import Replayed, is_on, set_up
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
+CHUNK = 250  # images at once where nothing is learned from them
 
 Tensors = tuple[Tensor, Tensor]  # pixels uint8 [N, C, H, W], labels int64 [N] or a teacher's probabilities float [N, classes]
 
@@ -101,13 +103,13 @@ def fit(
     tests_each_epoch: epoch events also tell the accuracy on the test images, for curves that a source gives; nothing
     depends on it. board: see Progress. after_epoch: called with the facts of each epoch's event (member, epoch,
     val_accuracy and so on) once its checkpoint is written; what it raises, such as Pruned, ends the run. Appends step and
-    epoch events to the run. Raises Diverged on a loss that is not finite, Cancelled on SIGTERM or ^C.
+    epoch events to the run. Raises Diverged on a loss that is not finite, Cancelled on SIGTERM or ^C, ConfigError where `folder` holds
+    checkpoints that learned from other data, or of a start or teacher that is another network by now.
     """
     device = choose_device(config)
     keep_memory()
     torch.set_num_threads(config.threads or os.cpu_count() or 1)
-    torch.set_float32_matmul_precision("high" if device.type == "cuda" else "highest")
-    torch.backends.cudnn.deterministic = True  # the same configuration is to give the same weights, on a GPU too
+    set_up(device)
     train, validation = to_device(data.train, device), to_device(data.validation, device)
     test = to_device(data.test, device) if tests_each_epoch else None
     events.append(
@@ -115,10 +117,8 @@ def fit(
         "started",
         pid=os.getpid(),
         device=device_name(device),
-        data=data.origin,
-        is_sample=data.is_sample,
-        train_images=len(data.train),
         parameters=count_parameters(build(config)),
+        **_learned_from(config, folder, data),
     )
     # `cancel` leaves its mark before it looks for the pid in the started event: whichever came first, one sees the other.
     if (folder / runs.CANCEL).exists():
@@ -133,7 +133,7 @@ def fit(
         if not config.redrawn and (others := reminders(config.dataset)):
             train = _with(others, train)
     with stopped_by_signal() as should_stop, Progress(folder, config, len(train[1]), board) as progress:
-        if config.teacher:
+        if config.teacher and not _is_trained(config, folder):
             train = train[0], _taught(config, folder, train[0], should_stop)
         kind = HandMember if config.network == "softmax" else Member
         return [
@@ -143,11 +143,35 @@ def fit(
         ]
 
 
+def _learned_from(config: RunConfig, folder: Path, data: Dataset | OwnDataset) -> dict[str, Any]:
+    """What the started event tells of data, start and teacher; of the latter two, what they were when the run began.
+
+    Raises ConfigError where the folder's checkpoints have learned from other data.
+    """
+    told: dict[str, Any] = {}
+    if any(member_path(folder, number).exists() for number in range(config.members)):  # otherwise the run begins anew
+        for event in events.read(folder):
+            told |= event if event["kind"] == "started" else {}
+    facts = {"data": data.origin, "is_sample": data.is_sample, "train_images": len(data.train)}
+    if any(told.get(name, facts[name]) != facts[name] for name in ("is_sample", "train_images")):
+        raise ConfigError(
+            f"{folder} began with the {told['train_images']:,} training images of {told['data']}, and {data.origin} has {len(data.train):,}; give it the data that it began with, by --data, or start a new run"
+        )
+    return facts | sha256s(config) | {key: told[key] for key in SHA256.values() if key in told}
+
+
+def _is_trained(config: RunConfig, folder: Path) -> bool:
+    """Whether every network has all its epochs behind it, so that nothing is left but to publish them."""
+    paths = [member_path(folder, number) for number in range(config.members)]
+    return all(path.exists() and checkpoint.load(path, build(config)) >= config.epochs for path in paths)
+
+
 def _with(more: Split, train: Tensors) -> Tensors:
     return tuple(torch.cat(pair) for pair in zip(train, to_device(more, train[0].device), strict=True))
 
 
 def _taught(config: RunConfig, folder: Path, pixels: Tensor, should_stop: Callable[[], bool]) -> Tensor:
+    demand_unchanged(config, "teacher", folder)
     events.append(folder, "teaching")
     labels = soft_labels(config, pixels, should_stop)
     if labels is None:
@@ -166,8 +190,7 @@ class Member:
         self.should_stop, self.progress = should_stop, progress
         torch.manual_seed(config.seed + number)
         self.network = new_network(config, device)
-        self.start = start_weights(config, number) if config.start_from else None
-        if self.start:
+        if config.start_from and not self.path.exists():
             self.network.load_state_dict(self.start)
         self.is_captured = is_on(device) and config.optimizer in CAPTURABLE and config.schedule != "two_stage"
         self.optimizer = build_optimizer(config, self.network.parameters(), device if self.is_captured else None)
@@ -175,6 +198,12 @@ class Member:
         bfloat16 = uses_bfloat16(config, device)
         self.autocast = torch.autocast(device.type, torch.bfloat16, enabled=bfloat16, cache_enabled=not self.is_captured)
         self.replayed: Replayed | None = None
+
+    @functools.cached_property
+    def start(self) -> dict[str, Tensor]:
+        """The weights that `start_from` has for this network. From a checkpoint a run goes on without them, but for holding back."""
+        demand_unchanged(self.config, "start_from", self.path.parent)
+        return start_weights(self.config, self.number)
 
     def train(self, train: Tensors, validation: Tensors, test: Tensors | None = None, after_epoch: AfterEpoch | None = None) -> nn.Module:
         """Trains from where the checkpoint stands to the last epoch. test: measured after each epoch, where given."""
@@ -197,7 +226,7 @@ class Member:
             checkpoint.save(self.path, self.network, self.optimizer, epoch + 1)
             if after_epoch:
                 after_epoch(facts)
-        if self.config.corrections and self.start and done <= self.config.epochs:
+        if self.config.corrections and self.config.start_from and done <= self.config.epochs:
             self._hold_back(*validation)
         return self.network.eval()
 
@@ -208,10 +237,11 @@ class Member:
         before = self._validate(pixels, labels)[1]
         self.network.load_state_dict(learned)
         share = hold_back(self.network, self.start, lambda: before - self._validate(pixels, labels)[1])
+        # Told first: killed in between, a resumed run holds back and tells it again, where otherwise nobody would have been told.
+        self.progress.held_back(member=self.number, share=share, before=round(before, 5))
         checkpoint.save(
             self.path, self.network, self.optimizer, self.config.epochs + 1
         )  # one more: a run that is resumed now is held back already
-        self.progress.held_back(member=self.number, share=share, before=round(before, 5))
 
     def _epoch(self, epoch: int, pixels: Tensor, labels: Tensor) -> float:
         plan, seen = epoch_plan(self.config, epoch, len(labels)), 0
@@ -289,12 +319,19 @@ class HandMember(Member):
         if self.config.augmentation != "none":
             return super()._on(batch, pixels, labels, step)
         if self.scaled is None:  # once, in place of once an image and epoch: batches of one make that dear
-            self.scaled = self._scale(pixels.float() / 255)
+            self.scaled = self._scale_all(pixels)
         rows = batch.numpy()
         return self._descend(self.scaled[rows], labels.numpy()[rows], step)
 
     def _step(self, images: Tensor, labels: Tensor, step: Step) -> Tensor:
         return self._descend(self._scale(images), labels.numpy(), step)
+
+    def _scale_all(self, pixels: Tensor) -> np.ndarray:
+        """A chunk at a time: as floats all images are large enough to be there once only."""
+        scaled = np.empty((len(pixels), pixels[0].numel()), np.float32)
+        for part, chunk in zip(np.split(scaled, range(CHUNK, len(scaled), CHUNK)), pixels.split(CHUNK), strict=True):
+            part[:] = self._scale(chunk.float() / 255)
+        return scaled
 
     def _scale(self, images: Tensor) -> np.ndarray:
         return self.network[0](images).flatten(1).numpy()
@@ -311,7 +348,7 @@ def to_device(split: Split, device: torch.device) -> Tensors:
 
 
 @torch.inference_mode()
-def predict_logits(network: nn.Module, pixels: Tensor, batch_size: int = 250) -> Tensor:
+def predict_logits(network: nn.Module, pixels: Tensor, batch_size: int = CHUNK) -> Tensor:
     """Logits float32 [N, classes] of a network in evaluation mode."""
     parts = [network((chunk.float() / 255).contiguous(memory_format=torch.channels_last)).float() for chunk in pixels.split(batch_size)]
     return torch.cat(parts)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from jobs import artefacts, cluster, events, queue, runs, site
-from jobs.config import LAYERS, ConfigError, RunConfig, field_of
+from jobs.config import LAYERS, ConfigError, RunConfig, field_of, unused
 from models import shelf
 from models.errors import InklingError
 
@@ -131,7 +131,7 @@ def _compare(recipe: str, folder: Path, data_folder: Path | None) -> None:
     if reference is None or dataset != RECIPES[recipe].config.dataset:
         return
     source = data.find(dataset, data_folder)
-    ours = export.test_accuracy(folder, source)
+    ours = export.accuracy_on_test(folder, source)
     note = " of the bundled sample" if source.is_sample else ""
     print(f"{recipe}: reference {reference:.2%}, ours {ours:.2%} on {len(source.test):,} test images{note}")
 
@@ -165,6 +165,9 @@ def _train(folder: Path, data_folder: Path | None, tensorboard: bool = False) ->
         from training import corrected, data, export, fit
 
         config = runs.read_config(folder)
+        if said := unused(config):
+            print(said)
+        _demand_publishable(config)
         source = data.find(config.dataset, data_folder)
         if source.is_sample:
             print(
@@ -186,6 +189,24 @@ def _train(folder: Path, data_folder: Path | None, tensorboard: bool = False) ->
     events.append(folder, "done")
     artefacts.forget_corrections(folder)
     return 0
+
+
+def _demand_publishable(config: RunConfig) -> None:
+    """Raises ConfigError, before anything is trained, where `publish` names what a finished run could not put on the shelf."""
+    if not config.publish:
+        return
+    from inference import graph
+    from training.networks import build, count_parameters
+
+    if (config.dataset, config.publish) in shelf.KEPT:
+        raise ConfigError(
+            f"publish is {config.publish}, a name that is kept for a network that came with Inkling; give another one, such as my-{config.publish}"
+        )
+    size = 4 * count_parameters(build(config)) * config.members  # bytes of float32
+    if size > graph.LARGEST:
+        raise ConfigError(
+            f"the network would have {size / 2**20:,.1f} MB, more than the {graph.LARGEST // 2**20} MB that a published one may have; give narrower layers or fewer members, or leave publish out"
+        )
 
 
 def _tell_ending(folder: Path, error: BaseException) -> None:

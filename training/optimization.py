@@ -136,6 +136,8 @@ def _two_stage(epochs: int, images: int) -> tuple[tuple[Step, ...], ...]:
 
 
 def mean_squared_weights(network: nn.Module) -> Tensor:
-    """The sum over all layers but the last of the mean of the squared weights: R4's L2 term."""
+    """The sum over all layers but the last of the mean of the squared weights, R4's L2 term; 0 for a network of one layer."""
     layers = [module for module in network.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
+    if len(layers) == 1:
+        return layers[0].weight.new_zeros(())
     return torch.stack([layer.weight.square().mean() for layer in layers[:-1]]).sum()

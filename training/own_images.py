@@ -11,7 +11,7 @@ import json
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -53,9 +53,9 @@ def import_images(
     """
     target = datasets.own_folder(name)
     if name in DATASETS:
-        raise ImportRefused(f"{name} is the name of a data set that came with Inkling; give another --name, such as my-{name}")
+        raise ImportRefused(f"{name} is the name of a data set that came with Inkling; give another name, such as my-{name}")
     if target.exists():
-        raise ImportRefused(f"there is a data set {name} already; give another --name, or delete that one first")
+        raise ImportRefused(f"there is a data set {name} already; give another name, or delete that one first")
     title = title.strip() or name
     if len(title) > LONGEST_TITLE or not title.isprintable():
         raise ImportRefused(f"the title is {title[:80]!r}; give one of at most {LONGEST_TITLE} characters that can be shown")
@@ -69,7 +69,7 @@ def import_images(
     _check_readable(names, labels, skipped)
     numbers = np.array([names.index(label) for label in labels], np.int64)
     parts = _split(numbers, len(names))
-    mean, std = _mean_and_std(pixels, parts["train"])
+    mean, std = mean_and_std(pixels, parts["train"])
     counts = {part: np.bincount(numbers[chosen], minlength=len(names)).tolist() for part, chosen in parts.items()}
     facts = {
         "name": name, "title": title, "labels": names, "height": side, "width": side, "channels": shape[0],
@@ -166,8 +166,8 @@ def _split(numbers: np.ndarray, classes: int) -> dict[str, np.ndarray]:
     return {part: np.concatenate(each) for part, each in chosen.items()}
 
 
-def _mean_and_std(pixels: np.ndarray, chosen: np.ndarray) -> tuple[float, float]:
-    """Of the chosen pictures' values scaled to 0..1, counted so that no large float array is made."""
+def mean_and_std(pixels: np.ndarray, chosen: Iterable[int]) -> tuple[float, float]:
+    """Of the values of the chosen among pixels uint8 [N, C, H, W], scaled to 0..1; counted, so that no large float array is made."""
     counts = np.zeros(256, np.int64)
     for index in chosen:
         counts += np.bincount(pixels[index].ravel(), minlength=256)
@@ -188,7 +188,7 @@ def _put_in_place(target: Path, facts: dict[str, Any], parts: dict[str, np.ndarr
         new.rename(target)  # onto a folder that somebody else has just made it fails
     except OSError as error:
         raise DatasetError(
-            f"the data set cannot be written to {target} ({error.strerror or error}); make room there, or give another --name"
+            f"the data set cannot be written to {target} ({error.strerror or error}); make room there, or give another name"
         ) from None
     finally:
         if new is not None:

@@ -5,18 +5,40 @@ The ONNX file is the only copy of the weights: its initializers keep torch's par
 
 import dataclasses
 from collections.abc import Callable
+from pathlib import Path
 
 import onnx
 import torch
 from onnx import numpy_helper
 from torch import Tensor
 
+from jobs import events
 from jobs.config import ConfigError, RunConfig
 from jobs.recipes import MIXED
 from models import shelf
 from training.networks import Served, build
 
 CHUNK = 250  # images that a teacher sees at once
+SHA256 = {"start_from": "start_sha256", "teacher": "teacher_sha256"}  # what a run's started event tells of the networks that it learns from
+
+
+def sha256s(config: RunConfig) -> dict[str, str]:
+    """Of the graphs of `start_from` and `teacher`, for the started event; one that is not on the shelf is left out."""
+    cards = {key: shelf.find_card(config.dataset, name) for setting, key in SHA256.items() if (name := getattr(config, setting))}
+    return {key: card.sha256 for key, card in cards.items() if card}
+
+
+def demand_unchanged(config: RunConfig, setting: str, folder: Path) -> None:
+    """Raises ConfigError where the network that `setting` names is not the one that the run in `folder` began with, ShelfError where it
+    is gone. setting: start_from or teacher."""
+    name = getattr(config, setting)
+    now = shelf.load_card(config.dataset, name).sha256
+    told = [event for event in events.read(folder) if event["kind"] == "started"]
+    before = told[-1].get(SHA256[setting], now) if told else now
+    if before != now:
+        raise ConfigError(
+            f"{setting} is {name}, which was published anew since the run began with it (sha256 {before[:8]} then, {now[:8]} now); put the earlier {name} back on the shelf, or start a new run"
+        )
 
 
 def start_weights(config: RunConfig, member: int) -> dict[str, Tensor]:
