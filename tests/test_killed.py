@@ -21,7 +21,7 @@ CONFIG = RunConfig(network="fc", hidden=(32,), epochs=6, batch_size=64, threads=
 # Imports torch once and forks for every life, so that many moments of it can be its last: a server, which queues a run, and from
 # it the run's trainer. Is told a run's folder, or none for a new one, who is to be killed, and after how many seconds of whose life.
 LIVES = """
-import json, os, signal, subprocess, sys, time
+import contextlib, json, os, signal, subprocess, sys, time
 from pathlib import Path
 import torch, torch._dynamo, torch.onnx._internal.exporter._core, onnxscript  # the seconds that a life would begin with
 from jobs import queue, runs
@@ -57,6 +57,8 @@ for line in sys.stdin:
     server, began = os.fork(), time.monotonic()
     if server == 0:
         serve(folder, victim, delay)
+    with contextlib.suppress(OSError):  # the server does so too: it may not have come to it when it is killed
+        os.setpgid(server, server)
     pid = status = 0
     while not pid and (victim not in ("server", "both") or time.monotonic() - began < delay):
         pid, status = os.waitpid(server, os.WNOHANG)
