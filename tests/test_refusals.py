@@ -1,5 +1,6 @@
 """python -m training: what cannot come to anything is refused before hours are spent on it, in one sentence."""
 
+import errno
 import os
 import re
 from pathlib import Path
@@ -11,7 +12,7 @@ from jobs import events, runs
 from jobs.config import RunConfig
 from models import shelf
 from tests import tiny
-from training import data, fit
+from training import __main__, data, fit
 from training.__main__ import main
 
 
@@ -106,3 +107,12 @@ def test_a_folder_that_is_there_already_is_still_told_in_its_own_words(shop, cap
     assert main(["fit", "--out", str(shop / "run")]) == 1
     assert "exists; give another one, or continue it with --resume" in capsys.readouterr().err
     assert events.read(shop / "run") == []
+
+
+def test_who_reads_no_further_is_no_error(monkeypatch, capsys):
+    def broken(options):
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+    monkeypatch.setattr(__main__, "_recipes", broken)
+    assert main(["recipes"]) == 1
+    assert capsys.readouterr() == ("", "")

@@ -4,6 +4,7 @@ The commands import torch themselves: --help and recipes answer at once.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import signal
@@ -28,6 +29,10 @@ def main(arguments: list[str] | None = None) -> int:
         return options.command(options)
     except InklingError as error:
         print(error, file=sys.stderr)
+        return 1
+    except BrokenPipeError:  # who reads it has seen enough, as head has
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left to be written at the end has a place
         return 1
     except OSError as error:  # one of our own has no number and is a sentence already
         print(error if error.errno is None else runs.sentence(error, runs.runs_folder()), file=sys.stderr)
