@@ -21,6 +21,7 @@ EPOCHS, LR, WEIGHT_DECAY = 6, 5e-4, 0.02
 WARM_UP = 0.15  # of the steps
 PHOTOS, COMPOSED, OTHERS = 24, 4, 3  # in each batch
 COUNT_OF_THE_REST = 0.5  # how much a picture that is no photo counts beside one
+BALANCE = 0.5  # a group counts by its size to the power of -0.5: neither as often as it was photographed, nor as all others
 LABEL_SMOOTHING, DROPOUT, LARGEST_GRADIENT = 0.1, 0.2, 1.0
 GROUND_SWAPPED = 0.25  # share of the photos that get another ground
 PART = (0.1, 0.9)  # of a picture: a garment that is less or more was not cut out well
@@ -81,12 +82,12 @@ def tune(early: nn.Module, late: nn.Module, groups: nn.Linear, photos: Pictures,
 
 
 def balanced(groups: Tensor) -> Tensor:
-    """How much a picture of each group counts, float [groups]: by its group's size to the power of -0.5, 1 on average over those given.
+    """How much a picture of each group counts, float [groups]: by its group's size to the power of -BALANCE, 1 on average over those given.
 
     A group of which there is none, as bags, counts as the others do on average.
     """
     sizes = torch.bincount(groups, minlength=len(GROUPS)).float()
-    counts = sizes.clamp_min(1) ** -0.5
+    counts = sizes.clamp_min(1) ** -BALANCE
     counts = counts / counts[groups].mean()
     return torch.where(sizes > 0, counts, counts[sizes > 0].mean())
 

@@ -51,7 +51,6 @@ GARMENTS = 1000  # of Fashion-MNIST, laid over other grounds
 DECLINED = 0.01  # share of validation photos that the threshold is set to turn away
 # Chosen by five-fold cross-validation on the training photos (EXPERIMENTS.md).
 DECAY = 0.03  # of squared weights
-BALANCE = 0.5  # a group counts by its size to the power of -0.5: neither as often as it was photographed, nor as all others
 SHOE_DECAY, SHOE_WEIGHT = 0.5, 20.0
 COMPOSED = 0.3  # all of Fashion-MNIST's shoes count as much as this share of the photos of shoes
 TEMPERATURES = tuple(float(each) for each in np.geomspace(0.25, 2.0, 25))
@@ -126,8 +125,7 @@ def logistic_regression(seen: Tensor, classes: Tensor, count: int, weights: Tens
 def train(network: PhotoNetwork, features: Tensor, groups: Tensor) -> None:
     """Trains the layer of groups on standardised features [N, 1280], and folds their mean and spread into it."""
     mean, spread = features.mean(0), features.std(0) + 1e-3
-    sizes = torch.bincount(groups, minlength=len(GROUPS)).clamp_min(1).float()
-    layer = logistic_regression((features - mean) / spread, groups, len(GROUPS), sizes[groups] ** -BALANCE, DECAY)
+    layer = logistic_regression((features - mean) / spread, groups, len(GROUPS), photo_tuning.balanced(groups)[groups], DECAY)
     with torch.no_grad():
         network.groups.weight.copy_(layer.weight / spread)
         network.groups.bias.copy_(layer.bias - layer.weight @ (mean / spread))
