@@ -21,6 +21,7 @@ LAYERS: dict[str, dict[str, tuple[int, ...]]] = {
 LOOKED_AT_BY: dict[str, tuple[str, ...]] = {
     "hidden": ("fc", "mixpool", "lenet"),
     "channels": ("lenet5", "cnn", "mixpool", "lenet", "resnet"),
+    "blocks": ("resnet",),
     "activation": ("fc", "lenet5", "lenet5-1998", "cnn", "lenet", "resnet"),
     "pooling": ("lenet5", "lenet5-1998"),
     "batch_norm": ("fc", "lenet5", "mixpool"),
@@ -80,6 +81,7 @@ class RunConfig:
         most=4,
         help="lenet5: channels of the three 5x5 convolutions; lenet: of its two; cnn and resnet: of their one to four stages",
     )
+    blocks: int = _number(1, 1, 9, "resnet: residual blocks of each stage")
     activation: str = _choice("relu", "relu", "tanh", "leaky_relu", "silu", help="activation function")
     pooling: str = _choice("max", "max", "avg", help="lenet5: pooling")
     batch_norm: bool = field(default=False, metadata={"help": "batch normalisation after each convolution or hidden layer"})

@@ -38,8 +38,9 @@ def multiplications(config: RunConfig) -> float:
             total += 25 * channels * width_now * area / 4**number
             channels = width_now
         return total
+    further = {"cnn": 1, "mixpool": 0, "resnet": 2 * config.blocks - 1}[config.network]  # convolutions of a stage beside its first
     for number, width_now in enumerate(config.channels):
-        total += 9 * (channels + (width_now if config.network != "mixpool" else 0)) * width_now * area / 4**number
+        total += 9 * (channels + further * width_now) * width_now * area / 4**number
         channels = width_now
     if config.network == "mixpool":
         sizes = [channels * area / 4 ** len(config.channels), *config.hidden, classes]

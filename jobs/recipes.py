@@ -25,7 +25,7 @@ class Recipe:
 
 
 MIXED = "{name} is of networks of several kinds, which one run can neither continue nor learn from; choose a network of one kind"
-LAYERS_KEPT = ("network", "members", "mirrored", "hidden", "channels", "activation", "pooling", "batch_norm", "dropout")
+LAYERS_KEPT = ("network", "members", "mirrored", "hidden", "channels", "blocks", "activation", "pooling", "batch_norm", "dropout")
 
 
 def continued(card: Card) -> dict[str, Any]:

@@ -100,5 +100,7 @@ def test_wider_layers_cost_more_in_every_network_that_has_them():
     }.items():
         plain = RunConfig(network=network, channels=(32, 64, 128), hidden=(64,))
         assert costs.work(dataclasses.replace(plain, **settings)) > 1.9 * costs.work(plain)
+    shallow = RunConfig(network="resnet", channels=(32, 64, 128), batch_size=1024)
+    assert costs.work(dataclasses.replace(shallow, blocks=3)) > 2.5 * costs.work(shallow)
     narrow = RunConfig(network="mixpool", channels=(32, 64, 128), hidden=(64,))
     assert costs.work(dataclasses.replace(narrow, hidden=(4096, 4096))) > 2 * costs.work(narrow)

@@ -29,7 +29,7 @@ KINDS = {
     "lenet5-1998": {"network": "lenet5-1998", "pooling": "avg", "activation": "tanh"},
     "mixpool": {"network": "mixpool", "channels": (4, 6, 8), "hidden": (16,), "schedule": "two_stage"},
     "lenet": {"network": "lenet", "channels": (3, 4), "hidden": (12, 8)},
-    "resnet": {"network": "resnet", "channels": (4, 6)},
+    "resnet": {"network": "resnet", "channels": (4, 6), "blocks": 2},
     "softmax": {"network": "softmax", "optimizer": "sgd", "momentum": 0.0},
 }
 

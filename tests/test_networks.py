@@ -185,7 +185,7 @@ ANY_SIZE = {
     "cnn": {"channels": (4, 6, 8)},
     "mixpool": {"channels": (4, 6, 8), "hidden": (8,)},
     "lenet": {"channels": (6, 16), "hidden": (120, 84)},
-    "resnet": {"channels": (4, 6, 8)},
+    "resnet": {"channels": (4, 6, 8), "blocks": 2},
 }
 
 
@@ -237,6 +237,15 @@ def test_the_small_resnet_has_a_few_hundred_thousand_weights_and_adds_its_inputs
     nn.init.zeros_(block.residual[3].weight)
     features = torch.rand(2, 4, 5, 5)
     assert torch.allclose(block(features), features)
+
+
+def test_three_blocks_a_stage_make_the_resnet_20_of_its_paper():
+    network = build(RunConfig(network="resnet", channels=(16, 32, 64), blocks=3))
+    convolutions = [layer for layer in network.modules() if isinstance(layer, nn.Conv2d)]
+    assert sum(layer.kernel_size == (3, 3) for layer in convolutions) + 1 == 20  # and the linear layer
+    assert [layer.stride[0] for layer in convolutions if layer.kernel_size == (1, 1)] == [2, 2]  # one shortcut where the size is halved
+    assert round(count_parameters(network) / 1e6, 2) == 0.27  # He et al. 2015, table 6
+    assert network(IMAGES).shape == (6, 10)
 
 
 def test_one_picture_a_step_is_refused_where_one_pixel_would_be_normalised(own_datasets):

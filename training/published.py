@@ -113,6 +113,6 @@ def architecture(network: str) -> tuple[str, ...]:
         "lenet5-1998": ("activation", "pooling"),
         "cnn": ("channels", "activation"),
         "lenet": ("channels", "hidden", "activation"),
-        "resnet": ("channels", "activation"),
+        "resnet": ("channels", "blocks", "activation"),
     }
     return ("dataset", "network", "standardise", *own[network])
