@@ -25,6 +25,7 @@ from models import scratch
 from models.errors import InklingError
 
 ROOT = Path(__file__).parent.parent
+ONLY_WRITING = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # what reading never fails with
 CANCEL = "cancel"
 CANCELLED = "The run was cancelled; --resume continues it."
 LOCK, JOB_LOCK = "lock", "job.lock"
@@ -117,10 +118,16 @@ def _create_at(target: Path, config: RunConfig) -> int | None:
 
 
 def sentence(error: OSError, path: Path) -> str:
-    """What went wrong with a file, and what to do about it. path: where the error does not say which."""
+    """What went wrong with a file, and what to do about it. path: where the error does not say which.
+
+    An error without a number comes from no file system, such as a library's that cannot be loaded, and says itself what it is about.
+    """
+    if error.errno is None:
+        return str(error) or type(error).__name__
     fixes = {errno.ENOSPC: "free some space", errno.EDQUOT: "free some space", errno.ENOENT: "put it back, or start anew"}
     fix = fixes.get(error.errno, "mend its rights")
-    return f"{error.filename or path} cannot be written ({error.strerror or error}); {fix} and try again"
+    what = "written" if error.errno in ONLY_WRITING else "read or written"
+    return f"{error.filename or path} cannot be {what} ({error.strerror or error}); {fix} and try again"
 
 
 def _names(kind: str) -> Iterator[Path]:

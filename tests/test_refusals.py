@@ -90,16 +90,22 @@ def test_of_several_ensembles_the_best_is_published_unless_they_are_to_be_averag
         assert card.facts["config"]["seed"] == (0, 5)[each.index(max(each))]
 
 
+def test_a_library_that_cannot_be_loaded_says_so_itself(tmp_path):
+    error = OSError("libcudart.so.13: cannot open shared object file")
+    assert runs.sentence(error, tmp_path) == "libcudart.so.13: cannot open shared object file"
+    assert runs.sentence(OSError(), tmp_path) == "OSError"
+
+
 def test_what_the_system_refuses_is_one_sentence_of_every_command(shop, monkeypatch, capsys):
     folder, lock = runs.create(RunConfig(), shop / "run")
     os.close(lock)
     (folder / runs.LOCK).unlink()
     (folder / runs.LOCK).mkdir()
     assert main(["fit", "--resume", str(folder)]) == 1
-    assert capsys.readouterr().err == f"{folder / runs.LOCK} cannot be written (Is a directory); mend its rights and try again\n"
+    assert capsys.readouterr().err == f"{folder / runs.LOCK} cannot be read or written (Is a directory); mend its rights and try again\n"
     monkeypatch.setenv("INKLING_RUNS", "/proc/x")
     assert main(["sweep", "r1a", "--rows", "1"]) == 1
-    assert re.fullmatch(r"/proc/x\S* cannot be written \(.*\); .* and try again\n", capsys.readouterr().err)
+    assert re.fullmatch(r"/proc/x\S* cannot be read or written \(.*\); .* and try again\n", capsys.readouterr().err)
 
 
 def test_a_folder_that_is_there_already_is_still_told_in_its_own_words(shop, capsys):

@@ -354,5 +354,5 @@ def test_a_cancel_that_cannot_be_written_down_is_told_or_reaches_the_process_all
     monkeypatch.setattr(visitor, "demand_run", lambda run: None)
     monkeypatch.setattr(runs.Path, "touch", lambda self: (_ for _ in ()).throw(PermissionError(13, "Permission denied", str(self))))
     panel.cancel(folder)
-    assert "cannot be written (Permission denied); mend its rights" in problems.told(f"retrain-problem-{folder.name}")
+    assert "cannot be read or written (Permission denied); mend its rights" in problems.told(f"retrain-problem-{folder.name}")
     os.close(lock)

@@ -34,8 +34,8 @@ def main(arguments: list[str] | None = None) -> int:
         with contextlib.suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left to be written at the end has a place
         return 1
-    except OSError as error:  # one of our own has no number and is a sentence already
-        print(error if error.errno is None else runs.sentence(error, runs.runs_folder()), file=sys.stderr)
+    except OSError as error:
+        print(runs.sentence(error, runs.runs_folder()), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
