@@ -47,6 +47,7 @@ FIELDS: dict[str, dict[str, type]] = {
     "failed": {"message": str},
     "cancelled": {},
 }  # fmt: skip
+FROM_OTHERS = {"started": {"start_sha256": str, "teacher_sha256": str}}  # what those that learn from networks tell besides
 
 
 class ArtefactsError(InklingError):
@@ -180,9 +181,10 @@ def _needed(config: RunConfig) -> Iterator[tuple[Path, str]]:
         for path in sorted(datasets.own_folder(config.dataset).iterdir()):
             yield path, f"{DATASETS}/{config.dataset}/{path.name}"
     for name in {config.start_from, config.teacher} - {""}:
-        card = shelf.load_card(config.dataset, name)
-        for path in (card.graph_path, card.graph_path.with_suffix(".json")):
-            yield path, f"{NETWORKS}/{config.dataset}/{path.name}"
+        # One that is gone is missed by the job, in its own words, unless checkpoints have taken over from it.
+        if card := shelf.find_card(config.dataset, name):
+            for path in (card.graph_path, card.graph_path.with_suffix(".json")):
+                yield path, f"{NETWORKS}/{config.dataset}/{path.name}"
 
 
 def take_home(out_of: Box, folder: Path) -> None:
@@ -223,7 +225,8 @@ def _sound(told: Iterable[events.Event], config: RunConfig) -> Iterator[bytes]:
             continue
         if kind == "exported" and (event["name"], event["dataset"]) != (config.publish, config.dataset):
             continue
-        yield json.dumps({"kind": kind, "time": event["time"]} | {name: event[name] for name in FIELDS[kind]}).encode()
+        names = [*FIELDS[kind], *(name for name, of in FROM_OTHERS.get(kind, {}).items() if _is(event.get(name), of))]
+        yield json.dumps({"kind": kind, "time": event["time"]} | {name: event[name] for name in names}).encode()
 
 
 def _is(value: object, of: type) -> bool:

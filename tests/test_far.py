@@ -1,5 +1,6 @@
 """Retrains on nodes that share no folder with the app: what goes through an fsspec address, here a real FTP server, a folder or memory."""
 
+import dataclasses
 import json
 import logging
 import os
@@ -128,6 +129,7 @@ def test_a_node_without_a_shared_folder_trains_to_the_same_weights(monkeypatch, 
     status = runs.status(run, alive=False)
     assert status.state == "done"
     assert len(status.epochs) == 3
+    assert status.started["start_sha256"] == shelf.load_card("mine", "first").sha256  # what a resumed run looks at
     assert events.first(run)["kind"] == "queued"
     assert "published mine/further" in (run / "log.txt").read_text()
     card = shelf.load_card("mine", "further")
@@ -203,6 +205,12 @@ def unpacked(monkeypatch, box: Box, job: str, home: Path) -> tuple[far._Delivery
     home.mkdir(exist_ok=True)
     folder = far._unpack(box, job, home)
     return far._Delivery(box, job, folder, home), folder
+
+
+def test_a_run_is_packed_without_a_start_that_is_gone_and_goes_on_from_its_checkpoint(monkeypatch, home, tmp_path):
+    box, _ = boxed(monkeypatch, tmp_path, dataclasses.replace(SHORT, start_from="gone"))
+    _, folder = unpacked(monkeypatch, box, "first", home)
+    assert [path.name for path in sorted(folder.iterdir())] == ["config.json", "events.jsonl"]
 
 
 EPOCH = {"progress": 0.5, "member": 0, "train_loss": 1.0, "val_loss": 1.0, "val_accuracy": 0.5, "seconds": 1.0}
