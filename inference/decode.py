@@ -10,6 +10,7 @@ import warnings
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from inference import parts
 from models.errors import InklingError
 
 PILLOWS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")  # never all of Pillow's: a renamed EPS would look for Ghostscript
@@ -52,6 +53,8 @@ def decode(content: bytes) -> Image.Image:
         raise UnreadableImage(
             f"The file has {len(content) / 2**20:.1f} MB, more than the {MAX_BYTES // 2**20} MB allowed; save it smaller."
         )
+    if more := parts.excess(content, MAX_FRAMES):
+        raise UnreadableImage(f"The picture has {more}; save it, or one of its frames, anew with another program.")
     with _decoding, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow's warnings are about what is checked here
         try:

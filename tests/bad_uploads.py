@@ -4,6 +4,7 @@ import functools
 import io
 import random
 import struct
+import time
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -53,8 +54,11 @@ def encoded(draw: random.Random, format: str, modes: tuple[str, ...]) -> bytes:
     count = size[0] * size[1]
     image = Image.frombytes("RGB", size, draw.randbytes(3 * count)).convert("I" if mode == "I;16" else mode)
     buffer = io.BytesIO()
+    dates = (
+        dict.fromkeys(("creationDate", "modDate"), time.gmtime(0)) if format == "PDF" else {}
+    )  # of now they would make another file each time
     try:
-        (image.convert("I;16") if mode == "I;16" else image).save(buffer, format)
+        (image.convert("I;16") if mode == "I;16" else image).save(buffer, format, **dates)
     except (OSError, ValueError, KeyError):  # not every size or build
         image.convert("RGB").save(buffer, "PNG")
     return buffer.getvalue()
@@ -173,6 +177,28 @@ def _animation(format: str) -> bytes:
     return buffer.getvalue()
 
 
+def repeating(draw: random.Random) -> bytes:
+    """A part that decoders walk through one by one, over and over: scans and comments of a JPEG, chunks of a PNG, frames and blocks of a GIF."""
+    jpeg, png, gif = (_plain(format) for format in ("JPEG", "PNG", "GIF"))
+    scan, frame = jpeg[jpeg.rfind(b"\xff\xda") : -2], gif[gif.index(b",") : -1]
+    count = draw.choice([30, 3_000, 300_000])
+    return draw.choice(
+        [
+            jpeg[:-2] + scan * min(count, 30_000) + jpeg[-2:], jpeg[:2] + b"\xff\xfe\x00\x02" * count + jpeg[2:], jpeg[:2] + b"\xff\xfe\x00\x02a" * count + jpeg[2:],
+            png[:33] + _chunk(b"prVt", b"") * count + png[33:], png[:33] + _chunk(b"IDAT", b"") * count + png[33:], gif[:-1] + frame * count + b";",
+            gif[: -len(frame) - 1] + b"!\xfe" + b"\1a" * count + b"\0" + frame + b";", gif[: -len(frame) - 1] + b"!\xfe\0" * count + frame + b";",
+        ]
+    )  # fmt: skip
+
+
+@functools.lru_cache
+def _plain(format: str) -> bytes:
+    """Of one colour, so that each of its parts is small; a JPEG is large and sent in several scans."""
+    buffer = io.BytesIO()
+    Image.new("L", (4000, 3000) if format == "JPEG" else (2, 2), 90).save(buffer, format, progressive=True)
+    return buffer.getvalue()
+
+
 def nonsense(draw: random.Random) -> bytes:
     """No file at all, or one of other trades."""
     return draw.choice(
@@ -184,8 +210,10 @@ def nonsense(draw: random.Random) -> bytes:
     )  # fmt: skip
 
 
-KINDS: dict[str, Bytes] = {each.__name__: each for each in (flipped, cut_off, stuttering, polyglot, bomb, other_format, frames, nonsense)}
-WEIGHTS = (30, 15, 15, 12, 10, 10, 2, 6)
+KINDS: dict[str, Bytes] = {
+    each.__name__: each for each in (flipped, cut_off, stuttering, polyglot, bomb, other_format, frames, repeating, nonsense)
+}
+WEIGHTS = (30, 15, 15, 12, 10, 10, 2, 4, 6)
 
 
 def corpus(count: int, seed: int = 0) -> Iterator[tuple[str, str, bytes]]:
