@@ -11,6 +11,7 @@ With an address for artefacts, nodes need not see the folder: see jobs/artefacts
 """
 
 import contextlib
+import http.client
 import json
 import os
 import shlex
@@ -214,7 +215,7 @@ def _state(folder: Path, job: str) -> str | None:
         except urllib.error.HTTPError as error:
             if error.code == 404:
                 return None
-        except (OSError, ValueError, KeyError):
+        except (OSError, KeyError, TypeError):  # it said something else
             pass
         if (folder / runs.CANCEL).exists():
             return None
@@ -227,12 +228,16 @@ def _stop(job: str) -> None:
 
 
 def _ask(method: str, path: str, content: Mapping[str, Any] | None = None) -> Any:
-    """One request of Ray's job interface (docs.ray.io, Ray Jobs REST API). Raises OSError."""
-    request = urllib.request.Request(
-        f"{site.read().ray_address.rstrip('/')}/api/jobs/{path}",
-        method=method,
-        data=None if content is None else json.dumps(content).encode(),
-        headers={"content-type": "application/json"},
-    )
-    with urllib.request.urlopen(request, timeout=ANSWER) as answer:
-        return json.loads(answer.read(MOST_SAID) or b"null")
+    """One request of Ray's job interface (docs.ray.io, Ray Jobs REST API). Raises OSError: a job outlives an inkling.toml that is being edited,
+    and a head that says something else for a while."""
+    try:
+        request = urllib.request.Request(
+            f"{site.read().ray_address.rstrip('/')}/api/jobs/{path}",
+            method=method,
+            data=None if content is None else json.dumps(content).encode(),
+            headers={"content-type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=ANSWER) as answer:
+            return json.loads(answer.read(MOST_SAID) or b"null")
+    except (site.SiteError, ValueError, http.client.HTTPException) as error:
+        raise ConnectionError(f"{type(error).__name__}: {error}") from None

@@ -84,18 +84,19 @@ def path() -> Path:
 
 
 def read() -> Site:
-    """What the file says now. Raises SiteError; a file that is missing is one, for a server may not become more open by losing it."""
+    """What the file says now. Raises SiteError; a file that is missing, empty or half written is one, for a server may not become more open by that."""
     place = path()
     try:
-        return _read(place, place.stat().st_mtime_ns)
+        facts = place.stat()
+        return _read(place, (facts.st_mtime_ns, facts.st_size, facts.st_ino))
     except OSError as error:
         raise SiteError(f"{place} cannot be read ({error.strerror}); put it back, or name another file in {VARIABLE}") from None
 
 
 @functools.lru_cache(maxsize=4)
-def _read(place: Path, changed: int) -> Site:
+def _read(place: Path, version: tuple[int, int, int]) -> Site:
     try:
-        facts = tomllib.loads(place.read_text())
+        facts = tomllib.loads(place.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SiteError(f"{place} is no TOML ({error}); mend it") from None
     limits = facts.pop("limits", {})
@@ -113,6 +114,9 @@ def _read(place: Path, changed: int) -> Site:
     if not isinstance(allowed, list):
         raise SiteError(f"allowed is {allowed!r}; it must be a list: [{allowed!r}]")
     try:
-        return Site(**{**facts, **limits, "allowed": tuple(allowed)})
+        found = Site(**{**facts, **limits, "allowed": tuple(allowed)})
     except SiteError as error:
         raise SiteError(f"{place}: {error}") from None
+    if "mode" not in facts:
+        raise SiteError(f"{place} says no mode; give it one, local or public, unless its writing was broken off")
+    return found

@@ -18,7 +18,9 @@ PATIENCE = 120.0  # seconds
 
 
 def point_at(monkeypatch, folder: Path, address: str, artefacts: str = "") -> None:
-    (folder / "inkling.toml").write_text(f'[ray]\naddress = "{address}"\npython = "{sys.executable}"\nartefacts = "{artefacts}"\n')
+    (folder / "inkling.toml").write_text(
+        f'mode = "local"\n[ray]\naddress = "{address}"\npython = "{sys.executable}"\nartefacts = "{artefacts}"\n'
+    )
     monkeypatch.setenv(site.VARIABLE, str(folder / "inkling.toml"))
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs import cluster, events, queue, runs
+from jobs import cluster, events, queue, runs, site
 from jobs.config import RunConfig
 from models import shelf
 from tests.browser import free_port
@@ -101,6 +101,33 @@ def test_a_head_that_is_just_starting_is_asked_again(monkeypatch, folders):
         assert cluster.follow(run) == 1
     assert len(head.submitted) >= 3
     assert len({each["submission_id"] for each in head.submitted}) == 1
+
+
+def test_a_job_is_not_given_up_over_an_inkling_toml_that_is_being_edited_or_a_head_that_says_nothing(monkeypatch, folders):
+    monkeypatch.setattr(cluster, "TRIES", 1)
+    monkeypatch.setattr(cluster, "LOOKS", 0.05)
+    with Head("RUNNING") as head:
+        run = queued(monkeypatch, folders, head, SHORT)
+        path, say = site.path(), head.say
+        whole = path.read_text()
+        meanwhile = [
+            lambda: None,
+            lambda: path.write_text("mode = "),
+            lambda: path.write_text(whole),
+            lambda: head.states.__setitem__(0, "SUCCEEDED"),
+        ]
+
+        def act() -> None:
+            meanwhile.pop(0)()
+            head.say = say if not meanwhile else lambda path: (200, None)
+            if meanwhile:
+                threading.Timer(0.4, act).start()
+
+        threading.Timer(0.4, act).start()
+        assert cluster.follow(run) == 1
+    assert not meanwhile
+    assert len(head.submitted) == 1
+    assert [event["kind"] for event in events.read(run)] == ["queued", "turn"]  # and not that it failed
 
 
 def test_a_run_that_is_deleted_while_its_job_trains_ends_its_follower(monkeypatch, folders):

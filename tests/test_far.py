@@ -189,7 +189,9 @@ def test_an_address_out_of_reach_is_waited_for_until_the_run_is_cancelled(monkey
 
 def boxed(monkeypatch, tmp_path: Path, config: RunConfig = SHORT) -> tuple[Box, Path]:
     """A box that is packed for the job "first"."""
-    (tmp_path / "inkling.toml").write_text(f'[ray]\naddress = "http://localhost:1"\nartefacts = "file://{tmp_path}/boxes"\n')
+    (tmp_path / "inkling.toml").write_text(
+        f'mode = "local"\n[ray]\naddress = "http://localhost:1"\nartefacts = "file://{tmp_path}/boxes"\n'
+    )
     monkeypatch.setenv(site.VARIABLE, str(tmp_path / "inkling.toml"))
     run, lock = runs.create(config)
     os.close(lock)

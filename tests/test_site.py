@@ -67,6 +67,8 @@ def test_an_address_or_a_whole_domain_is_allowed(address, is_allowed):
         ("[limits]\nretrain_minutes = nan", r"retrain_minutes is nan; it must be a number from 0.1"),
         ("limits = 3", r"limits is 3; it must be a table"),
         ("quue = 3", r"has 'quue', which means nothing; it may have allowed, "),
+        ("", r"says no mode; give it one, local or public"),
+        ('[ray]\naddress = "http://head:8265"', r"says no mode"),
         ("mode = ", r"is no TOML \(.*\); mend it$"),
     ],
 )

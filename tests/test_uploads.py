@@ -25,11 +25,12 @@ class Server:
         await self.go.wait()
         await send({"type": "http.response.start", "status": 204, "headers": []})
 
-    async def request(self, path: str, size: int | None, method: str = "PUT") -> None:
+    async def request(self, path: str, size: int | None, method: str = "PUT", chunked: bool = False) -> None:
         async def send(message) -> None:
             self.statuses += [message["status"]] if message["type"] == "http.response.start" else []
 
         headers = [] if size is None else [(b"content-length", str(size).encode())]
+        headers += [(b"transfer-encoding", b"chunked")] if chunked else []
         await self.limit({"type": "http", "method": method, "path": path, "headers": headers}, None, send)
 
 
@@ -59,6 +60,16 @@ def test_a_file_that_makes_them_too_many_is_refused_before_it_is_read(files, siz
         return server.statuses
 
     assert told_by(upload()) == [status, 204, 204]
+
+
+def test_chunks_of_any_length_are_not_believed_to_be_as_few_bytes_as_is_said_beside_them(files):
+    async def upload() -> list[int]:
+        server = Server()
+        server.go.set()
+        await server.request("/_stcore/upload_file/A/2", 1, chunked=True)
+        return server.statuses
+
+    assert told_by(upload()) == [413]
 
 
 def test_files_that_are_still_coming_count_too_and_no_more_when_they_have_come_or_were_taken_away(files):

@@ -42,8 +42,9 @@ class UploadLimit:
 
 
 def _announced(scope: Message) -> int:
-    """How long a request says it is; as long as Streamlit lets one be where it does not say."""
-    length = dict(scope["headers"]).get(b"content-length", b"")
+    """How long a request says it is; as long as Streamlit lets one be where it does not say, or says one thing and comes in chunks of any length."""
+    headers = dict(scope["headers"])
+    length = b"" if b"transfer-encoding" in headers else headers.get(b"content-length", b"")
     return int(length) if length.isdigit() else streamlit.get_option("server.maxUploadSize") * 2**20
 
 
