@@ -166,7 +166,10 @@ def _wait_until_over(folder: Path, job: str, box: Box | None) -> None:
 
 def _keep_log(folder: Path, job: str) -> None:
     """Adds what a job wrote on its node to the run's log."""
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError), (folder / "log.txt").open("a") as log:
+    with (
+        contextlib.suppress(OSError, ValueError, KeyError, TypeError),
+        (folder / "log.txt").open("a", encoding="utf-8", errors="replace") as log,
+    ):
         log.write(_ask("GET", f"{job}/logs")["logs"][-MOST_LOG:])
 
 

@@ -86,7 +86,7 @@ def start(
         folder, lock = runs.create(config)
         try:
             _begin(folder, lock, config, environment, owner)
-        except runs.NotWritten:
+        except Exception:  # a disk that is full, an inkling.toml that is being edited
             shutil.rmtree(folder, ignore_errors=True)
             raise
         finally:
@@ -168,21 +168,30 @@ def _entries() -> list[tuple[int, str]]:
 
 
 def waiting() -> list[Place]:
-    """The runs that wait, first come first; the file of one whose process is gone is cleared away."""
+    """The runs that wait, first come first; the file of one whose process is gone is cleared away.
+
+    One that cannot be looked at now, as when too many files are open, is left out and keeps its place.
+    """
     places = []
     for number, name in _entries():
         run, path = runs.runs_folder() / name, _path(number, name)
-        try:
-            facts = json.loads(path.read_text())
-            if runs.is_alive(run):
-                devices = tuple(facts["devices"])
-                places.append(Place(run=run, number=number, owner=runs.owner(run) or "", seconds=float(facts["seconds"]), devices=devices))
-                continue
-        except (OSError, ValueError, KeyError, TypeError):
-            pass
         with contextlib.suppress(OSError):
-            path.unlink()
+            place = _place(number, run, path.read_text())
+            if place and runs.is_alive(run):
+                places.append(place)
+            else:
+                path.unlink()
     return places
+
+
+def _place(number: int, run: Path, text: str) -> Place | None:
+    """What a run's file in the queue says; None where it is damaged."""
+    try:
+        facts = json.loads(text)
+        devices = tuple(facts["devices"])
+        return Place(run=run, number=number, owner=runs.owner(run) or "", seconds=float(facts["seconds"]), devices=devices)
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def wait_for_turn(folder: Path) -> int | None:
@@ -210,6 +219,8 @@ def own_place_if_first(folder: Path) -> Place | None:
     """The place of the run of this process, unless another run before it waits for a device that it could take."""
     places = waiting()
     own = next((place for place in places if place.run.name == folder.name), None)
+    if own is None and any(name == folder.name for _, name in _entries()):  # it could not be looked at
+        return None
     if own is None:  # somebody emptied the folder: at the end again
         config = runs.read_config(folder)
         with _locked():

@@ -20,12 +20,16 @@ from pathlib import Path
 from typing import Any
 
 from jobs import events
-from jobs.config import ConfigError, RunConfig
+from jobs.config import ConfigError, RunConfig, field_of
 from models import scratch
 from models.errors import InklingError
 
 ROOT = Path(__file__).parent.parent
 ONLY_WRITING = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # what reading never fails with
+FIXES = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "free some space"), errno.ENOENT: "put it back, or start anew",
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS, errno.EISDIR, errno.ENOTDIR), "mend its rights"),
+}  # fmt: skip
 CANCEL = "cancel"
 CANCELLED = "The run was cancelled; --resume continues it."
 LOCK, JOB_LOCK = "lock", "job.lock"
@@ -105,14 +109,13 @@ def _create_at(target: Path, config: RunConfig) -> int | None:
         lock = hold(new)
         try:
             new.rename(target)
-        except OSError as error:
-            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
-                raise
+        except OSError:
             os.close(lock)
-            shutil.rmtree(new, ignore_errors=True)
-            return None
-    except OSError:
+            raise
+    except OSError as error:
         shutil.rmtree(new, ignore_errors=True)
+        if error.errno in (errno.EEXIST, errno.ENOTEMPTY):
+            return None
         raise
     return lock
 
@@ -124,10 +127,9 @@ def sentence(error: OSError, path: Path) -> str:
     """
     if error.errno is None:
         return str(error) or type(error).__name__
-    fixes = {errno.ENOSPC: "free some space", errno.EDQUOT: "free some space", errno.ENOENT: "put it back, or start anew"}
-    fix = fixes.get(error.errno, "mend its rights")
     what = "written" if error.errno in ONLY_WRITING else "read or written"
-    return f"{error.filename or path} cannot be {what} ({error.strerror or error}); {fix} and try again"
+    fix = FIXES.get(error.errno)
+    return f"{error.filename or path} cannot be {what} ({error.strerror or error}); {f'{fix} and ' if fix else ''}try again"
 
 
 def _names(kind: str) -> Iterator[Path]:
@@ -177,7 +179,8 @@ def cancel(folder: Path) -> None:
     lines = events.read(folder)
     told = {event["kind"]: event for event in lines}  # the last of each: a run that was resumed has had several
     pid = told.get("started", {}).get("pid")
-    is_here = told.get("queued", {}).get("host") in (None, socket.gethostname())  # on another machine the process looks for the mark
+    hosts = {told.get(kind, {}).get("host") for kind in ("queued", "started")}
+    is_here = hosts <= {None, socket.gethostname()}  # on another machine the process looks for the mark
     if isinstance(pid, int) and pid > 1 and is_here and lines[-1]["kind"] not in ("queued", "turn"):
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(pid, signal.SIGTERM)
@@ -200,9 +203,16 @@ def remove(folder: Path) -> None:
         scratch.remove(folder)
 
 
+def cores() -> int:
+    """Cores that this process may use: in a container often fewer than the machine has."""
+    if hasattr(os, "sched_getaffinity"):  # Linux
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def page_friendly_threads() -> int:
     """CPU threads for a run beside the page: all cores but one, so that strokes are answered as before."""
-    return max(1, (os.cpu_count() or 2) - 1)
+    return max(1, min(cores() - 1, field_of("threads").metadata["high"]))
 
 
 def is_alive(folder: Path) -> bool:

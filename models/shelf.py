@@ -147,7 +147,7 @@ def _load_once(dataset: str, name: str, path: Path, changed: int, number: int) -
 
 def _load(dataset: str, name: str, path: Path) -> Card:
     try:
-        text = path.read_text()
+        text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise ShelfError(f"the card {path.name} is damaged ({error!r}); publish {name} again or delete it") from None
     return parse_card(dataset, name, text, path.parent)
@@ -272,7 +272,7 @@ def put(card: str, name: str, graph: Path, folder: Path) -> None:
     """Puts a pair on the shelf: the card's text, and a graph, which is moved there. The card goes last: it implies its graph. Raises OSError."""
     path, partial = folder / f"{name}.json", folder / f".{name}.json.partial"
     try:
-        partial.write_text(card)
+        partial.write_text(card, encoding="utf-8")
     except OSError:
         partial.unlink(missing_ok=True)
         raise

@@ -1,5 +1,6 @@
 """jobs/queue.py: retrains wait their turn in processes of their own, whoever dies."""
 
+import errno
 import itertools
 import os
 import signal
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs import costs, events, queue, runs
+from jobs import costs, events, queue, runs, site
 from jobs.config import RunConfig
 
 ROOT = Path(__file__).parent.parent
@@ -86,6 +87,36 @@ def test_one_run_is_at_work_and_the_others_wait_in_the_order_they_came():
     go(second)
     go(third)
     until(lambda: queue.active_runs() == [])
+    assert queue.waiting() == []
+
+
+def test_a_fault_that_passes_takes_no_run_its_place(monkeypatch):
+    first, second, third = (queue.start(RunConfig()) for _ in range(3))
+    until(first, "running")
+    until(lambda: len(queue.waiting()) == 2)
+    before = queue._entries()
+
+    def open_no_more(run: Path) -> bool:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with monkeypatch.context() as fault:
+        fault.setattr(runs, "is_alive", open_no_more)
+        assert queue.waiting() == []
+        assert queue.own_place_if_first(second) is None
+    assert queue._entries() == before
+    assert names(queue.waiting()) == [second.name, third.name]
+    queue._path(before[0][0], second.name).write_text("{")  # and one that is damaged is cleared away
+    assert second.name not in names(queue.waiting())
+
+
+def test_a_run_that_cannot_be_queued_leaves_no_folder(monkeypatch):
+    def edited() -> None:
+        raise site.SiteError("inkling.toml is no TOML")
+
+    monkeypatch.setattr(site, "read", edited)
+    with pytest.raises(site.SiteError):
+        queue.start(RunConfig())
+    assert runs.list_runs() == []
     assert queue.waiting() == []
 
 

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -205,9 +206,11 @@ def test_cancelling_a_resumed_run_that_waits_or_begins_hits_no_process_of_before
     assert (run / runs.CANCEL).exists()
 
 
-def test_cancelling_a_run_of_another_machine_leaves_the_mark_only(run, holder, monkeypatch):
-    events.append(run, "queued", host="elsewhere")
-    events.append(run, "started", pid=os.getpid())
+@pytest.mark.parametrize("away", ["queued", "started"])
+def test_cancelling_a_run_of_another_machine_leaves_the_mark_only(run, holder, monkeypatch, away):
+    hosts = {"queued": socket.gethostname(), "started": socket.gethostname(), away: "elsewhere"}
+    events.append(run, "queued", host=hosts["queued"])
+    events.append(run, "started", pid=os.getpid(), host=hosts["started"])
     hit = []
     monkeypatch.setattr(runs.os, "kill", lambda *facts: hit.append(facts))
     runs.cancel(run)
@@ -281,9 +284,12 @@ def test_there_are_no_runs_before_the_first(root):
 
 
 def test_a_run_leaves_one_core_to_the_page(monkeypatch):
-    for cores, threads in [(8, 7), (2, 1), (1, 1), (None, 1)]:
-        monkeypatch.setattr(runs.os, "cpu_count", lambda cores=cores: cores)
+    for cores, threads in [(8, 7), (2, 1), (1, 1), (1000, 256)]:
+        monkeypatch.setattr(runs.os, "sched_getaffinity", lambda pid, cores=cores: range(cores))
         assert runs.page_friendly_threads() == threads
+    monkeypatch.delattr(runs.os, "sched_getaffinity")  # not Linux
+    monkeypatch.setattr(runs.os, "cpu_count", lambda: 4)
+    assert runs.page_friendly_threads() == 3
 
 
 def test_runs_that_begin_at_one_moment_get_a_folder_each():

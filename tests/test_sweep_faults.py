@@ -181,7 +181,7 @@ def test_options_that_would_do_nothing_are_refused(options, sentence, capsys):
 
 
 def test_without_a_number_there_are_as_many_workers_as_cores(monkeypatch):
-    monkeypatch.setattr(os, "cpu_count", lambda: 7)
+    monkeypatch.setattr(runs, "cores", lambda: 7)
     chosen = _executor(SimpleNamespace(ray=None, together=None, workers=None))
     assert chosen.keywords == {"workers": 7}
 

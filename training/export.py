@@ -324,7 +324,7 @@ def write_test_figures(card: shelf.Card, probabilities: np.ndarray, labels: np.n
     """Puts what was measured on the test images on the card of a published network, in place of what stands there."""
     facts = card.facts | {"test": _test_figures(probabilities, labels, card.decline_below)}
     partial = card.folder / f".{card.name}.json.partial"
-    partial.write_text(as_json(facts))
+    partial.write_text(as_json(facts), encoding="utf-8")
     partial.replace(card.folder / f"{card.name}.json")
 
 

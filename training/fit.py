@@ -9,6 +9,7 @@ import functools
 import math
 import os
 import signal
+import socket
 import sys
 import threading
 import time
@@ -108,7 +109,7 @@ def fit(
     """
     device = choose_device(config)
     keep_memory()
-    torch.set_num_threads(config.threads or os.cpu_count() or 1)
+    torch.set_num_threads(config.threads or runs.cores())
     set_up(device)
     train, validation = to_device(data.train, device), to_device(data.validation, device)
     test = to_device(data.test, device) if tests_each_epoch else None
@@ -116,6 +117,7 @@ def fit(
         folder,
         "started",
         pid=os.getpid(),
+        host=socket.gethostname(),
         device=device_name(device),
         parameters=count_parameters(build(config)),
         **_learned_from(config, folder, data),

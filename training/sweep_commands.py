@@ -2,9 +2,9 @@
 
 import argparse
 import functools
-import os
 from typing import Any
 
+from jobs import runs
 from jobs.config import ConfigError
 
 
@@ -49,9 +49,7 @@ def add(commands: Any) -> tuple[argparse.ArgumentParser, argparse.ArgumentParser
     )
     search.add_argument("name", nargs="?", metavar="NAME", help="name of the search; without one: all of them")
     search.add_argument("--trials", type=int, default=40, metavar="N", help="trials in all, earlier ones included (default: 40)")
-    search.add_argument(
-        "--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="trials at once (default: the number of cores)"
-    )
+    search.add_argument("--workers", type=int, default=runs.cores(), metavar="N", help="trials at once (default: the number of cores)")
     search.add_argument(
         "--storage",
         default="",
@@ -114,7 +112,7 @@ def _executor(options: argparse.Namespace) -> Any:
     if options.ray:
         return functools.partial(on_ray.on_ray, address=options.ray, gpus_per_cell=options.gpus_per_cell)
     together = torch.cuda.is_available() if options.together is None else options.together
-    return executors.grouped if together else functools.partial(executors.local, workers=options.workers or os.cpu_count() or 1)
+    return executors.grouped if together else functools.partial(executors.local, workers=options.workers or runs.cores())
 
 
 def _search(options: argparse.Namespace) -> int:

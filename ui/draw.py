@@ -40,18 +40,18 @@ def _answer_stroke(verdict: DeltaGenerator, others: DeltaGenerator) -> None:
     """The canvas; what the chosen network says goes to one place, what all of them say to another."""
     dataset, chosen = sidebar.chosen_dataset(), sidebar.chosen_card()
     about = datasets.info(dataset)
-    drawing = canvas.draw(dataset, on_paper=about.is_own, on_change=_run_again_after_stroke)
+    is_drawn = canvas.draw(dataset, on_paper=about.is_own, on_change=_run_again_after_stroke)
     st.session_state["draw-said"] = None
     said = beside_it = ""
     if chosen is None:
         said = figures.no_network(about, visitor.may_act())
-    elif drawing is not None:
+    elif is_drawn:
         try:
             visitor.count("drawings", "answers_per_minute")
         except visitor.NotAllowed as error:
             said = figures.error("Not so fast", str(error))
         else:
-            said, beside_it = _read(dataset, chosen, drawing)
+            said, beside_it = _read(dataset, chosen, canvas.drawing(dataset))
     if not said:
         said = figures.empty(f"Draw a {about.noun}", "Use the mouse, a pen or a finger. The answer appears here.")
     verdict.html(said)

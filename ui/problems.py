@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import streamlit as st
 
+from jobs import runs
 from models.errors import InklingError
 from ui import figures
 
@@ -19,7 +20,8 @@ def telling(key: str) -> Iterator[None]:
     try:
         yield
     except (InklingError, OSError) as error:
-        st.session_state[key] = (str(error), time.monotonic())
+        said = str(error) if isinstance(error, InklingError) else runs.sentence(error, runs.runs_folder())
+        st.session_state[key] = (said, time.monotonic())
 
 
 def told(key: str) -> str | None:

@@ -237,10 +237,12 @@ def begin(config: RunConfig, kind: str) -> None:
     Raises ConfigError, queue.Full, NotAllowed, StoreError, OSError.
     """
     own = f"{time.strftime('%y%m%d-%H%M%S')}-{secrets.token_hex(3)}"  # a class that starts at one second gets a network each
-    config = dataclasses.replace(config, threads=runs.page_friendly_threads(), publish=f"{kind}-{own}")
+    here = site.read()
+    threads = max(1, min(int(here.ray_cpus), field_of("threads").metadata["high"])) if here.ray_address else runs.page_friendly_threads()
+    config = dataclasses.replace(config, threads=threads, publish=f"{kind}-{own}")
     demand = functools.partial(visitor.demand_retrain, _seconds(config))
     demand()
-    panel.follow(queue.start(config, serving.environment(config), visitor.owner(), site.read().queue, demand))
+    panel.follow(queue.start(config, serving.environment(config), visitor.owner(), here.queue, demand))
     panel.forget()
     st.rerun()
 
