@@ -1,7 +1,7 @@
 """python -m benchmarks.papers [--count 300]
 
-How handwriting is read from other pictures than the canvas: Paint drawings with pens of 1 to 3 pixels, and photos of plain, ruled
-and grid paper in uneven light. The digits are of hands that no network has learned from (training/hands.py, the validation part)
+How handwriting is read from other pictures than the canvas: Paint drawings with pens of 1 to 3 pixels, photos of plain, ruled and grid
+paper in uneven light, and what else people's pictures show around a sheet (benchmarks/scenes.py). The digits are of hands that no network has learned from (training/hands.py, the validation part)
 and traced validation images of MNIST. Prints how many are read right, and how many are declined, by each network; the test
 images are not read.
 """
@@ -11,6 +11,7 @@ import argparse
 import numpy as np
 from PIL import Image
 
+from benchmarks import scenes
 from benchmarks.common import hardware
 from benchmarks.pens import glyphs
 from inference.classify import answer_image, load_classifier
@@ -34,6 +35,12 @@ KINDS = {
     "plain paper": lambda glyph, random: on_paper(glyph, random, "plain"),
     "ruled paper": lambda glyph, random: on_paper(glyph, random, "ruled"),
     "grid paper": lambda glyph, random: on_paper(glyph, random, "grid"),
+    "a window's frame": lambda glyph, random: scenes.in_window(in_paint(glyph, random), random),
+    "on a table": lambda glyph, random: scenes.on_table(on_paper(glyph, random), random),
+    "a black border": lambda glyph, random: scenes.with_black_border(on_paper(glyph, random), random),
+    "a hand's shadow": lambda glyph, random: scenes.in_a_shadow(on_paper(glyph, random), random),
+    "a flash": lambda glyph, random: scenes.by_flash(on_paper(glyph, random), random),
+    "a card on nothing": lambda glyph, random: scenes.on_nothing(on_paper(glyph, random, "plain"), random),
 }
 
 

@@ -12,6 +12,7 @@ import onnxruntime
 from PIL import Image
 
 from inference.decode import UnreadableImage, decode
+from inference.foreground import without_bands
 from inference.ink import find_ink
 from inference.prepare import Prepared, is_finished, prepare, prepare_ink, prepare_own
 from inference.segment import MOST_DIGITS, Division, divide
@@ -198,9 +199,11 @@ def _gate(dataset: str, folder: str, version: int) -> Classifier | None:
 
 def prepare_for(card: Card, image: Image.Image, invert: bool | None = None, crop: bool = True) -> Prepared:
     """A decoded picture as the card's network sees it. invert, crop: as in `prepare`; of no effect on an own data set and for
-    the photo network, which take the whole picture."""
+    the photo network, which take the whole picture, the latter without a film's or a print's bands."""
     if card.dataset in DATASETS and not card.takes_photos:
         return prepare(image, card.dataset, invert, crop)
+    if card.takes_photos and image.mode != "RGBA":
+        image = without_bands(image.convert("RGB"))
     return prepare_own(image, card.shape)
 
 

@@ -14,12 +14,40 @@ MARGIN = 0.02  # of the shorter side: what certainly is ground
 STEPS = 4
 PLAIN, MOSTLY = 16.0, 0.9  # a ground is plain where so much of the border is so near to its middle colour
 LEAST = 0.01  # of the picture
+DEEP = (0.02, 0.4)  # of the side: bands are no less and no more
+SOFT_EDGE = 2  # pixels where a band and a picture are mixed
+STRAIGHT = 0.95  # of a band's length: a picture begins behind it
 
 
 def is_plain(colours: np.ndarray) -> bool:
     """Whether colours [H, W, 3], 0 to 255, have one colour around them, so that distance from it tells what stands before it."""
     edge = border(colours)
     return bool((np.abs(edge - np.median(edge, axis=0)).max(axis=1) < PLAIN).mean() > MOSTLY)
+
+
+def without_bands(image: Image.Image) -> Image.Image:
+    """The picture without bands of one shade at opposite sides, such as a film's or a print's, where a picture begins all along behind each.
+
+    A garment on plain ground stays as it is: it does not begin all along. image: mode RGB.
+    """
+    colours = np.asarray(image).astype(np.float32)
+    sides = [np.rot90(colours, turns) for turns in range(4)]  # top, right, bottom, left: each with its own edge as the first row
+    depths = [_depth(side) for side in sides]
+    top, right, bottom, left = kept = [depth if depths[(at + 2) % 4] else 0 for at, depth in enumerate(depths)]
+    height, width = colours.shape[:2]
+    inner = colours[top : height - bottom, left : width - right]
+    for turns, (side, depth) in enumerate(zip(sides, kept, strict=True)):
+        begins = np.abs(np.rot90(inner, turns)[0] - np.median(side[0], axis=0)).max(axis=1) > PLAIN
+        if depth and begins.mean() < STRAIGHT:
+            return image
+    return image.crop((left, top, width - right, height - bottom)) if any(kept) else image
+
+
+def _depth(rows: np.ndarray) -> int:
+    """How many rows from the first on are of its middle shade, and those mixed with what comes behind; 0 where they make no band. rows: [H, W, 3]."""
+    differs = (np.abs(rows - np.median(rows[0], axis=0)).max(axis=2) > PLAIN).mean(axis=1)
+    deep = int((differs > 1 - MOSTLY).argmax())
+    return deep + SOFT_EDGE if DEEP[0] * len(rows) <= deep <= DEEP[1] * len(rows) else 0
 
 
 def cut_out(colours: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:

@@ -8,11 +8,15 @@ from PIL import Image, ImageFilter
 from inference.components import enlarged, labelled, reduced
 from inference.opencv import opencv
 from inference.rules import edge_depth, without_rules
+from inference.surroundings import cut_off, find_sheet, flattened, with_sheet_alone, without_surroundings
 
 DUST, DUST_AT_EDGE = 0.06, 0.35  # pieces smaller than this, times the largest, are none; at the picture's edge they are cut off things
 DUST_SIDE = 640  # pixels of the longest side when dust is looked for
 MARGIN = 3  # pixels around the ink that its soft rim needs
 WINDOW_SIDE = 320  # pixels of the longest side of a picture whose ink alone is looked at: a canvas
+LEAST_SIDE = 64  # pixels of the shorter side: in smaller pictures nothing lies around the ink
+LEAST_WIDE = 0.002  # of the picture: what is cut off by its edge, wide and no less may be a shadow
+GREY = np.array([0.299, 0.587, 0.114], np.float32)  # of red, green and blue, as Pillow has it
 LEAST_CONTRAST = 24  # of 255: below it there is nothing on the paper
 
 
@@ -34,12 +38,15 @@ class Ink:
 
 def find_ink(image: Image.Image, invert: bool | None = None) -> tuple[Ink | None, bool]:
     """The ink of a picture as `prepare` takes it, None of a blank one, and whether brightness was negated."""
-    grey = np.asarray(over_contrasting_ground(image))
-    inverted = _is_dark_on_light(grey.astype(np.float32)) if invert is None else invert
-    ink = 255 - grey if inverted else grey
-    frame, origin = ink.shape, (0, 0)
+    is_alone = invert is not None or min(image.size) < LEAST_SIDE  # a canvas or a small picture: nothing lies around the ink
+    if invert is None:
+        grey, inverted = _facing(image, is_alone)
+    else:
+        grey, inverted = np.asarray(over_contrasting_ground(image)), invert
+    dark = 255 - grey if inverted else grey
+    frame, origin = dark.shape, (0, 0)
     # Somebody who overrides the polarity wants to see all that is bright taken as ink, an uneven ground included.
-    ink = _without_background(ink.astype(np.float32)) if invert is None else ink - ink.min()
+    ink = _without_background(dark.astype(np.float32)) if invert is None else dark - dark.min()
     if ink.max() < LEAST_CONTRAST:
         return None, inverted
     if invert is not None and (window := _free_window(ink)):
@@ -48,7 +55,13 @@ def find_ink(image: Image.Image, invert: bool | None = None) -> tuple[Ink | None
     else:
         ink = without_rules(ink / ink.max() * 255)
     level = otsu(ink, blank=frame[0] * frame[1] - ink.size)
-    solid, connected = _without_dust(ink > level, frame)
+    solid = ink > level
+    if not is_alone:
+        ink, level, solid = _without_shadow(dark, ink, level, solid)
+        if _reaches_all_sides(solid) and not _reaches_all_sides(cores := without_specks(solid)):
+            solid = cores
+        solid = without_surroundings(solid)
+    solid, connected = _without_dust(solid, frame)
     if _reaches_all_sides(solid) and not _reaches_all_sides(cores := without_specks(solid)):
         solid, connected = _without_dust(cores, frame)  # hairlines as dark as the ink that no rule was seen in
     if not solid.any():
@@ -56,6 +69,41 @@ def find_ink(image: Image.Image, invert: bool | None = None) -> tuple[Ink | None
     # The rim around the mask keeps soft edges soft.
     values = np.where(spread(solid, 2), np.clip(ink * (255 / max(level * 1.6, 128)), 0, 255), 0)
     return Ink(values=values, solid=solid, frame=frame, origin=origin, connected=connected), inverted
+
+
+def _facing(image: Image.Image, is_alone: bool) -> tuple[np.ndarray, bool]:
+    """A picture in grey, uint8 [H, W], what lies around a sheet painted over, and whether what is written in it is dark."""
+    grey = np.asarray(over_contrasting_ground(_most_telling_channel(image)))
+    level = otsu(grey)
+    if not is_alone and (sheet := find_sheet(grey, level)):
+        return with_sheet_alone(grey, sheet, level), sheet.is_bright
+    return grey, _is_dark_on_light(grey.astype(np.float32))
+
+
+def _most_telling_channel(image: Image.Image) -> Image.Image:
+    """The channel in which ink stands out that is as bright as its ground, such as red on green; otherwise the picture as it is."""
+    if image.mode != "RGB":
+        return image
+    colours = np.asarray(image.resize((64, 64), Image.Resampling.BOX)).reshape(-1, 3).astype(np.float32)
+    spread_of_each, of_grey = colours.std(0), (colours @ GREY).std()
+    return image.getchannel(int(spread_of_each.argmax())) if spread_of_each.max() > 4 * of_grey + 4 else image
+
+
+def _without_shadow(dark: np.ndarray, ink: np.ndarray, level: float, solid: np.ndarray) -> tuple[np.ndarray, float, np.ndarray]:
+    """Ink, level and mask as they are, or found anew where something wide that the picture's edge cuts off is taken for ink, such as what a
+    hand's shadow darkens, and most of it is gone once each place is compared with what lies around it."""
+    wide, _ = cut_off(solid)
+    ground = border(dark)
+    # In a picture that no camera made there are no shadows: what is wide there and touches the edge was drawn.
+    if wide <= LEAST_WIDE * solid.size or (ground == np.median(ground)).mean() > 0.5:
+        return ink, level, solid
+    other = _without_background(flattened(dark))
+    if other.max() < LEAST_CONTRAST:
+        return ink, level, solid
+    other = without_rules(other / other.max() * 255)
+    other_level = otsu(other)
+    other_wide, high = cut_off(other > other_level)
+    return (other, other_level, other > other_level) if high and other_wide < 0.3 * wide else (ink, level, solid)
 
 
 def _free_window(ink: np.ndarray) -> tuple[slice, slice] | None:
@@ -96,8 +144,11 @@ def _is_dark_on_light(grey: np.ndarray) -> bool:
     """Whether most of the border is on the bright side of the picture's own threshold, or, where light is so uneven that the border
     is on both sides, whether what stands out from the light most is dark."""
     bright = float((border(grey) > otsu(grey)).mean())
-    if min(grey.shape) < 3 or not 0.15 < bright < 0.85:
+    if min(grey.shape) < 3 or bright >= 0.85:
         return bright > 0.5
+    low, high = np.percentile(border(grey), (5, 95))
+    if bright <= 0.15 and high - low < LEAST_CONTRAST:  # otherwise light falls off to all sides, as a flash's does
+        return False
     standing_out = grey - _light(grey, both_sides=True)
     return bool(((standing_out - np.median(standing_out)) ** 3).sum() < 0)
 

@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from inference.foreground import cut_out, is_plain
+from inference.decode import decode
+from inference.foreground import cut_out, is_plain, without_bands
 from inference.prepare import prepare
-from tests.test_prepare import shirt
+from tests.test_decode import encoded
+from tests.test_prepare import GARMENTS, shirt
 from ui import region
 
 
@@ -84,3 +86,29 @@ def test_a_dragged_rectangle_is_a_part_of_the_picture():
 ])  # fmt: skip
 def test_what_is_outside_or_a_mere_click_is_no_part(rectangle: dict, wanted: tuple | None):
     assert region._fractions(rectangle, (300, 300)) == wanted
+
+
+def photo(size: tuple[int, int]) -> Image.Image:
+    """A picture without any plain part."""
+    noise = np.random.default_rng(0).integers(60, 200, (size[1] // 8, size[0] // 8, 3), dtype=np.uint8)
+    return Image.fromarray(noise).resize(size, Image.Resampling.BICUBIC)
+
+
+@pytest.mark.parametrize("shade", [(0, 0, 0), (255, 255, 255), (230, 220, 200)])
+@pytest.mark.parametrize("bands", [(0, 60, 0, 60), (40, 0, 40, 0), (30, 30, 30, 30), (20, 20, 20, 80)])
+def test_bands_of_a_film_or_a_print_are_taken_off(shade: tuple[int, int, int], bands: tuple[int, int, int, int]):
+    left, top, right, bottom = bands
+    framed = Image.new("RGB", (320 + left + right, 240 + top + bottom), shade)
+    framed.paste(photo((320, 240)), (left, top))
+    shown = without_bands(decode(encoded(framed, "JPEG", quality=85)))
+    assert (0 <= 320 - shown.width <= 8, 0 <= 240 - shown.height <= 8) == (True, True)
+    assert np.abs(np.asarray(shown).astype(int) - shade).max(axis=2).min() > 5
+
+
+def test_a_photo_a_garment_on_plain_ground_and_a_plain_picture_stay_whole():
+    assert without_bands(photo((320, 240))).size == (320, 240)
+    assert without_bands(Image.new("RGB", (90, 70), "white")).size == (90, 70)
+    assert without_bands(Image.new("RGB", (1, 1))).size == (1, 1)
+    for garment in GARMENTS[::3]:
+        shown = Image.fromarray(255 - garment).convert("RGB").resize((300, 300), Image.Resampling.BICUBIC)
+        assert without_bands(shown).size == (300, 300)

@@ -1,0 +1,227 @@
+"""What lies around handwriting in a photo, scan or screenshot, and is none: the table under a sheet, a scan's black border, a shadow's
+edge, frames, toolbars, fingers.
+
+All of it is told from the handwriting by where it lies and by its outline, never by what it looks like.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from inference.opencv import opencv
+
+LOOKED_AT = 256  # pixels of the longest side of the copy that sheets and shadows are looked for in
+SMALLEST = 32  # pixels of its shorter side: below it there is no room for anything around
+# A sheet: its share of the picture, of its own convex hull and of the rectangle around it; how much of it may be ink; how large what is written
+# on it is and how wide the widest free spot, both times its shorter side.
+SHEET, CONVEX, RECTANGULAR, MOST_INK, WRITTEN, OPEN = 0.12, 0.93, 0.85, 0.35, 0.1, 0.13
+ALL = 0.97  # of the picture: a sheet as large has nothing around it
+STEP, STEP_OF_ALL = 20.0, 0.4  # brightness changes at a sheet's outline by this much, and by this share of the whole difference
+SOFT = 1.0  # pixels over which what is painted around a sheet meets it
+STROKE = 0.14  # of the shorter side: no stroke is as wide
+DARKEST = 128.0  # of 255: what is darker is not lit up further, since texture of a dark table would be with it
+WIDE = 0.06  # of the shorter side, from the middle to the rim: what the edge cuts off and is as wide is no stroke
+FREE = 0.08  # of the shorter side: as high is what lies free in a picture in which other things are cut off
+ALIKE = (0.6, 1.6)  # heights of digits of one number, times each other
+NEAR = 0.1  # of its height: the bar of a 5 is as near
+SMALL, FAR = (
+    0.25,
+    0.25,
+)  # smaller than the largest piece by this factor, and farther from all large ones than this times its height: an icon, a cursor
+FRAME, THIN = 0.88, 0.35  # a frame fills this share of the rectangle around it, and is itself less than this share of what it encloses
+MOST_PIECES = 400  # noise has more
+
+
+class Sheet(NamedTuple):
+    """Where the sheet is that is written on, bool [H, W], and whether it is the bright side of the picture's threshold."""
+
+    inside: np.ndarray
+    is_bright: bool
+
+
+def find_sheet(grey: np.ndarray, level: float) -> Sheet | None:
+    """The largest upright or turned rectangle of one shade that has something written on it and something else around it.
+
+    grey: uint8 [H, W]; level: its threshold. None where there is none.
+    """
+    cv2 = opencv()
+    small = _reduced(grey)
+    if min(small.shape) < SMALLEST:
+        return None
+    found: tuple[int, np.ndarray, bool] | None = None
+    for is_bright in (True, False):
+        mask = ((small > level) == is_bright).astype(np.uint8)
+        mask = cv2.morphologyEx(np.pad(mask, 1), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))[1:-1, 1:-1]
+        _, numbers, facts, _ = cv2.connectedComponentsWithStats(mask, connectivity=4)
+        for number in 1 + np.flatnonzero(facts[1:, 4] >= max(SHEET * small.size, found[0] if found else 0)):
+            inside = _outline_of_sheet((numbers == number).astype(np.uint8))
+            if inside is not None and _has_edge(small, inside):
+                found = int(facts[number, 4]), inside, is_bright
+    if found is None:
+        return None
+    _, inside, is_bright = found
+    inside = cv2.erode(np.pad(inside, 1, mode="edge"), np.ones((5, 5), np.uint8), borderValue=1)[
+        1:-1, 1:-1
+    ]  # its rim is the shadow it throws
+    return Sheet(cv2.resize(inside, grey.shape[::-1], interpolation=cv2.INTER_NEAREST) > 0, is_bright)
+
+
+def _reduced(grey: np.ndarray) -> np.ndarray:
+    height, width = grey.shape
+    factor = -(-max(height, width) // LOOKED_AT)
+    size = (max(1, width // factor), max(1, height // factor))
+    return grey if factor == 1 else opencv().resize(grey, size, interpolation=opencv().INTER_AREA)
+
+
+def _outline_of_sheet(piece: np.ndarray) -> np.ndarray | None:
+    """All within the outline of a piece, uint8 [H, W], if it can be a sheet: a rectangle with holes where it is written on."""
+    cv2 = opencv()
+    contours, tree = cv2.findContours(piece, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
+    outer = max((each for each, (*_, parent) in zip(contours, tree[0], strict=True) if parent < 0), key=cv2.contourArea)
+    holes = [cv2.boundingRect(each) for each, (*_, parent) in zip(contours, tree[0], strict=True) if parent >= 0]
+    area, (_, sides, _) = cv2.contourArea(outer), cv2.minAreaRect(outer)
+    if area > ALL * piece.size or area < CONVEX * cv2.contourArea(cv2.convexHull(outer)) or area < RECTANGULAR * sides[0] * sides[1]:
+        return None
+    if not any(max(hole[2:]) > WRITTEN * min(sides) for hole in holes) or area - np.count_nonzero(piece) > MOST_INK * area:
+        return None
+    if cv2.distanceTransform(np.pad(piece, 1), cv2.DIST_L2, 3).max() < OPEN * min(sides):
+        return None
+    inside = np.zeros_like(piece)
+    cv2.drawContours(inside, [outer], -1, 1, -1)
+    return inside
+
+
+def _has_edge(grey: np.ndarray, inside: np.ndarray) -> bool:
+    """Whether brightness makes a step at an outline, as it does where a sheet ends and does not where light fades."""
+    beyond, within = _ring(inside), _ring(1 - inside)
+    if not beyond.any() or not within.any():
+        return False
+    all_of_it = inside.astype(bool)
+    whole, step = (abs(float(np.median(grey[a])) - float(np.median(grey[b]))) for a, b in ((all_of_it, ~all_of_it), (within, beyond)))
+    return step > max(STEP, STEP_OF_ALL * whole)
+
+
+def _ring(mask: np.ndarray) -> np.ndarray:
+    """What is three to five pixels outside of a mask: nearer, both sides are mixed."""
+    near, far = (opencv().dilate(mask, np.ones((2 * reach + 1,) * 2, np.uint8)) > 0 for reach in (2, 5))
+    return far & ~near
+
+
+def with_sheet_alone(grey: np.ndarray, sheet: Sheet, level: float) -> np.ndarray:
+    """The picture with the sheet's own shade, as it is at the nearest places, all around the sheet: uint8 [H, W]."""
+    cv2 = opencv()
+    paper = (sheet.inside & ((grey > level) == sheet.is_bright)).astype(np.float32)
+    if not paper.any():
+        return grey
+    height, width = grey.shape
+    size = (max(1, width // 8), max(1, height // 8))
+    count, shade = (cv2.resize(each, size, interpolation=cv2.INTER_AREA) for each in (paper, paper * grey))
+    count, shade = (cv2.GaussianBlur(each, (0, 0), max(size) / 10, borderType=cv2.BORDER_REPLICATE) for each in (count, shade))
+    least = 1e-3  # where no paper is near at all, what paper is like on the whole
+    ground = cv2.resize((shade + least * float(np.median(grey[paper > 0]))) / (count + least), (width, height))
+    share = cv2.GaussianBlur(sheet.inside.astype(np.float32), (0, 0), SOFT)
+    return np.clip(grey * share + ground * (1 - share), 0, 255).astype(np.uint8)
+
+
+def flattened(dark: np.ndarray) -> np.ndarray:
+    """How much darker each place is than what lies around it beyond a stroke's width, as a share of that, 0 to 255, float32 [H, W].
+
+    A morphological closing fills what is narrow and keeps every edge of what is wide, such as a shadow's, where a smooth surface cuts corners.
+    dark: uint8 [H, W], dark as high.
+    """
+    cv2 = opencv()
+    bright = cv2.GaussianBlur(255 - dark, (0, 0), 1.0)
+    kernel = np.ones((max(3, int(STROKE * min(dark.shape))),) * 2, np.uint8)
+    around = cv2.morphologyEx(bright, cv2.MORPH_CLOSE, kernel, borderType=cv2.BORDER_REPLICATE).astype(np.float32)
+    return np.clip((around - bright) / np.maximum(around, DARKEST) * 255, 0, 255)
+
+
+class _Pieces(NamedTuple):
+    """The pieces of a mask. boxes: int [N, 4], left, top, right, bottom; areas: int [N]; is_cut: bool [N], whether the picture's edge cuts it off."""
+
+    numbers: np.ndarray
+    boxes: np.ndarray
+    areas: np.ndarray
+    is_cut: np.ndarray
+
+    @property
+    def heights(self) -> np.ndarray:
+        return self.boxes[:, 3] - self.boxes[:, 1]
+
+    @property
+    def widths(self) -> np.ndarray:
+        return self.boxes[:, 2] - self.boxes[:, 0]
+
+    def away(self, at: int) -> np.ndarray:
+        """Pixels from the box of one piece to that of each, int [N]; 0 or less where they overlap."""
+        left, top, right, bottom = self.boxes.T
+        return np.maximum.reduce([left[at] - right, left - right[at], top[at] - bottom, top - bottom[at]])
+
+    def without(self, gone: np.ndarray) -> np.ndarray:
+        """The mask without some of them."""
+        return np.concatenate([[False], ~gone])[self.numbers]
+
+
+def _pieces(solid: np.ndarray) -> _Pieces:
+    _, numbers, facts, _ = opencv().connectedComponentsWithStats(solid.view(np.uint8), connectivity=8)
+    left, top, across, down, areas = facts[1:].T.astype(int)
+    height, width = solid.shape
+    edge = max(2, min(height, width) // 100)
+    is_cut = (left < edge) | (top < edge) | (left + across > width - edge) | (top + down > height - edge)
+    return _Pieces(numbers, np.stack([left, top, left + across, top + down], axis=1), areas, is_cut)
+
+
+def cut_off(solid: np.ndarray) -> tuple[int, int]:
+    """How many pixels are of things that the picture's edge cuts off and that are wider than strokes, and how high what lies free is: 0 where
+    nothing high does."""
+    found, side = _pieces(solid), min(solid.shape)
+    high = int(found.heights[~found.is_cut].max(initial=0))
+    high = high if high >= FREE * side else 0
+    if not found.is_cut.any():
+        return 0, high
+    factor = -(-max(solid.shape) // (LOOKED_AT // 2))
+    cut = found.without(~found.is_cut)[::factor, ::factor]
+    widest = opencv().distanceTransform(np.pad(cut, 1).view(np.uint8), opencv().DIST_L2, 3).max()
+    return (int(found.areas[found.is_cut].sum()) if widest >= WIDE * min(cut.shape) else 0), high
+
+
+def without_surroundings(solid: np.ndarray) -> np.ndarray:
+    """The mask without what the picture's edge cuts off, frames, and small things far from all large ones; as it is where nothing high lies free."""
+    found, side = _pieces(solid), min(solid.shape)
+    if not 1 < len(found.boxes) <= MOST_PIECES:
+        return solid
+    frames = _frames(found, solid.shape)
+    is_free = ~found.is_cut & ~frames
+    high = int(found.heights[is_free].max(initial=0))
+    if high < FREE * side:
+        return solid
+    highest = int(np.flatnonzero(is_free)[found.heights[is_free].argmax()])
+    gone = frames | (found.is_cut & ~_of_a_number_with(found, highest))
+    sizes = np.maximum(found.heights, found.widths)
+    large = np.flatnonzero(~gone & (sizes >= SMALL * sizes[~gone].max()))
+    for at in np.flatnonzero(~gone & (sizes < SMALL * sizes[~gone].max())):
+        gone[at] = found.away(at)[large].min() > FAR * high
+    return found.without(gone) if gone.any() else solid
+
+
+def _of_a_number_with(found: _Pieces, at: int) -> np.ndarray:
+    """Which pieces may be digits beside one that lies free, or parts of it, although the picture's edge cuts them off: bool [N]."""
+    (_, top, _, bottom), high = found.boxes[at], int(found.heights[at])
+    level = np.minimum(found.boxes[:, 3], bottom) - np.maximum(found.boxes[:, 1], top) > 0.5 * np.minimum(found.heights, high)
+    is_digit = level & (found.heights > ALIKE[0] * high) & (found.heights < ALIKE[1] * high) & (found.widths < 1.3 * high)
+    return is_digit | ((found.away(at) < NEAR * high) & (np.maximum(found.heights, found.widths) < ALIKE[1] * high))
+
+
+def _frames(found: _Pieces, shape: tuple[int, int]) -> np.ndarray:
+    """Which pieces are thin rectangles around others: bool [N]."""
+    cv2 = opencv()
+    is_frame = np.zeros(len(found.boxes), bool)
+    for at in np.flatnonzero((found.widths > 0.5 * shape[1]) & (found.heights > 0.5 * shape[0])):
+        within = (found.boxes[:, :2] > found.boxes[at, :2] + 2).all(1) & (found.boxes[:, 2:] < found.boxes[at, 2:] - 2).all(1)
+        if not (within & (found.heights > FREE * min(shape))).any():
+            continue
+        contours, _ = cv2.findContours((found.numbers == at + 1).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+        outer = max(contours, key=cv2.contourArea)
+        area, (_, sides, _) = cv2.contourArea(outer), cv2.minAreaRect(outer)
+        is_frame[at] = area > FRAME * sides[0] * sides[1] and found.areas[at] < THIN * area
+    return is_frame

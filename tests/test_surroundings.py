@@ -1,0 +1,156 @@
+"""inference/surroundings.py: what lies around handwriting in photos, scans and screenshots is no part of it."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw, ImageFilter
+
+from inference.surroundings import find_sheet, without_surroundings
+from tests.test_prepare import DIGITS, NEAR, chalk, distance, inked, seen
+
+SIZE = 400
+
+
+def sheet(digit: np.ndarray, paper: int = 235, pen: int = 50, size: int = SIZE) -> Image.Image:
+    """A digit in the middle of a sheet of paper, grey."""
+    found = Image.new("L", (size, size), paper)
+    height = size * 2 // 5
+    found.paste(pen, ((size - height) // 2,) * 2, Image.fromarray(chalk(digit, height)))
+    return found
+
+
+def grained(image: Image.Image) -> Image.Image:
+    """With a camera's noise."""
+    noise = np.random.default_rng(0).normal(0, 3, image.size[::-1])
+    return Image.fromarray(np.clip(np.asarray(image) + noise, 0, 255).astype(np.uint8))
+
+
+def on_table(digit: np.ndarray, sides: str, table: int, turned: float = 0.0, paper: int = 235) -> Image.Image:
+    """A sheet that ends within the picture at some of its sides: l, t, r, b."""
+    found, shape = sheet(digit, paper), Image.new("L", (SIZE, SIZE), 255)
+    strips = {"l": (0, 0, 50, SIZE), "t": (0, 0, SIZE, 50), "r": (SIZE - 50, 0, SIZE, SIZE), "b": (0, SIZE - 50, SIZE, SIZE)}
+    for side in sides:
+        shape.paste(0, strips[side])
+    shape = shape.rotate(turned, Image.Resampling.BILINEAR, fillcolor=0 if len(sides) == 4 else 255)
+    return grained(Image.composite(found, Image.new("L", (SIZE, SIZE), table), shape))
+
+
+def card(digit: np.ndarray, paper: int, pen: int) -> Image.Image:
+    """A card with nothing around it."""
+    found = Image.new("RGBA", (SIZE, SIZE))
+    found.paste(Image.merge("RGB", [sheet(digit, paper, pen, 300)] * 3), (50, 50))
+    return found
+
+
+def marked(digit: np.ndarray, draw: Callable[[ImageDraw.ImageDraw], None]) -> Image.Image:
+    """A screenshot or scan with something else drawn in it."""
+    found = sheet(digit, 255, 0)
+    draw(ImageDraw.Draw(found))
+    return found
+
+
+def toolbar(pen: ImageDraw.ImageDraw) -> None:
+    pen.rectangle((0, 0, SIZE, 60), fill=225)
+    for left in range(10, SIZE, 34):
+        pen.rectangle((left, 16, left + 22, 38), fill=40 + left // 4)
+
+
+def holes(pen: ImageDraw.ImageDraw) -> None:
+    for top in (110, 280):
+        pen.ellipse((14, top, 34, top + 20), fill=0)
+
+
+def in_a_flash(digit: np.ndarray) -> Image.Image:
+    """Light that falls off to all sides, so that the rim is darker than the ink in the middle."""
+    far = np.hypot(*np.meshgrid(*(np.linspace(-1, 1, SIZE),) * 2))
+    return grained(Image.fromarray((np.asarray(sheet(digit, pen=90)) * np.clip(1.1 - 0.75 * far**2, 0.1, 1)).astype(np.uint8)))
+
+
+def in_a_shadow(digit: np.ndarray) -> Image.Image:
+    """The shadow of a hand, with an edge."""
+    shadow = Image.new("L", (SIZE, SIZE), 255)
+    ImageDraw.Draw(shadow).ellipse((40, 230, 480, 620), fill=125)
+    shadow = np.asarray(shadow.filter(ImageFilter.GaussianBlur(8))) / 255
+    return grained(Image.fromarray((np.asarray(sheet(digit)) * shadow).astype(np.uint8)))
+
+
+SCENES: dict[str, Callable[[np.ndarray], Image.Image]] = {
+    "a dark table on one side": lambda digit: on_table(digit, "l", 70),
+    "a dark table on two sides, turned": lambda digit: on_table(digit, "tr", 60, turned=5),
+    "a dark table all around": lambda digit: on_table(digit, "ltrb", 60, turned=-6),
+    "a bright table below": lambda digit: on_table(digit, "b", 180),
+    "a note on a table": lambda digit: on_table(digit, "ltrb", 120, turned=8),
+    "a scan's black border": lambda digit: on_table(digit, "ltrb", 5),
+    "a black border on one side": lambda digit: on_table(digit, "r", 5),
+    "a white card with nothing around it": lambda digit: card(digit, 255, 0),
+    "a dark card with nothing around it": lambda digit: card(digit, 35, 250),
+    "a line around the picture": lambda digit: marked(digit, lambda pen: pen.rectangle((1, 1, SIZE - 2, SIZE - 2), outline=60, width=2)),
+    "a line further in": lambda digit: marked(digit, lambda pen: pen.rectangle((18, 18, SIZE - 19, SIZE - 19), outline=0, width=3)),
+    "a box": lambda digit: marked(digit, lambda pen: pen.polygon([(60, 52), (345, 60), (340, 348), (50, 338)], outline=0, width=6)),
+    "a toolbar": lambda digit: marked(digit, toolbar),
+    "a scan's punch holes": lambda digit: marked(digit, holes),
+    "a cursor": lambda digit: marked(digit, lambda pen: pen.polygon([(340, 60), (340, 77), (344, 73), (352, 72)], fill=0)),
+    "a finger": lambda digit: marked(digit, lambda pen: pen.ellipse((300, 320, 430, 520), fill=130)),
+    "a flash": in_a_flash,
+    "a hand's shadow": in_a_shadow,
+    "ink as bright as its ground": lambda digit: Image.composite(
+        Image.new("RGB", (SIZE, SIZE), (220, 60, 60)), Image.new("RGB", (SIZE, SIZE), (90, 128, 80)), sheet(digit, 0, 255)
+    ),
+}
+
+
+@pytest.mark.parametrize("scene", SCENES)
+def test_a_digit_looks_as_if_it_were_alone(scene: str):
+    for digit in DIGITS[::4]:
+        assert distance(seen(SCENES[scene](digit)), seen(inked(digit))) < NEAR
+
+
+@pytest.mark.parametrize("at", [(0, 0), (0, 150), (150, 260), (260, 260)])
+def test_a_drawing_that_reaches_the_edge_stays_whole(at: tuple[int, int]):
+    for digit in DIGITS[::4]:
+        drawing = Image.new("L", (SIZE, SIZE), 255)
+        ink = Image.fromarray(chalk(digit, 140))
+        drawing.paste(0, at, ink.crop(ink.getbbox()))
+        assert distance(seen(drawing), seen(inked(digit))) < NEAR
+
+
+def test_digits_of_a_number_that_touch_the_edge_stay_beside_the_one_that_does_not():
+    solid = np.zeros((200, 400), bool)
+    for left in (0, 160, 350):
+        solid[40:160, left : left + 50] = True
+    assert (without_surroundings(solid) == solid).all()
+    solid[:12] = True  # and what is nothing like them goes
+    assert (without_surroundings(solid)[:12] == 0).all()
+    assert without_surroundings(solid)[40:160, 350:].all()
+
+
+def test_the_bar_of_a_five_that_touches_the_edge_stays():
+    solid = np.zeros((200, 200), bool)
+    solid[60:160, 60:120] = True
+    solid[40:52, 125:200] = True
+    assert (without_surroundings(solid) == solid).all()
+
+
+def test_small_things_near_stay_and_those_far_away_go():
+    solid = np.zeros((200, 200), bool)
+    solid[60:160, 60:120] = True
+    solid[60:70, 130:140] = True
+    assert without_surroundings(solid).sum() == solid.sum()
+    solid[10:18, 180:188] = True
+    assert without_surroundings(solid).sum() == solid.sum() - 64
+
+
+def test_where_light_fades_there_is_no_sheet_and_on_blank_paper_neither():
+    fading = np.tile(np.linspace(250, 90, SIZE), (SIZE, 1)).astype(np.uint8)
+    fading[150:250, 60:80] = 30
+    assert find_sheet(fading, 165.0) is None
+    blank = np.full((SIZE, SIZE), 60, np.uint8)
+    blank[50:350, 50:350] = 235
+    assert find_sheet(blank, 150.0) is None
+    blank[120:280, 180:220] = 60
+    found = find_sheet(blank, 150.0)
+    assert found is not None
+    assert found.is_bright
+    assert found.inside[100:300, 100:300].all()
+    assert not found.inside[:45].any()
