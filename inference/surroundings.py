@@ -29,6 +29,11 @@ SMALL, FAR = (
     0.25,
 )  # smaller than the largest piece by this factor, and farther from all large ones than this times its height: an icon, a cursor
 FRAME, THIN = 0.88, 0.35  # a frame fills this share of the rectangle around it, and is itself less than this share of what it encloses
+FILLED, SMALLER, ICONS = (
+    0.75,
+    0.5,
+    3,
+)  # icons fill so much of their boxes, are smaller than this times what is written, and at least so many
 MOST_PIECES = 400  # noise has more
 
 
@@ -196,7 +201,7 @@ def without_surroundings(solid: np.ndarray) -> np.ndarray:
     if high < FREE * side:
         return solid
     highest = int(np.flatnonzero(is_free)[found.heights[is_free].argmax()])
-    gone = frames | (found.is_cut & ~_of_a_number_with(found, highest))
+    gone = frames | (found.is_cut & ~_of_a_number_with(found, highest)) | _row_of_icons(found, high)
     sizes = np.maximum(found.heights, found.widths)
     large = np.flatnonzero(~gone & (sizes >= SMALL * sizes[~gone].max()))
     for at in np.flatnonzero(~gone & (sizes < SMALL * sizes[~gone].max())):
@@ -210,6 +215,17 @@ def _of_a_number_with(found: _Pieces, at: int) -> np.ndarray:
     level = np.minimum(found.boxes[:, 3], bottom) - np.maximum(found.boxes[:, 1], top) > 0.5 * np.minimum(found.heights, high)
     is_digit = level & (found.heights > ALIKE[0] * high) & (found.heights < ALIKE[1] * high) & (found.widths < 1.3 * high)
     return is_digit | ((found.away(at) < NEAR * high) & (np.maximum(found.heights, found.widths) < ALIKE[1] * high))
+
+
+def _row_of_icons(found: _Pieces, high: int) -> np.ndarray:
+    """Which pieces are small filled rectangles, three or more of them level with each other: a toolbar's. bool [N]."""
+    filled = found.areas > FILLED * found.widths * found.heights
+    blocks = np.flatnonzero(filled & (np.maximum(found.widths, found.heights) < SMALLER * high))
+    middles = (found.boxes[blocks, 1] + found.boxes[blocks, 3]) / 2
+    level = np.abs(middles[:, None] - middles) < found.heights[blocks] / 2
+    is_icon = np.zeros(len(found.boxes), bool)
+    is_icon[blocks[level.sum(1) >= ICONS]] = True
+    return is_icon
 
 
 def _frames(found: _Pieces, shape: tuple[int, int]) -> np.ndarray:

@@ -53,7 +53,7 @@ def marked(digit: np.ndarray, draw: Callable[[ImageDraw.ImageDraw], None]) -> Im
 def toolbar(pen: ImageDraw.ImageDraw) -> None:
     pen.rectangle((0, 0, SIZE, 60), fill=225)
     for left in range(10, SIZE, 34):
-        pen.rectangle((left, 16, left + 22, 38), fill=40 + left // 4)
+        pen.rectangle((left, 30, left + 22, 52), fill=40 + left // 4)
 
 
 def holes(pen: ImageDraw.ImageDraw) -> None:
@@ -139,6 +139,16 @@ def test_small_things_near_stay_and_those_far_away_go():
     assert without_surroundings(solid).sum() == solid.sum()
     solid[10:18, 180:188] = True
     assert without_surroundings(solid).sum() == solid.sum() - 64
+
+
+def test_a_row_of_icons_goes_however_near_and_two_dots_stay():
+    solid = np.zeros((200, 300), bool)
+    solid[60:180, 100:140] = True
+    for left in (90, 130, 170):
+        solid[20:40, left : left + 20] = True
+    assert without_surroundings(solid).sum() == solid.sum() - 3 * 400
+    solid[20:40, 90:110] = False
+    assert without_surroundings(solid).sum() == solid.sum()
 
 
 def test_where_light_fades_there_is_no_sheet_and_on_blank_paper_neither():
