@@ -13,7 +13,7 @@ app: $(VENV)/app.done
 	$(BIN)/python -m ui --server.port $(PORT)
 
 test: $(VENV)/test.done
-	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || ./install.sh chromium
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || ./install.sh chromium || ./install.sh chromium-browser || { echo "The tests open the page in Chromium: install it, or Google Chrome, so that chromium, chromium-browser or google-chrome starts it"; exit 1; }
 	@command -v strace >/dev/null || ./install.sh strace || echo "Without strace nothing looks at whom the server calls"
 	@command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] || [ -x $(VENV)/nginx/usr/sbin/nginx ] || ./unpack.sh nginx $(VENV)/nginx || echo "Without nginx the test of several servers is skipped"
 	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || ./install.sh postgresql || echo "Without PostgreSQL its tests are skipped"
@@ -37,6 +37,6 @@ $(VENV)/test.done: requirements-test.txt requirements-cluster.txt $(VENV)/app.do
 
 $(VENV)/bin/uv:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Inkling needs Python 3.11 or later; this is $$($(PYTHON) --version). Give another one with PYTHON=..."; exit 1; }
-	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || ./install.sh python3-venv
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || ./install.sh $(notdir $(PYTHON))-venv
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import streamlit
+from starlette.formparsers import MultiPartParser
 from starlette.middleware import Middleware
 from streamlit.starlette import App
 
@@ -34,6 +35,10 @@ def _inline_scripts() -> str:
     found = re.findall(rb"<script>(.*?)</script>", page, re.DOTALL)
     return " ".join(f"'sha256-{base64.b64encode(hashlib.sha256(each).digest()).decode()}'" for each in found)
 
+
+# What people upload stays in memory while it comes, as it does afterwards: Starlette would put all above 1 MB into a file meanwhile, on a disk
+# that may be full. UploadLimit and maxUploadSize say how much that can be.
+MultiPartParser.spool_max_size = 2**30
 
 # What the page loads, and from where: itself, its websocket too. Inline styles are Streamlit's, blob: is the canvas's code, data: what the camera's picture is fetched as.
 POLICY = {

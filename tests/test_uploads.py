@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import pytest
+import streamlit
 from streamlit import runtime
 from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
 from streamlit.runtime.uploaded_file_manager import UploadedFileRec
@@ -70,6 +71,12 @@ def test_chunks_of_any_length_are_not_believed_to_be_as_few_bytes_as_is_said_bes
         return server.statuses
 
     assert told_by(upload()) == [413]
+
+
+def test_what_is_uploaded_stays_in_memory_while_it_comes():
+    import asgi
+
+    assert asgi.MultiPartParser.spool_max_size > streamlit.get_option("server.maxUploadSize") * MB
 
 
 def test_files_that_are_still_coming_count_too_and_no_more_when_they_have_come_or_were_taken_away(files):
