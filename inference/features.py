@@ -92,12 +92,15 @@ def _prune(graph: "GraphProto", wanted: list[str]) -> None:
 
 
 def _insides(graph: "GraphProto", classes: int) -> tuple[list[str], str]:
-    """Names of the values after each convolution of the first member, and of what its last linear layer takes; empty where there is none."""
+    """Names of the values after each convolution of the first member, and of what its last linear layer takes; empty where there is none.
+
+    One of a single pixel is a residual block's shortcut: what comes out of the block has it in it.
+    """
     shapes = {each.name: tuple(each.dims) for each in graph.initializer}
     layers: list[str] = []
     after = ""
     for node in graph.node:
-        if node.op_type == "Conv":
+        if node.op_type == "Conv" and shapes.get(node.input[1], ())[2:] != (1, 1):
             layers += [after] if after else []
             after = node.output[0]
         elif after and node.op_type in AFTER_CONVOLUTION:
