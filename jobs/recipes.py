@@ -101,6 +101,13 @@ RECIPES = {
             optimizer="adamw", lr=0.002, weight_decay=0.05, batch_size=128, epochs=24, precision="bfloat16",
         ),
     ),
+    "fashion-mnist-resnet": Recipe(
+        about="ResNet-20 (He et al. 2015) averaged over both mirror images, a member of the ensemble on the shelf",
+        config=RunConfig(
+            dataset="fashion-mnist", network="resnet", mirrored=True, channels=(16, 32, 64), blocks=3, augmentation="mirror_erase",
+            optimizer="nag", lr=0.1, weight_decay=0.0005, batch_size=128, epochs=90, precision="bfloat16",
+        ),
+    ),
     "mnist-small": Recipe(
         about="CNN of six 3x3 convolutions with 92,000 parameters, trained on bent digits, MNIST's own and redrawn",
         config=RunConfig(
