@@ -23,6 +23,9 @@ DARKEST = 128.0  # of 255: what is darker is not lit up further, since texture o
 WIDE = 0.06  # of the shorter side, from the middle to the rim: what the edge cuts off and is as wide is no stroke
 FREE = 0.08  # of the shorter side: as high is what lies free in a picture in which other things are cut off
 ALIKE = (0.6, 1.6)  # heights of digits of one number, times each other
+# What is larger than what lies free by the first factor, and lies along the edge with less than the second share of its length, is a stroke.
+LARGER, ALONG = 2.5, 0.4
+ROUNDED, MOST_CORNERS = 0.01, 6  # of a sheet's outline, by which corners may be rounded; corners, where the picture cuts some off
 NEAR = 0.1  # of its height: the bar of a 5 is as near
 SMALL, FAR = (
     0.25,
@@ -86,6 +89,9 @@ def _outline_of_sheet(piece: np.ndarray) -> np.ndarray | None:
     holes = [cv2.boundingRect(each) for each, (*_, parent) in zip(contours, tree[0], strict=True) if parent >= 0]
     area, (_, sides, _) = cv2.contourArea(outer), cv2.minAreaRect(outer)
     if area > ALL * piece.size or area < CONVEX * cv2.contourArea(cv2.convexHull(outer)) or area < RECTANGULAR * sides[0] * sides[1]:
+        return None
+    corners = cv2.approxPolyDP(cv2.convexHull(outer), ROUNDED * cv2.arcLength(outer, True), True)
+    if len(corners) > MOST_CORNERS:  # a thick 0
         return None
     if not any(max(hole[2:]) > WRITTEN * min(sides) for hole in holes) or area - np.count_nonzero(piece) > MOST_INK * area:
         return None
@@ -201,12 +207,22 @@ def without_surroundings(solid: np.ndarray) -> np.ndarray:
     if high < FREE * side:
         return solid
     highest = int(np.flatnonzero(is_free)[found.heights[is_free].argmax()])
-    gone = frames | (found.is_cut & ~_of_a_number_with(found, highest)) | _row_of_icons(found, high)
+    # A large stroke that reaches the edge, and a small one beside it, are one digit.
+    is_stroke = (np.maximum(found.heights, found.widths) > LARGER * high) & (
+        _contact(found) < ALONG * np.maximum(found.heights, found.widths)
+    )
+    gone = frames | (found.is_cut & ~is_stroke & ~_of_a_number_with(found, highest)) | _row_of_icons(found, high)
     sizes = np.maximum(found.heights, found.widths)
     large = np.flatnonzero(~gone & (sizes >= SMALL * sizes[~gone].max()))
     for at in np.flatnonzero(~gone & (sizes < SMALL * sizes[~gone].max())):
         gone[at] = found.away(at)[large].min() > FAR * high
     return found.without(gone) if gone.any() else solid
+
+
+def _contact(found: _Pieces) -> np.ndarray:
+    """Pixels of the picture's outermost rows and columns that each piece has, int [N]."""
+    rim = np.concatenate([found.numbers[0], found.numbers[-1], found.numbers[:, 0], found.numbers[:, -1]])
+    return np.bincount(rim, minlength=len(found.boxes) + 1)[1:]
 
 
 def _of_a_number_with(found: _Pieces, at: int) -> np.ndarray:

@@ -151,6 +151,20 @@ def test_a_row_of_icons_goes_however_near_and_two_dots_stay():
     assert without_surroundings(solid).sum() == solid.sum()
 
 
+def test_a_large_stroke_that_reaches_the_edge_stays_with_the_small_one_beside_it():
+    solid = np.zeros((200, 200), bool)
+    solid[20:, 90:120] = True
+    solid[30:85, 40:60] = True
+    assert (without_surroundings(solid) == solid).all()
+
+
+def test_a_thick_zero_is_no_card():
+    drawing = Image.new("L", (320, 320), 255)
+    ImageDraw.Draw(drawing).rounded_rectangle((150, 20, 290, 300), radius=50, outline=0, width=34)
+    assert find_sheet(np.asarray(drawing), 127.5) is None
+    assert find_sheet(255 - np.asarray(drawing), 127.5) is None
+
+
 def test_where_light_fades_there_is_no_sheet_and_on_blank_paper_neither():
     fading = np.tile(np.linspace(250, 90, SIZE), (SIZE, 1)).astype(np.uint8)
     fading[150:250, 60:80] = 30
