@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from inference import graph
+from inference.classify import Classifier
 from jobs import runs
 from jobs.config import ConfigError
 from jobs.runs import ROOT
@@ -20,7 +21,7 @@ from tests import tiny
 from training import export, fit
 from training.export import ExportError
 from training.networks import NETWORKS, Served, build
-from training.published import start_weights
+from training.published import network, start_weights
 
 KINDS = {
     "fc": {"network": "fc", "hidden": (16, 8), "batch_norm": True, "dropout": 0.1},
@@ -186,6 +187,10 @@ def test_networks_of_several_kinds_are_averaged_and_nothing_goes_on_from_them(tm
     assert card.is_mixed
     with pytest.raises(ConfigError, match="of several kinds"):
         start_weights(tiny.config(start_from="both"), 0)
+    taught = network(card)  # but they can teach
+    pixels = torch.from_numpy(np.array(data.validation.pixels[:5]))
+    with torch.inference_mode():
+        assert np.abs(taught(pixels)[0].numpy() - Classifier(card).probabilities(pixels.numpy())).max() < 1e-4
 
 
 def test_a_graph_that_differs_from_torch_is_not_published(tmp_path, own_shelf, monkeypatch):

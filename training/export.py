@@ -237,6 +237,7 @@ def describe(
 ) -> dict[str, Any]:
     """The card of a graph in its scratch file: what it is, and how well it does. Reads the test set."""
     content, about = graph.read_bytes(), datasets.info(config.dataset)
+    several = len({each.network for each in configs}) > 1 and len(served.members) == sum(each.members for each in configs)  # and no mixture
     card = {
         "id": f"{config.dataset}/{name}",
         "title": _title(config.network, len(served.members), name),
@@ -254,6 +255,8 @@ def describe(
         "temperature": round(float(served.temperature), 4),
         "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "config": config.to_dict(),
+        # Of several kinds each network's own, so that they can teach: training/published.py.
+        **({"member_configs": [each.to_dict() for each in configs for _ in range(each.members)]} if several else {}),
         "versions": versions("torch", "onnx", "onnxscript", "numpy"),
         "data": {"origin": _origin(data), "train": len(data.train)},
     }

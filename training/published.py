@@ -57,9 +57,12 @@ def start_weights(config: RunConfig, member: int) -> dict[str, Tensor]:
             raise ConfigError(
                 f"{name} is {wanted[name]} but {config.start_from} was trained with {before}; use its value, or start from scratch"
             )
-    graph = onnx.load_model_from_string(card.read_graph()).graph
-    prefix = f"members.{member % card.facts['members']}."
-    weights = build(config).state_dict()  # keeps what a graph does not hold: the counters of batch normalisation
+    return _weights(onnx.load_model_from_string(card.read_graph()).graph, member % card.facts["members"], build(config))
+
+
+def _weights(graph: onnx.GraphProto, member: int, fresh: torch.nn.Module) -> dict[str, Tensor]:
+    prefix = f"members.{member}."
+    weights = fresh.state_dict()  # keeps what a graph does not hold: the counters of batch normalisation
     for each in graph.initializer:
         if each.name.startswith(prefix):
             weights[each.name.removeprefix(prefix)] = torch.from_numpy(numpy_helper.to_array(each).copy())
@@ -67,13 +70,16 @@ def start_weights(config: RunConfig, member: int) -> dict[str, Tensor]:
 
 
 def network(card: shelf.Card) -> Served:
-    """A published network as torch modules again, in evaluation mode. Raises ConfigError when it is of several kinds."""
-    config = dataclasses.replace(RunConfig.from_dict(card.facts["config"]), start_from=card.name, publish="")
-    members = []
-    for number in range(card.facts["members"]):
-        members.append(build(config))
-        members[-1].load_state_dict(start_weights(config, number))
-    return Served(members, temperature=card.facts["temperature"], mirrored=config.mirrored).eval()
+    """A published network as torch modules again, in evaluation mode. Raises ConfigError when it is a mixture, or of several kinds and its
+    card does not say which."""
+    told = card.facts.get("member_configs") or ([] if card.is_mixed else [card.facts["config"]] * card.facts["members"])
+    if not told:
+        raise ConfigError(MIXED.format(name=card.name))
+    graph, members = onnx.load_model_from_string(card.read_graph()).graph, []
+    for number, settings in enumerate(told):
+        members.append(build(dataclasses.replace(RunConfig.from_dict(settings), start_from="", teacher="", publish="")))
+        members[-1].load_state_dict(_weights(graph, number, members[-1]))
+    return Served(members, temperature=card.facts["temperature"], mirrored=card.facts["config"].get("mirrored", False)).eval()
 
 
 @torch.inference_mode()
