@@ -58,12 +58,10 @@ def find_ink(image: Image.Image, invert: bool | None = None) -> tuple[Ink | None
     solid = ink > level
     if not is_alone:
         ink, level, solid = _without_shadow(dark, ink, level, solid)
-        if _reaches_all_sides(solid) and not _reaches_all_sides(cores := without_specks(solid)):
-            solid = cores
-        solid = without_surroundings(solid)
+        solid = without_surroundings(_without_hairlines(solid))
     solid, connected = _without_dust(solid, frame)
-    if _reaches_all_sides(solid) and not _reaches_all_sides(cores := without_specks(solid)):
-        solid, connected = _without_dust(cores, frame)  # hairlines as dark as the ink that no rule was seen in
+    if (cores := _without_hairlines(solid)) is not solid:
+        solid, connected = _without_dust(cores, frame)
     if not solid.any():
         return None, inverted
     # The rim around the mask keeps soft edges soft.
@@ -77,7 +75,7 @@ def _facing(image: Image.Image, is_alone: bool) -> tuple[np.ndarray, bool]:
     level = otsu(grey)
     if not is_alone and (sheet := find_sheet(grey, level)):
         return with_sheet_alone(grey, sheet, level), sheet.is_bright
-    return grey, _is_dark_on_light(grey.astype(np.float32))
+    return grey, _is_dark_on_light(grey.astype(np.float32), level)
 
 
 def _most_telling_channel(image: Image.Image) -> Image.Image:
@@ -140,10 +138,10 @@ def border(values: np.ndarray) -> np.ndarray:
     return np.concatenate([side.reshape(-1, *values.shape[2:]) for side in sides])
 
 
-def _is_dark_on_light(grey: np.ndarray) -> bool:
-    """Whether most of the border is on the bright side of the picture's own threshold, or, where light is so uneven that the border
+def _is_dark_on_light(grey: np.ndarray, level: float) -> bool:
+    """Whether most of the border is on the bright side of the picture's own threshold, level, or, where light is so uneven that the border
     is on both sides, whether what stands out from the light most is dark."""
-    bright = float((border(grey) > otsu(grey)).mean())
+    bright = float((border(grey) > level).mean())
     if min(grey.shape) < 3 or bright >= 0.85:
         return bright > 0.5
     low, high = np.percentile(border(grey), (5, 95))
@@ -219,6 +217,13 @@ def otsu(values: np.ndarray, blank: int = 0) -> float:
 
 def _reaches_all_sides(solid: np.ndarray) -> bool:
     return bool(solid[0].any() and solid[-1].any() and solid[:, 0].any() and solid[:, -1].any())
+
+
+def _without_hairlines(solid: np.ndarray) -> np.ndarray:
+    """The mask without lines from edge to edge as dark as the ink, that no rule was seen in; the same one where there are none."""
+    if _reaches_all_sides(solid) and not _reaches_all_sides(cores := without_specks(solid)):
+        return cores
+    return solid
 
 
 def without_specks(solid: np.ndarray) -> np.ndarray:

@@ -27,16 +27,11 @@ ALIKE = (0.6, 1.6)  # heights of digits of one number, times each other
 LARGER, ALONG = 2.5, 0.4
 ROUNDED, MOST_CORNERS = 0.01, 6  # of a sheet's outline, by which corners may be rounded; corners, where the picture cuts some off
 NEAR = 0.1  # of its height: the bar of a 5 is as near
-SMALL, FAR = (
-    0.25,
-    0.25,
-)  # smaller than the largest piece by this factor, and farther from all large ones than this times its height: an icon, a cursor
+# An icon or a cursor is smaller than the largest piece by the first factor, and farther from all large ones than the second times its height.
+SMALL, FAR = 0.25, 0.25
 FRAME, THIN = 0.88, 0.35  # a frame fills this share of the rectangle around it, and is itself less than this share of what it encloses
-FILLED, SMALLER, ICONS = (
-    0.75,
-    0.5,
-    3,
-)  # icons fill so much of their boxes, are smaller than this times what is written, and at least so many
+# A toolbar's icons fill so much of their boxes, are smaller than this times what is written, and at least so many.
+FILLED, SMALLER, ICONS = 0.75, 0.5, 3
 MOST_PIECES = 400  # noise has more
 
 

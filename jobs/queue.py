@@ -176,7 +176,7 @@ def waiting() -> list[Place]:
     for number, name in _entries():
         run, path = runs.runs_folder() / name, _path(number, name)
         with contextlib.suppress(OSError):
-            place = _place(number, run, path.read_text())
+            place = _place(number, run, path.read_bytes())
             if place and runs.is_alive(run):
                 places.append(place)
             else:
@@ -184,13 +184,13 @@ def waiting() -> list[Place]:
     return places
 
 
-def _place(number: int, run: Path, text: str) -> Place | None:
+def _place(number: int, run: Path, text: bytes) -> Place | None:
     """What a run's file in the queue says; None where it is damaged."""
     try:
         facts = json.loads(text)
         devices = tuple(facts["devices"])
         return Place(run=run, number=number, owner=runs.owner(run) or "", seconds=float(facts["seconds"]), devices=devices)
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None
 
 

@@ -105,7 +105,7 @@ def test_a_fault_that_passes_takes_no_run_its_place(monkeypatch):
         assert queue.own_place_if_first(second) is None
     assert queue._entries() == before
     assert names(queue.waiting()) == [second.name, third.name]
-    queue._path(before[0][0], second.name).write_text("{")  # and one that is damaged is cleared away
+    queue._path(before[0][0], second.name).write_bytes(b"\xff")  # and one that is damaged is cleared away
     assert second.name not in names(queue.waiting())
 
 
