@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from jobs import costs, events, runs, site
+from jobs import costs, events, locks, runs, site
 from jobs.config import RunConfig
 from models.errors import InklingError
 
@@ -97,16 +97,16 @@ def start(
 def resume(
     folder: Path, environment: Mapping[str, str] | None = None, most: int = MOST_RUNS, demand: Callable[[], None] = lambda: None
 ) -> None:
-    """Gives a run that stopped another place in the queue; it goes on from its checkpoint. Raises Full, runs.Busy, ConfigError.
+    """Gives a run that stopped another place in the queue; it goes on from its checkpoint. Raises Full, locks.Busy, ConfigError.
 
     most, demand: as of `start`.
     """
     _reap()
     config = runs.read_config(folder)
-    lock = runs.hold(folder)  # before the queue's, for it may be waited for
+    lock = locks.acquire(folder)  # before the queue's, for it may be waited for
     try:
         if runs.status(folder, alive=False).state == "done":
-            raise runs.Busy(f"{folder.name} is done already; there is nothing to resume")
+            raise locks.Busy(f"{folder.name} is done already; there is nothing to resume")
         with _locked():
             leave(folder)  # the place of a process that was killed while it waited
             _demand_place(most)
@@ -261,7 +261,7 @@ def _device_path(device: str) -> Path:
 def _take_device(device: str, name: str) -> int | None:
     descriptor = os.open(_device_path(device), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     # A look of `active_runs` holds it for a moment, which may not cost a run its turn.
-    if not runs.flock(descriptor, fcntl.LOCK_EX, patience=0.1):
+    if not locks.flock(descriptor, fcntl.LOCK_EX, patience=0.1):
         os.close(descriptor)
         return None
     os.ftruncate(descriptor, 0)
@@ -274,7 +274,7 @@ def active_runs() -> list[Path]:
     found = []
     for path in sorted(runs.runs_folder().glob(".device-*.lock")):
         with contextlib.suppress(OSError), path.open() as file:
-            if not runs.flock(file.fileno(), fcntl.LOCK_SH):
+            if not locks.flock(file.fileno(), fcntl.LOCK_SH):
                 run = runs.runs_folder() / file.read()
                 if runs.RUN_ID.fullmatch(run.name) and runs.is_alive(run):
                     found.append(run)

@@ -1,12 +1,10 @@
 """Runs: a folder each. Cancelling, and a status that is derived from events and process, never stored; queue.py starts them.
 
-A run is alive exactly while somebody holds the flock on its `lock` file. The training process inherits that lock, so it
-outlives the server, and the kernel frees it however the process ends.
+A run is alive exactly while somebody holds its lock (locks.py).
 """
 
 import contextlib
 import errno
-import fcntl
 import json
 import os
 import re
@@ -19,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jobs import events
+from jobs import events, locks
 from jobs.config import ConfigError, RunConfig, field_of
 from models import scratch
 from models.errors import InklingError
@@ -32,9 +30,6 @@ FIXES = {
 }  # fmt: skip
 CANCEL = "cancel"
 CANCELLED = "The run was cancelled; --resume continues it."
-LOCK, JOB_LOCK = "lock", "job.lock"
-ORPHAN = 90.0  # seconds that the process of a lost node or head is given to go
-LEAVING = 10.0  # seconds that a process which told its ending is given to go
 MOST_A_MOMENT = 600  # runs that may begin at one second
 RUN_ID = re.compile(r"\d{8}-\d{6}-[a-z0-9._-]+")
 
@@ -45,10 +40,6 @@ class NotWritten(InklingError):
 
 class Cancelled(InklingError):
     """The run was asked to stop."""
-
-
-class Busy(InklingError):
-    """Another process is at work on the run."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +97,7 @@ def _create_at(target: Path, config: RunConfig) -> int | None:
     new = scratch.new(target.parent)
     try:
         (new / "config.json").write_text(json.dumps(config.to_dict(), indent=1) + "\n")
-        lock = hold(new)
+        lock = locks.acquire(new)
         try:
             new.rename(target)
         except OSError:
@@ -139,33 +130,6 @@ def _names(kind: str) -> Iterator[Path]:
         yield runs_folder() / f"{time.strftime('%Y%m%d-%H%M%S', time.localtime(second))}-{kind}"
 
 
-def hold(folder: Path) -> int:
-    """Takes the lock of a run for this process and returns its descriptor. Raises Busy when the run is alive.
-
-    A run that has told its ending is waited for: its process may be about to go.
-    """
-    lines = events.read(folder)
-    is_over = bool(lines) and lines[-1]["kind"] in events.ENDINGS
-    if not _is_held(folder / JOB_LOCK):
-        with contextlib.suppress(Busy):
-            return _take(folder / LOCK, LEAVING if is_over else 1.0)
-    raise Busy(f"the run {folder.name} is at work in another process; wait for it or cancel it")
-
-
-def hold_for_job(folder: Path) -> int:
-    """Takes the lock that a job on a cluster has beside that of the process that follows it. Raises Busy while another job is at work."""
-    return _take(folder / JOB_LOCK, ORPHAN)
-
-
-def _take(path: Path, patience: float) -> int:
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    if flock(descriptor, fcntl.LOCK_EX, patience):
-        return descriptor
-    os.close(descriptor)
-    folder = path.parent
-    raise Busy(f"the run {folder.name} is at work in another process; wait for it or cancel it")
-
-
 def cancel(folder: Path) -> None:
     """Asks a run to stop. It ends within a step; what it had published stays published. Raises NotWritten where only a mark would reach it
     and none can be written."""
@@ -196,10 +160,10 @@ def owner(folder: Path) -> str | None:
 
 
 def remove(folder: Path) -> None:
-    """Deletes a run's record and checkpoints. Raises Busy while it waits or is at work."""
+    """Deletes a run's record and checkpoints. Raises locks.Busy while it waits or is at work."""
     if not RUN_ID.fullmatch(folder.name):
         raise FileNotFoundError(f"{folder} is no run folder")
-    with held(folder):
+    with locks.held(folder):
         scratch.remove(folder)
 
 
@@ -217,18 +181,7 @@ def page_friendly_threads() -> int:
 
 def is_alive(folder: Path) -> bool:
     """Whether a process holds the run's lock, or a job on a cluster its own."""
-    return _is_held(folder / LOCK) or _is_held(folder / JOB_LOCK)
-
-
-def _is_held(path: Path) -> bool:
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return False
-    try:
-        return not flock(descriptor, fcntl.LOCK_SH)
-    finally:
-        os.close(descriptor)
+    return locks.is_held(folder / locks.LOCK) or locks.is_held(folder / locks.JOB_LOCK)
 
 
 def list_runs() -> list[Path]:
@@ -312,26 +265,3 @@ def _stage(lines: list[dict[str, Any]]) -> str:
     if last.get("progress", 0.0) >= 1 or last["kind"] == "exported":
         return "measuring and publishing"
     return "training"
-
-
-def flock(descriptor: int, kind: int, patience: float = 0.0) -> bool:
-    """Whether a lock could be taken within `patience` seconds."""
-    give_up = time.monotonic() + patience
-    while True:
-        try:
-            fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
-            return True
-        except BlockingIOError:
-            if time.monotonic() >= give_up:
-                return False
-            time.sleep(0.02)
-
-
-@contextlib.contextmanager
-def held(folder: Path) -> Iterator[None]:
-    """Holds a run's lock for the time of a with block. Raises Busy."""
-    descriptor = hold(folder)
-    try:
-        yield
-    finally:
-        os.close(descriptor)

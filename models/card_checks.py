@@ -34,6 +34,8 @@ def check_network(facts: Facts, labels: Sequence[str]) -> None:
         _demand(facts, OF_SEEDS)
     if "architectures" in facts:  # cards older than it, and than reliability, do not have it
         _demand(facts, {"architectures": list})
+    if "member_configs" in facts:
+        _check_member_configs(facts["member_configs"], facts["members"])
     if "reliability" in test:
         _check_reliability(test["reliability"])
     if "mixture" in facts:
@@ -86,6 +88,14 @@ def _check_confusion(rows: list[Any], classes: int) -> None:
             raise ValueError(f"test.confusion has the row {_short(row)}, not {classes} numbers of images")
     if len(rows) != classes:
         raise ValueError(f"test.confusion has {len(rows)} rows for {classes} labels")
+
+
+def _check_member_configs(configs: Any, members: int) -> None:
+    """Of an ensemble of several kinds, the configuration of each network: what a run that it teaches builds them by."""
+    if not isinstance(configs, list) or len(configs) != members:
+        raise ValueError(f"member_configs is {_short(configs)}, not a list of {members} configurations")
+    for each in configs:
+        _demand_kind("member_configs: one", each, dict)
 
 
 def _check_reliability(bins: Any) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from jobs import queue, runs, site
+from jobs import locks, queue, site
 from jobs.config import RunConfig
 
 PATIENCE = 120.0  # seconds
@@ -89,7 +89,7 @@ def queued(monkeypatch, folder: Path, head: Head, config: RunConfig, artefacts: 
         nothing.setattr(queue.subprocess, "Popen", lambda *_, **__: None)
         run = queue.start(config, owner="ada")
     queue._children.clear()
-    runs.hold(run)
+    locks.acquire(run)
     return run
 
 

@@ -262,6 +262,13 @@ def why_of_a_drawing() -> None:
     why.show(card, answer)
 
 
+@pytest.mark.parametrize(("count", "shown"), [(3, [1, 2, 3]), (7, [1, 2, 3, 4, 5, 6, 7]), (13, [1, 3, 5, 7, 9, 11, 13])])
+def test_of_a_deep_network_the_maps_of_some_layers_are_shown(count, shown):
+    page = why.layers([np.random.default_rng(number).random((2, 7, 7), np.float32) for number in range(count)], is_ensemble=False)
+    assert [int(each) for each in re.findall(r"Convolution (\d+):", page)] == shown
+    assert (f"of its {count} convolutions" in page) == (count > len(shown))
+
+
 def test_a_network_that_is_deleted_meanwhile_is_one_sentence(damaged, monkeypatch):
     gone = "for mnist; there are: ensemble, fc, gate, small"
     page = html_of(run_page(why_of_a_drawing))

@@ -13,7 +13,7 @@ from corrections import store
 from models import datasets
 from tests import shapes
 from tests.test_app import html_of, run_app, run_page
-from ui import own_images, problems, serving, tell, visitor
+from ui import own_images, problems, serving, tell, upload, visitor
 
 
 @pytest.fixture(autouse=True)
@@ -35,6 +35,15 @@ def test_an_own_data_set_without_a_network_says_what_to_do(page, own_dataset):
     app = AppTest.from_string(f"from ui import {page}; {page}.page()", default_timeout=60)
     app.session_state["sidebar-dataset"] = "ants"
     assert "No network for Ants yet" in html_of(app.run())
+
+
+def test_a_long_class_name_is_shortened_in_the_lead_of_the_upload_page(own_dataset):
+    path = own_dataset / "ants" / datasets.FACTS
+    facts = json.loads(path.read_text())
+    facts["labels"][0] = "w" * 200
+    path.write_text(json.dumps(facts))
+    _, lead = upload._heading(datasets.info("ants"))
+    assert lead.endswith(f"3 classes: {'w' * (upload.LONGEST_LABEL - 1)}…, class 1, class 2.")
 
 
 def test_own_data_sets_are_in_the_picker_and_the_form_offers_what_takes_them(own_dataset):

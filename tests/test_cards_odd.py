@@ -92,6 +92,8 @@ CASES = [
     ("mnist", "lenet5", "labels", DIGITS[::-1], "its labels are ['9', '8'"),
     ("mnist", "lenet5", "labels", list(range(10)), "its labels are [0, 1"),
     ("mnist", "lenet5", "labels", [["0"]] * 10, "its labels are [['0']"),
+    ("mnist", "lenet5", "member_configs", [], "member_configs is [], not a list of 1 configurations"),
+    ("mnist", "lenet5", "member_configs", ["cnn"], "member_configs: one is 'cnn', not an object"),
     ("mnist", shelf.GATE, "labels", ["letter", "digit", "scribble", "garment", "noise"], "not digit, letter, scribble, garment, noise in this"),
     ("fashion-mnist", shelf.PHOTO, "labels", [*DATASETS["fashion-mnist"].labels, "None"], "Ankle boot, None of the ten in this order"),
 ]  # fmt: skip

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs import cluster, events, queue, runs, site
+from jobs import cluster, events, locks, queue, runs, site
 from jobs.config import RunConfig
 from models import shelf
 from tests.browser import free_port
@@ -141,14 +141,14 @@ def test_a_run_that_is_deleted_while_its_job_trains_ends_its_follower(monkeypatc
 def test_a_job_of_a_run_that_another_job_trains_waits_for_it(monkeypatch, folders):
     run, lock = runs.create(SHORT)
     os.close(lock)
-    monkeypatch.setattr(runs, "ORPHAN", 0.1)
-    orphan = runs.hold_for_job(run)
+    monkeypatch.setattr(locks, "ORPHAN", 0.1)
+    orphan = locks.acquire_for_job(run)
     assert runs.is_alive(run)
-    for take in (runs.hold, runs.hold_for_job):
-        with pytest.raises(runs.Busy):
+    for take in (locks.acquire, locks.acquire_for_job):
+        with pytest.raises(locks.Busy):
             take(run)
     os.close(orphan)
-    os.close(runs.hold_for_job(run))
+    os.close(locks.acquire_for_job(run))
     assert not runs.is_alive(run)
 
 
@@ -190,14 +190,14 @@ def test_on_a_real_cluster_a_run_outlives_its_node_and_the_head_and_is_cancelled
     until(lambda: state(cancelled) == "cancelled")
 
     made.remove_node(node, allow_graceful=False)
-    until(lambda: not runs._is_held(run / runs.JOB_LOCK))
+    until(lambda: not locks.is_held(run / locks.JOB_LOCK))
     before = len(runs.status(run).epochs)
     assert state(run) == "running"
     made.add_node(num_cpus=1)
     until(lambda: len(runs.status(run).epochs) > before + 2, run)
 
     made.shutdown()
-    until(lambda: not runs._is_held(run / runs.JOB_LOCK))
+    until(lambda: not locks.is_held(run / locks.JOB_LOCK))
     assert state(run) == "running"
     made = start_cluster(port)
     made.add_node(num_cpus=1)

@@ -83,7 +83,8 @@ class Lives:
 
     def __enter__(self) -> "Lives":
         command = [sys.executable, "-c", LIVES, json.dumps(CONFIG.to_dict())]
-        self.process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        # A session of its own, since the trainers lower the priority of their whole session.
+        self.process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True)
         return self
 
     def live(self, folder: Path | None = None, victim: str | None = None, seconds: float | None = None) -> tuple[int, float]:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs import costs, events, queue, runs, site
+from jobs import costs, events, locks, queue, runs, site
 from jobs.config import RunConfig
 
 ROOT = Path(__file__).parent.parent
@@ -183,7 +183,7 @@ def test_those_who_ask_at_one_moment_are_counted_one_after_the_other():
 def test_a_run_that_was_killed_is_resumed_in_its_folder_for_its_owner():
     run = queue.start(RunConfig(), owner="ada")
     until(run, "running")
-    with pytest.raises(runs.Busy):
+    with pytest.raises(locks.Busy):
         queue.resume(run)
     os.kill(process_of(run), signal.SIGKILL)
     until(run, "crashed")
@@ -194,7 +194,7 @@ def test_a_run_that_was_killed_is_resumed_in_its_folder_for_its_owner():
     assert runs.owner(by_command) is None
     go(run)
     until(lambda: not runs.is_alive(run))
-    with pytest.raises(runs.Busy, match="is done already; there is nothing to resume"):
+    with pytest.raises(locks.Busy, match="is done already; there is nothing to resume"):
         queue.resume(run)
     assert [event["kind"] for event in events.read(run)] == ["queued", "turn", "started", "queued", "turn", "started", "done"]
 

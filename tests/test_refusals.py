@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from inference import graph
-from jobs import events, runs
+from jobs import events, locks, runs
 from jobs.config import RunConfig
 from models import shelf
 from tests import tiny
@@ -99,10 +99,10 @@ def test_a_library_that_cannot_be_loaded_says_so_itself(tmp_path):
 def test_what_the_system_refuses_is_one_sentence_of_every_command(shop, monkeypatch, capsys):
     folder, lock = runs.create(RunConfig(), shop / "run")
     os.close(lock)
-    (folder / runs.LOCK).unlink()
-    (folder / runs.LOCK).mkdir()
+    (folder / locks.LOCK).unlink()
+    (folder / locks.LOCK).mkdir()
     assert main(["fit", "--resume", str(folder)]) == 1
-    assert capsys.readouterr().err == f"{folder / runs.LOCK} cannot be read or written (Is a directory); mend its rights and try again\n"
+    assert capsys.readouterr().err == f"{folder / locks.LOCK} cannot be read or written (Is a directory); mend its rights and try again\n"
     monkeypatch.setenv("INKLING_RUNS", "/proc/x")
     assert main(["sweep", "r1a", "--rows", "1"]) == 1
     assert re.fullmatch(r"/proc/x\S* cannot be read or written \(.*\); .* and try again\n", capsys.readouterr().err)

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from jobs import events, runs
+from jobs import events, locks, runs
 from jobs.config import ConfigError, RunConfig
 
 WAIT = "import sys; sys.stdin.read()"  # until its standard input is closed
@@ -35,7 +35,7 @@ def run(root):
 @pytest.fixture
 def holder(run):
     """A child process that holds the lock of `run`, as a training does."""
-    lock = runs.hold(run)
+    lock = locks.acquire(run)
     with subprocess.Popen([sys.executable, "-ISc", WAIT], stdin=subprocess.PIPE, pass_fds=(lock,)) as child:
         os.close(lock)
         yield child
@@ -60,13 +60,13 @@ def test_a_new_run_is_locked_and_has_its_configuration(root):
 
 
 def test_a_new_run_appears_whole_and_already_locked(root, monkeypatch):
-    hold, seen = runs.hold, []
+    acquire, seen = locks.acquire, []
 
     def watched(folder):
         seen.append((runs.list_runs(), runs.read_config(folder)))
-        return hold(folder)
+        return acquire(folder)
 
-    monkeypatch.setattr(runs, "hold", watched)
+    monkeypatch.setattr(locks, "acquire", watched)
     folder, lock = runs.create(RunConfig())
     os.close(lock)
     assert seen == [([], RunConfig())]
@@ -93,8 +93,8 @@ def test_folders_above_a_run_are_made(tmp_path):
 
 
 def test_a_run_at_work_cannot_be_taken_over(run, holder):
-    with pytest.raises(runs.Busy, match="20260101-000000-mnist-lenet5 is at work in another process; wait for it or cancel it"):
-        runs.hold(run)
+    with pytest.raises(locks.Busy, match="20260101-000000-mnist-lenet5 is at work in another process; wait for it or cancel it"):
+        locks.acquire(run)
 
 
 def test_a_run_that_told_its_ending_is_waited_for_until_its_process_is_gone(run, monkeypatch):
@@ -107,7 +107,7 @@ def test_a_run_that_told_its_ending_is_waited_for_until_its_process_is_gone(run,
 
 
 def test_a_lock_is_held_for_the_time_of_a_block(run):
-    with runs.held(run):
+    with locks.held(run):
         assert runs.is_alive(run)
     assert not runs.is_alive(run)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs import runs, sweeps, tables
+from jobs import locks, runs, sweeps, tables
 from jobs.sweeps import Column, Row, Sweep, SweepError
 from training import data, executors, sweep
 from training.__main__ import main
@@ -165,7 +165,7 @@ def test_the_table_shows_source_and_own_figures(monkeypatch):
 def test_one_sweep_is_filled_by_one_process_at_a_time(places):
     root = places / "runs" / f"sweep-{FILE}"
     root.mkdir(parents=True)
-    with runs.held(root), pytest.raises(runs.Busy):
+    with locks.held(root), pytest.raises(locks.Busy):
         sweep.run(TINY, here)
 
 

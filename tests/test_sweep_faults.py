@@ -18,7 +18,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from jobs import runs, sweeps, tables
+from jobs import locks, runs, sweeps, tables
 from jobs.sweeps import Column, Row, Sweep, SweepError
 from tests import tiny
 from training import cell, data, executors, replay, sweep
@@ -88,7 +88,7 @@ def test_filling_some_rows_leaves_the_checkpoints_of_the_others(places):
 
 
 def test_who_waited_for_the_lock_of_a_folder_that_was_removed_makes_it_anew(places, monkeypatch):
-    held, removed = runs.held, []
+    held, removed = locks.held, []
 
     @contextlib.contextmanager
     def late(folder):
@@ -98,7 +98,7 @@ def test_who_waited_for_the_lock_of_a_folder_that_was_removed_makes_it_anew(plac
                 shutil.rmtree(folder)
             yield
 
-    monkeypatch.setattr(runs, "held", late)
+    monkeypatch.setattr(locks, "held", late)
     with sweep._held(places / "root"):
         assert removed == [places / "root"]
         assert runs.is_alive(places / "root")
@@ -184,6 +184,17 @@ def test_without_a_number_there_are_as_many_workers_as_cores(monkeypatch):
     monkeypatch.setattr(runs, "cores", lambda: 7)
     chosen = _executor(SimpleNamespace(ray=None, together=None, workers=None))
     assert chosen.keywords == {"workers": 7}
+
+
+@pytest.mark.parametrize(
+    ("together", "workers", "grouped"), [(None, None, True), (None, 3, False), (False, None, False), (True, None, True)]
+)
+def test_on_a_gpu_cells_train_together_unless_told_how_many_at_once(monkeypatch, together, workers, grouped):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    chosen = _executor(SimpleNamespace(ray=None, together=together, workers=workers))
+    assert (chosen is executors.grouped) == grouped
+    if workers:
+        assert chosen.keywords == {"workers": workers}
 
 
 def test_the_table_of_the_sample_is_shown_where_it_is_asked_for(capsys):

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from jobs import artefacts, cluster, events, queue, runs, site
+from jobs import artefacts, cluster, events, locks, queue, runs, site
 from jobs.config import LAYERS, ConfigError, RunConfig, field_of, unused
 from models import shelf
 from models.errors import InklingError
@@ -94,7 +94,7 @@ def _fit(options: argparse.Namespace) -> int:
             raise ConfigError(f"{folder} is not a run folder: it has no config.json; give one that fit has made")
         with contextlib.ExitStack() as stack:
             if options.job:  # jobs/cluster.py submitted it
-                stack.callback(os.close, runs.hold_for_job(folder))
+                stack.callback(os.close, locks.acquire_for_job(folder))
             elif options.run:  # the app started this process with the run's lock already held
                 _give_way()
                 if site.read().ray_address:
@@ -108,7 +108,7 @@ def _fit(options: argparse.Namespace) -> int:
                     events.append(folder, "cancelled")
                     return 1
             else:
-                stack.enter_context(runs.held(folder))
+                stack.enter_context(locks.held(folder))
                 (folder / runs.CANCEL).unlink(missing_ok=True)
             return _train(folder, options.data, options.tensorboard)
     folder, lock = runs.create(_config(options), options.out)

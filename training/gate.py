@@ -22,7 +22,7 @@ from inference.prepare import prepare
 from jobs.config import RunConfig
 from models import shelf
 from models.datasets import DATASETS, GATE_LABELS
-from training import outliers, pictures
+from training import auxiliary, outliers, pictures
 from training.augmentation import AUGMENTATIONS
 from training.data import Dataset, Split
 from training.export import OPSET, as_json, calibration_error, check_parity, fit_temperature, latency, provisional, versions, write_graph
@@ -142,23 +142,11 @@ def train(dataset: str, pixels: Tensor, kinds: Tensor, members: Tensor) -> nn.Mo
     classes = members + torch.tensor([0, *sizes]).cumsum(0)[kinds]
     body = plain_cnn(RunConfig(dataset=dataset, network="cnn", channels=CHANNELS), about)
     body[-1] = nn.Linear(CHANNELS[-1], sum(sizes))
-    network = nn.Sequential(Normalise(about.mean, about.std), body).to(memory_format=torch.channels_last)
-    augment = AUGMENTATIONS[AUGMENTATION[dataset]]
-    optimizer = torch.optim.AdamW(network.parameters(), lr=LR, weight_decay=WEIGHT_DECAY)
-    steps = EPOCHS * -(-len(kinds) // BATCH_SIZE)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LR, steps)
-    for _ in range(EPOCHS):
-        for batch in torch.randperm(len(kinds)).split(BATCH_SIZE):
-            images = pixels[batch].float() / 255
-            half = len(batch) // 2
-            images[:half] = augment(images[:half])
-            with torch.autocast("cpu", torch.bfloat16):
-                logits = network(images.contiguous(memory_format=torch.channels_last))
-            optimizer.zero_grad()
-            nn.functional.cross_entropy(logits.float(), classes[batch]).backward()
-            optimizer.step()
-            schedule.step()
-    return Summed(network.eval().to(memory_format=torch.contiguous_format), sizes)
+    network = auxiliary.train(
+        nn.Sequential(Normalise(about.mean, about.std), body), pixels, classes,
+        epochs=EPOCHS, batch_size=BATCH_SIZE, lr=LR, weight_decay=WEIGHT_DECAY, augment=AUGMENTATIONS[AUGMENTATION[dataset]],
+    )  # fmt: skip
+    return Summed(network, sizes)
 
 
 def area_under_curve(inside: np.ndarray, outside: np.ndarray) -> float:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from jobs.config import RunConfig
 from models import shelf
 from models.datasets import DATASETS
-from training import published
+from training import auxiliary, published
 from training.data import Dataset
 from training.export import ExportError, as_json, check_parity, describe, fit_temperature, predict, write_graph
 from training.fit import keep_memory
@@ -94,15 +94,4 @@ def train_router(data: Dataset) -> nn.Module:
     body = plain_cnn(RunConfig(dataset=DATASET, network="cnn", channels=CHANNELS), about)
     body[-1] = nn.Linear(CHANNELS[-1], 2)
     router = nn.Sequential(Normalise(about.mean, about.std), body)
-    optimizer = torch.optim.AdamW(router.parameters(), lr=LR, weight_decay=WEIGHT_DECAY)
-    steps = -(-len(pixels) // BATCH_SIZE)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LR, total_steps=EPOCHS * steps)
-    router.train()
-    for _ in range(EPOCHS):
-        for batch in torch.randperm(len(pixels)).split(BATCH_SIZE):
-            loss = nn.functional.cross_entropy(router(pixels[batch].float() / 255), sources[batch])
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            schedule.step()
-    return router.eval()
+    return auxiliary.train(router, pixels, sources, epochs=EPOCHS, batch_size=BATCH_SIZE, lr=LR, weight_decay=WEIGHT_DECAY)

@@ -24,7 +24,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from jobs import runs
+from jobs import locks, runs
 from jobs.config import ConfigError
 from jobs.sweeps import Result, SweepError
 from models.errors import InklingError
@@ -144,9 +144,9 @@ def _folder(job: Job, token: str) -> Iterator[Path]:
         for attempt in range(PATIENCE):
             gate.mkdir(parents=True, exist_ok=True)
             try:
-                stack.enter_context(runs.held(gate))
+                stack.enter_context(locks.held(gate))
                 break
-            except runs.Busy:
+            except locks.Busy:
                 if attempt == PATIENCE - 1:
                     place = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="inkling-"))) / job.folder.name
         yield place

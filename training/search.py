@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jobs import runs, sweeps
+from jobs import locks, runs, sweeps
 from jobs.searches import Best, Range, Search, SearchError, best_cell
 from jobs.sweeps import Result
 from training import cell, executors
@@ -67,7 +67,7 @@ def run(study: Study, workers: int) -> int:
     SweepError when a process died (start again: it goes on), Cancelled on ^C in a trial.
     """
     study.root.mkdir(parents=True, exist_ok=True)
-    with runs.held(study.root):
+    with locks.held(study.root):
         _mend(study)
         opened = open_study(study)
         _take_up(study, opened)
@@ -91,7 +91,7 @@ def measure_best(study: Study, seeds: int, workers: int) -> list[Result]:
         raise SearchError(f"the search {study.search.name} has no finished trial yet; run it first")
     file = f"{study.name}-best"
     cells = [study.search.cell(best.params, seed) for seed in range(seeds)]
-    with runs.held(study.root):
+    with locks.held(study.root):
         done = sweeps.read_results(file)
         jobs = [executors.Job(cell=each, folder=study.root / f"best-{each.key}", data=study.data) for each in cells if each.key not in done]
         for result in executors.local(jobs, workers) if jobs else ():

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from jobs import runs, summary, sweeps
+from jobs import locks, runs, summary, sweeps
 from jobs.sweeps import Cell, Result, Sweep, SweepError
 from training import cell
 from training import data as data_sets
@@ -71,8 +71,8 @@ def _held(root: Path) -> Iterator[None]:
     """Makes the folder of the cells and holds its lock for the time of a with block. Raises Busy."""
     while True:
         root.mkdir(parents=True, exist_ok=True)
-        with runs.held(root):
-            if (root / runs.LOCK).exists():  # otherwise who held it has removed the folder, and the lock in it, meanwhile
+        with locks.held(root):
+            if (root / locks.LOCK).exists():  # otherwise who held it has removed the folder, and the lock in it, meanwhile
                 yield
                 return
 

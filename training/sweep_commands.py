@@ -18,11 +18,11 @@ def add(commands: Any) -> tuple[argparse.ArgumentParser, argparse.ArgumentParser
     sweep.add_argument("name", nargs="?", metavar="NAME", help="name of the table; without one: all of them, and how much of each is there")
     sweep.add_argument("--seeds", type=int, metavar="N", help="seeds a cell (default: the table's own)")
     sweep.add_argument("--rows", type=int, nargs="+", metavar="N", help="fill only these rows, counted from 1 (default: all)")
-    sweep.add_argument("--workers", type=int, metavar="N", help="cells at once (default: the number of cores)")
+    sweep.add_argument("--workers", type=int, metavar="N", help="cells at once, each in a process (default: the number of cores)")
     sweep.add_argument(
         "--together",
         action=argparse.BooleanOptionalAction,
-        help="train cells that differ only in lr, momentum and seed as one batched model (default: where there is a GPU)",
+        help="train cells that differ only in lr, momentum and seed as one batched model (default: where there is a GPU and no --workers)",
     )
     sweep.add_argument(
         "--ray",
@@ -111,7 +111,8 @@ def _executor(options: argparse.Namespace) -> Any:
 
     if options.ray:
         return functools.partial(on_ray.on_ray, address=options.ray, gpus_per_cell=options.gpus_per_cell)
-    together = torch.cuda.is_available() if options.together is None else options.together
+    # Whoever gives --workers wants processes, on a GPU too.
+    together = (options.workers is None and torch.cuda.is_available()) if options.together is None else options.together
     return executors.grouped if together else functools.partial(executors.local, workers=options.workers or runs.cores())
 
 

@@ -32,12 +32,12 @@ def page() -> None:
     )
     if news := st.session_state.pop("own-news", None):
         st.success(news, icon=":material/check:")
-    own, problems = datasets.list_own()
+    own, unreadable = datasets.list_own()
     if visitor.may_act():
         _form(is_open=not own)
     elif not own:
         st.html(figures.empty("None yet", "Adding some is for those who signed in and are on this server's list."))
-    for problem in (*problems, *shelf.list_orphans()):
+    for problem in (*unreadable, *shelf.list_orphans()):
         st.html(figures.error("Left out", problem))
     for about in own:
         _show(about)

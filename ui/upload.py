@@ -22,6 +22,7 @@ from ui.uploads import MOST_UPLOADED
 
 SAMPLES = Path(__file__).parent / "samples"
 MOST_FILES, FEW = 40, 3
+LONGEST_LABEL = 24  # characters of a class in the page's first lines
 LEADS_ON = {"mnist": ", or of several in a row"}
 INVERT = {"auto": None, "yes": True, "no": False}
 
@@ -63,8 +64,8 @@ def page() -> None:
 
 def _heading(about: datasets.DatasetInfo) -> tuple[str, str]:
     if about.is_own:
-        few = len(about.labels) <= figures.MOST_BARS
-        classes = ", ".join(about.labels) if few else f"{', '.join(about.labels[: figures.MOST_BARS])} and so on"
+        some = [label if len(label) <= LONGEST_LABEL else f"{label[: LONGEST_LABEL - 1]}…" for label in about.labels[: figures.MOST_BARS]]
+        classes = ", ".join(some) + (" and so on" if len(about.labels) > len(some) else "")
         return about.title, f"Pictures like those of your own data set. The answer is one of its {len(about.labels)} classes: {classes}."
     if about.name == "fashion-mnist" and shelf.photo_card():
         return (

@@ -17,7 +17,7 @@ from models.shelf import Card, load_card
 from ui import figures, serving, visitor
 
 LEAST_SIDE = 220  # pixels of the picture of what speaks for an answer, which is shown at 168
-MOST_MAPS = 32  # of a layer
+MOST_LAYERS, MOST_MAPS = 7, 32  # shown: of a network, of a layer
 CELL = 30  # pixels a map is shown at
 FOR, AGAINST = np.array([79, 110, 230]), np.array([210, 135, 60])  # as in style.css
 
@@ -96,16 +96,21 @@ def alike(card: Card, found: list[tuple[np.ndarray, int, float]]) -> str:
 
 
 def layers(maps: list[np.ndarray], is_ensemble: bool) -> str:
-    """Each convolution's maps, bright where they are high."""
+    """Each convolution's maps, bright where they are high; of a deep network those of some, the first and the last among them."""
     rows = []
-    for number, layer in enumerate(maps, 1):
+    for place in np.linspace(0, len(maps) - 1, min(len(maps), MOST_LAYERS)).round().astype(int):
+        number, layer = place + 1, maps[place]
         count, height, width = layer.shape
         shown = f"{count} maps" if count <= MOST_MAPS else f"{MOST_MAPS} of {count} maps"
         rows.append(
             f'<figure class="ink-maps"><img src="{figures.data_url(_grid(layer[:MOST_MAPS]))}" alt="maps of convolution {number}">'
             f"<figcaption>Convolution {number}: {shown} of {height}x{width}</figcaption></figure>"
         )
-    note = '<p class="ink-note">Of its first member:</p>' if is_ensemble else ""
+    told = [
+        *(["Of its first member:"] if is_ensemble else []),
+        *([f"{MOST_LAYERS} of its {len(maps)} convolutions:"] if len(maps) > MOST_LAYERS else []),
+    ]
+    note = f'<p class="ink-note">{" ".join(told)}</p>' if told else ""
     return f'<div class="ink" data-testid="layers">{note}{"".join(rows)}</div>'
 
 
