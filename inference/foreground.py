@@ -26,11 +26,17 @@ def is_plain(colours: np.ndarray) -> bool:
 
 
 def without_bands(image: Image.Image) -> Image.Image:
-    """The picture without bands of one shade at opposite sides, such as a film's or a print's, where a picture begins all along behind each.
+    """The picture without the bands that `between_bands` finds. image: mode RGB."""
+    window = between_bands(np.asarray(image).astype(np.float32))
+    return image if window == (0, 0, *image.size) else image.crop(window)
 
-    A garment on plain ground stays as it is: it does not begin all along. image: mode RGB.
+
+def between_bands(colours: np.ndarray) -> tuple[int, int, int, int]:
+    """Left, top, right and bottom of a picture without bands of one shade at opposite sides, such as a film's or a print's, where a picture
+    begins all along behind each.
+
+    A garment on plain ground stays as it is: it does not begin all along. colours: float32 [H, W, 3], 0 to 255.
     """
-    colours = np.asarray(image).astype(np.float32)
     sides = [np.rot90(colours, turns) for turns in range(4)]  # top, right, bottom, left: each with its own edge as the first row
     depths = [_depth(side) for side in sides]
     top, right, bottom, left = kept = [depth if depths[(at + 2) % 4] else 0 for at, depth in enumerate(depths)]
@@ -39,8 +45,8 @@ def without_bands(image: Image.Image) -> Image.Image:
     for turns, (side, depth) in enumerate(zip(sides, kept, strict=True)):
         begins = np.abs(np.rot90(inner, turns)[0] - np.median(side[0], axis=0)).max(axis=1) > PLAIN
         if depth and begins.mean() < STRAIGHT:
-            return image
-    return image.crop((left, top, width - right, height - bottom)) if any(kept) else image
+            return 0, 0, width, height
+    return left, top, width - right, height - bottom
 
 
 def _depth(rows: np.ndarray) -> int:

@@ -6,12 +6,12 @@ trimmed off, the longest side 28, brightness negated, centred on black. An own d
 a ground of its own border's colour; its import and every answer go through the same `prepare_own`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from PIL import Image, ImageFilter
 
-from inference.foreground import cut_out, is_plain
+from inference.foreground import between_bands, cut_out, is_plain
 from inference.ink import LEAST_CONTRAST, Ink, border, find_ink, otsu, without_specks
 
 SIDE = 28
@@ -110,6 +110,10 @@ def _prepare_garment(image: Image.Image, invert: bool | None, crop: bool) -> Pre
     colours, alpha = _colours_and_alpha(image)
     if min(image.size) < 2:
         return _blank(False)
+    if alpha is None and (window := between_bands(colours)) != (0, 0, *image.size):
+        left, top, right, bottom = window
+        if not is_plain(colours[top:bottom, left:right]):  # otherwise it is a garment with straight sides, such as a bag
+            return _in_window(_prepare_garment(image.crop(window), invert, crop), window, image.size)
     found = cut_out(colours) if alpha is None and not is_plain(colours) else None
     if found is not None:
         colours, inside = found
@@ -129,6 +133,23 @@ def _prepare_garment(image: Image.Image, invert: bool | None, crop: bool) -> Pre
     small = np.asarray(_fit(Image.fromarray(garment.astype(np.uint8)), SIDE))
     place = _fractions(box, inside.shape) if crop else None
     return Prepared(pixels=_centred(small), inverted=inverted, box=place, is_blank=False, inside=inside if found else None)
+
+
+def _in_window(part: Prepared, window: tuple[int, int, int, int], size: tuple[int, int]) -> Prepared:
+    """What was prepared of a window of a picture, left, top, right, bottom, told of the whole picture, of that width and height."""
+    (left, top, right, bottom), (width, height) = window, size
+    within = part.box or (0.0, 0.0, 1.0, 1.0)
+    across, down = (left, right - left, width), (top, bottom - top, height)
+    box = tuple((start + share * length) / whole for share, (start, length, whole) in zip(within, (across, down) * 2, strict=True))
+    inside = part.inside
+    if inside is not None:
+        scale = inside.shape[0] / (bottom - top), inside.shape[1] / (right - left)
+        margins = (
+            (round(top * scale[0]), round((height - bottom) * scale[0])),
+            (round(left * scale[1]), round((width - right) * scale[1])),
+        )
+        inside = np.pad(inside, margins)
+    return replace(part, box=box, inside=inside)
 
 
 def _before_plain_ground(colours: np.ndarray, alpha: np.ndarray | None) -> np.ndarray:

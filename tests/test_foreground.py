@@ -105,6 +105,30 @@ def test_bands_of_a_film_or_a_print_are_taken_off(shade: tuple[int, int, int], b
     assert np.abs(np.asarray(shown).astype(int) - shade).max(axis=2).min() > 5
 
 
+def test_a_garment_in_bands_is_cut_out_as_without_them_and_told_in_the_whole_picture():
+    alone = photo((320, 240))
+    alone.paste((30, 30, 160), (110, 60, 210, 200))
+    framed = Image.new("RGB", (320, 400))
+    framed.paste(alone, (0, 80))
+    wanted, found = prepare(alone, "fashion-mnist"), prepare(framed, "fashion-mnist")
+    assert np.abs(found.pixels.astype(int) - wanted.pixels).mean() < 12
+    (left, top, right, bottom), (_, high, _, low) = wanted.box, found.box
+    assert found.box[::2] == pytest.approx((left, right), abs=0.02)
+    assert (high, low) == pytest.approx(((top * 240 + 80) / 400, (bottom * 240 + 80) / 400), abs=0.02)
+    height, width = found.inside.shape
+    assert height / width == pytest.approx(400 / 320, abs=0.02)
+    rows = np.flatnonzero(found.inside.any(1))
+    assert (rows[0] / height, (rows[-1] + 1) / height) == pytest.approx((high, low), abs=0.02)
+
+
+def test_a_plain_bag_on_plain_ground_is_no_picture_between_bands():
+    shown = Image.new("RGB", (300, 300), "white")
+    shown.paste((160, 60, 30), (60, 80, 240, 220))
+    found = prepare(shown, "fashion-mnist")
+    assert not found.is_blank
+    assert found.box == pytest.approx((0.2, 80 / 300, 0.8, 220 / 300))
+
+
 def test_a_photo_a_garment_on_plain_ground_and_a_plain_picture_stay_whole():
     assert without_bands(photo((320, 240))).size == (320, 240)
     assert without_bands(Image.new("RGB", (90, 70), "white")).size == (90, 70)
