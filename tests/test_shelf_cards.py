@@ -20,13 +20,13 @@ BARS = {
     ("mnist", "ensemble"): 0.9965,
     ("fashion-mnist", "fc"): 0.91,
     ("fashion-mnist", "lenet5"): 0.922,
-    ("fashion-mnist", "small"): 0.949,
-    ("fashion-mnist", "ensemble"): 0.95,
+    ("fashion-mnist", "small"): 0.945,
+    ("fashion-mnist", "ensemble"): 0.952,
 }
 
 RIGHT = {
     ("mnist", "ensemble"): 950,
-    ("fashion-mnist", "ensemble"): 1474,
+    ("fashion-mnist", "ensemble"): 1476,
 }  # of 950 and 1,520 images of the bundled sample: all of it takes a minute
 
 
