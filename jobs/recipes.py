@@ -74,14 +74,14 @@ RECIPES = {
         ),
     ),
     "mnist-cnn": Recipe(
-        about="CNN of six 3x3 convolutions, a member of the ensemble on the shelf",
+        about="CNN of six 3x3 convolutions, trained on bent digits, MNIST's own and redrawn",
         config=RunConfig(
             dataset="mnist", redrawn=True, network="cnn", channels=(32, 64, 128), augmentation="elastic",
             optimizer="adamw", lr=0.002, weight_decay=0.05, batch_size=128, epochs=7, precision="bfloat16",
         ),
     ),
     "mnist-resnet": Recipe(
-        about="ResNet-20 (He et al. 2015) trained on MNIST's own digits, bent",
+        about="ResNet-20 (He et al. 2015) trained on MNIST's own digits, bent: a member of the ensemble on the shelf",
         config=RunConfig(
             dataset="mnist", network="resnet", channels=(16, 32, 64), blocks=3, augmentation="elastic",
             optimizer="nag", lr=0.1, weight_decay=0.0005, batch_size=128, epochs=36, precision="bfloat16",
