@@ -73,9 +73,19 @@ def _facing(image: Image.Image, is_alone: bool) -> tuple[np.ndarray, bool]:
     """A picture in grey, uint8 [H, W], what lies around a sheet painted over, and whether what is written in it is dark."""
     grey = np.asarray(over_contrasting_ground(_most_telling_channel(image)))
     level = otsu(grey)
-    if not is_alone and (sheet := find_sheet(grey, level)):
+    shade = _shade_of_border(grey, least=0.8)  # a frame's line has less of it
+    sheet = None if is_alone else find_sheet(grey, level)
+    # The ground of a drawing is no sheet that lies on its strokes, and has no uneven light, where they touch the picture's edge.
+    if sheet and (shade is None or border(sheet.inside).mean() < 0.5):
         return with_sheet_alone(grey, sheet, level), sheet.is_bright
-    return grey, _is_dark_on_light(grey.astype(np.float32), level)
+    return grey, shade > level if shade is not None else _is_dark_on_light(grey.astype(np.float32), level)
+
+
+def _shade_of_border(values: np.ndarray, least: float) -> float | None:
+    """The one shade, 0 to 255, of more than a share of the border of a picture that no camera made; None where there is none."""
+    ground = border(values)
+    shade = np.median(ground)
+    return float(shade) if (ground == shade).mean() > least else None
 
 
 def _most_telling_channel(image: Image.Image) -> Image.Image:
@@ -91,9 +101,8 @@ def _without_shadow(dark: np.ndarray, ink: np.ndarray, level: float, solid: np.n
     """Ink, level and mask as they are, or found anew where something wide that the picture's edge cuts off is taken for ink, such as what a
     hand's shadow darkens, and most of it is gone once each place is compared with what lies around it."""
     wide, _ = cut_off(solid)
-    ground = border(dark)
     # In a picture that no camera made there are no shadows: what is wide there and touches the edge was drawn.
-    if wide <= LEAST_WIDE * solid.size or (ground == np.median(ground)).mean() > 0.5:
+    if wide <= LEAST_WIDE * solid.size or _shade_of_border(dark, least=0.5) is not None:
         return ink, level, solid
     other = _without_background(flattened(dark))
     if other.max() < LEAST_CONTRAST:

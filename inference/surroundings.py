@@ -208,9 +208,10 @@ def without_surroundings(solid: np.ndarray) -> np.ndarray:
     )
     gone = frames | (found.is_cut & ~is_stroke & ~_of_a_number_with(found, highest)) | _row_of_icons(found, high)
     sizes = np.maximum(found.heights, found.widths)
-    large = np.flatnonzero(~gone & (sizes >= SMALL * sizes[~gone].max()))
-    for at in np.flatnonzero(~gone & (sizes < SMALL * sizes[~gone].max())):
-        gone[at] = found.away(at)[large].min() > FAR * high
+    largest = sizes[~gone].max()
+    large = np.flatnonzero(~gone & (sizes >= SMALL * largest))
+    for at in np.flatnonzero(~gone & (sizes < SMALL * largest)):
+        gone[at] = found.away(at)[large].min() > FAR * max(high, found.heights[large].max())
     return found.without(gone) if gone.any() else solid
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFilter
 
+from inference.ink import find_ink
 from inference.surroundings import find_sheet, without_surroundings
 from tests.test_prepare import DIGITS, NEAR, chalk, distance, inked, seen
 
@@ -178,3 +179,24 @@ def test_where_light_fades_there_is_no_sheet_and_on_blank_paper_neither():
     assert found.is_bright
     assert found.inside[100:300, 100:300].all()
     assert not found.inside[:45].any()
+
+
+def test_a_thick_drawing_that_touches_every_side_is_no_dark_writing_on_a_light_sheet():
+    drawing = Image.new("L", (320, 320))
+    pen = ImageDraw.Draw(drawing)
+    for box in ((30, 1, 235, 170), (20, 130, 262, 318)):  # an 8
+        pen.ellipse(box, fill=255)
+    for box in ((110, 70, 150, 110), (100, 200, 180, 240)):
+        pen.ellipse(box, fill=0)
+    found, inverted = find_ink(drawing)
+    assert not inverted
+    assert found.solid.sum() == pytest.approx((np.asarray(drawing) > 127).sum(), rel=0.02)
+
+
+def test_a_serif_stays_with_its_stroke_that_reaches_the_edge():
+    drawing = Image.new("L", (320, 320))
+    pen = ImageDraw.Draw(drawing)
+    pen.line([(106, 0), (146, 14), (128, 143)], fill=255, width=10)  # a 7 with its head in two pieces
+    pen.line([(88, 18), (78, 30), (77, 50)], fill=255, width=10)
+    found, _ = find_ink(drawing)
+    assert found.solid.sum() == pytest.approx((np.asarray(drawing) > 127).sum(), rel=0.02)
