@@ -51,8 +51,14 @@ def between_bands(colours: np.ndarray) -> tuple[int, int, int, int]:
 
 def _depth(rows: np.ndarray) -> int:
     """How many rows from the first on are of its middle shade, and those mixed with what comes behind; 0 where they make no band. rows: [H, W, 3]."""
-    differs = (np.abs(rows - np.median(rows[0], axis=0)).max(axis=2) > PLAIN).mean(axis=1)
-    deep = int((differs > 1 - MOSTLY).argmax())
+    shade = np.median(rows[0], axis=0)
+
+    def differs(part: np.ndarray) -> np.ndarray:
+        return (np.abs(part - shade).max(axis=-1) > PLAIN).mean(axis=-1) > 1 - MOSTLY
+
+    if differs(rows[0]):  # as in most photos: the rest need not be looked at
+        return 0
+    deep = int(differs(rows[: int(DEEP[1] * len(rows)) + 1]).argmax())
     return deep + SOFT_EDGE if DEEP[0] * len(rows) <= deep <= DEEP[1] * len(rows) else 0
 
 

@@ -24,7 +24,7 @@ class Recipe:
     reference: float | None = None
 
 
-MIXED = "{name} is of networks of several kinds, which one run can neither continue nor learn from; choose a network of one kind"
+MIXED = "{name} is of networks of several kinds, which one run cannot take apart; choose a network of one kind"
 LAYERS_KEPT = ("network", "members", "mirrored", "hidden", "channels", "blocks", "activation", "pooling", "batch_norm", "dropout")
 
 

@@ -79,7 +79,7 @@ class Card:
 
     @property
     def is_mixed(self) -> bool:
-        """Whether its graph is of networks of several kinds, averaged or mixed by a router: no run can go on or learn from it."""
+        """Whether its graph is of networks of several kinds, averaged or mixed by a router: no run can go on from it."""
         return "mixture" in self.facts or len(self.facts.get("architectures", [])) > 1
 
     @property

@@ -17,7 +17,7 @@ BARS = {
     ("mnist", "fc"): 0.985,
     ("mnist", "lenet5"): 0.992,
     ("mnist", "small"): 0.993,  # what was aimed for, 0.15 points below the ensemble, it misses: docs/accuracy.md
-    ("mnist", "ensemble"): 0.9965,
+    ("mnist", "ensemble"): 0.9968,
     ("fashion-mnist", "fc"): 0.91,
     ("fashion-mnist", "lenet5"): 0.922,
     ("fashion-mnist", "small"): 0.945,
@@ -53,6 +53,13 @@ def test_it_answers_what_is_more_likely_right_than_wrong(card):
 def test_an_ensemble_is_better_than_any_single_network(dataset):
     ensemble, alone = shelf.load_card(dataset, "ensemble"), [shelf.load_card(dataset, name) for name in ("fc", "lenet5")]
     assert ensemble.val_accuracy > max(card.val_accuracy for card in alone)
+
+
+def test_the_student_of_clothing_is_small_and_within_a_point_of_its_ensemble():
+    student, ensemble = (shelf.load_card("fashion-mnist", name) for name in ("small", "ensemble"))
+    assert student.parameters < 100_000
+    assert ensemble.test_accuracy - student.test_accuracy <= 0.01
+    assert student.facts["latency_ms"] < 1
 
 
 def test_its_graph_honours_the_contract(card):
