@@ -13,13 +13,11 @@ import tempfile
 import time
 from pathlib import Path
 
-import torch
-
 from benchmarks.common import hardware, parser, show
 from benchmarks.epoch import alone, textbook_epoch, unpacked
 from jobs import sweeps, tables
 from jobs.sweeps import Sweep
-from training import data, executors, sweep
+from training import data, executors, replay, sweep
 
 Measured = tuple[float, dict[str, float | None]]
 TEXTBOOK = {  # settings that its loop looks away from, and what it does
@@ -37,7 +35,7 @@ def refusal(table: Sweep) -> str:
 
 def by_inkling(table: Sweep) -> Measured:
     """Seconds for all cells, and the validation accuracy of each by its key, None where it diverged."""
-    executor = executors.grouped if torch.cuda.is_available() else functools.partial(executors.local, workers=os.cpu_count() or 1)
+    executor = executors.grouped if not replay.fault() else functools.partial(executors.local, workers=os.cpu_count() or 1)
     with tempfile.TemporaryDirectory() as folder:
         os.environ["INKLING_RUNS"], os.environ["INKLING_EXPERIMENTS"] = f"{folder}/runs", f"{folder}/experiments"
         began = time.perf_counter()

@@ -7,6 +7,7 @@ from, and as it came, small, for people to review.
 import contextlib
 import datetime
 import hashlib
+import math
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator
@@ -52,7 +53,7 @@ class StoreError(InklingError):
 class Correction:
     """One picture that was read wrong.
 
-    pixels: uint8 [C, H, W], as the network saw it. picture: a small PNG of it as it came, which `find` leaves out. said: what `network` had answered, empty where it
+    pixels: uint8 [C, H, W], as the network saw it, which `find` may leave out. picture: a small PNG of it as it came, which `find` leaves out. said: what `network` had answered, empty where it
     declined. label: what it shows. created: UTC. id: 0 until it is kept.
     """
 
@@ -60,7 +61,7 @@ class Correction:
     label: str
     said: str
     network: str
-    pixels: np.ndarray
+    pixels: np.ndarray | None
     picture: bytes = b""
     created: datetime.datetime | None = None
     id: int = 0
@@ -145,7 +146,8 @@ def _count(connection: Connection, about: DatasetInfo) -> int:
 
 def _is_of(about: DatasetInfo) -> sqlalchemy.ColumnElement[bool]:
     """Those of a data set, without those of an earlier one of its name, with other classes or another size."""
-    return (TABLE.c.dataset == about.name) & (TABLE.c.shape == _shape(about)) & TABLE.c.label.in_(about.labels)
+    is_whole = sqlalchemy.func.length(TABLE.c.pixels) == math.prod(about.shape)
+    return (TABLE.c.dataset == about.name) & (TABLE.c.shape == _shape(about)) & TABLE.c.label.in_(about.labels) & is_whole
 
 
 def count(engine: Engine, about: DatasetInfo) -> int:
@@ -154,20 +156,22 @@ def count(engine: Engine, about: DatasetInfo) -> int:
         return _count(connection, about)
 
 
-def find(engine: Engine, about: DatasetInfo) -> list[Correction]:
+def find(engine: Engine, about: DatasetInfo, with_pixels: bool = True) -> list[Correction]:
     """The corrections of a data set, newest first; those of an earlier one of its name, with other classes or another size, are left out.
 
-    Their pictures are left out too: see `pictures`. Raises StoreError.
+    Their pictures are left out too: see `pictures`; so may be their pixels, up to 98 MB, by with_pixels.
+    Raises StoreError.
     """
-    wanted = sqlalchemy.select(*(column for column in TABLE.c if column.name != "picture")).where(_is_of(about))
+    left_out = {"picture"} if with_pixels else {"picture", "pixels"}
+    wanted = sqlalchemy.select(*(column for column in TABLE.c if column.name not in left_out)).where(_is_of(about))
     with told("read"), engine.connect() as connection:
         rows = connection.execute(wanted.order_by(TABLE.c.created.desc(), TABLE.c.id.desc()).limit(MOST)).all()
     return [
         Correction(
             id=row.id, created=row.created, dataset=row.dataset, label=row.label, said=row.said, network=row.network,
-            pixels=np.frombuffer(row.pixels, np.uint8).reshape(about.shape),
+            pixels=np.frombuffer(row.pixels, np.uint8).reshape(about.shape) if with_pixels else None,
         )
-        for row in rows if len(row.pixels) == np.prod(about.shape)
+        for row in rows
     ]  # fmt: skip
 
 

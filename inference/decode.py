@@ -23,6 +23,10 @@ MAX_PIXELS_OTHER = 25_000_000
 MAX_FRAMES = 100
 WORKING_SIDE = 512  # longest side kept: plenty for a 28x28 picture, and every later step is then quick
 
+# About what is checked here. For good: filters are the process's, and two threads decode at once.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+warnings.filterwarnings("ignore", module=r"PIL\b")
+
 # Two pictures at a time, however many visitors: bounds the memory that decoding can take.
 _decoding = threading.BoundedSemaphore(2)
 
@@ -55,8 +59,7 @@ def decode(content: bytes) -> Image.Image:
         )
     if more := parts.excess(content, MAX_FRAMES):
         raise UnreadableImage(f"The picture has {more}; save it, or one of its frames, anew with another program.")
-    with _decoding, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow's warnings are about what is checked here
+    with _decoding:
         try:
             with Image.open(io.BytesIO(content), formats=_formats(content)) as image:
                 _check_size(image)

@@ -28,6 +28,7 @@ LOOKED_AT_BY: dict[str, tuple[str, ...]] = {
     "dropout": ("fc", "lenet5", "cnn", "mixpool", "resnet"),
 }
 ONLY_28X28_GREY = ("lenet5", "lenet5-1998")
+LARGE = 64  # pixels of the shorter side from which on a resnet halves pictures in its first convolution too
 SMALLEST_LENET = 16  # pixels: what two 5x5 convolutions and two poolings leave at least one pixel of
 
 
@@ -79,13 +80,18 @@ class RunConfig:
         16,
         120,
         most=4,
-        help="lenet5: channels of the three 5x5 convolutions; lenet: of its two; cnn and resnet: of their one to four stages",
+        help="lenet5: channels of the three 5x5 convolutions; lenet: of its two; cnn and resnet: of their one to four stages; mixpool: of its convolutions",
     )
     blocks: int = _number(1, 1, 9, "resnet: residual blocks of each stage")
     activation: str = _choice("relu", "relu", "tanh", "leaky_relu", "silu", help="activation function")
-    pooling: str = _choice("max", "max", "avg", help="lenet5: pooling")
-    batch_norm: bool = field(default=False, metadata={"help": "batch normalisation after each convolution or hidden layer"})
-    dropout: float = _number(0.0, 0.0, 0.9, "dropout before the last layer (fc: after every hidden layer)")
+    pooling: str = _choice("max", "max", "avg", help="lenet5 and lenet5-1998: pooling")
+    batch_norm: bool = field(
+        default=False,
+        metadata={
+            "help": "fc, lenet5 and mixpool: batch normalisation after each convolution or hidden layer; cnn and resnet always have it"
+        },
+    )
+    dropout: float = _number(0.0, 0.0, 0.9, "dropout before the last layer (fc and mixpool: after every hidden layer)")
     init: str = _choice(
         "default", "default", "xavier", "kaiming", help="first weights of the linear layers: torch's default, Xavier or Kaiming uniform"
     )
@@ -140,7 +146,13 @@ class RunConfig:
     seed: int = _number(0, 0, 2**31 - 1, "seed of weights, order and augmentation")
     device: str = _choice("auto", "auto", "cpu", "cuda", help="auto takes CUDA where there is one")
     threads: int = _number(0, 0, 256, "CPU threads; 0 takes every core")
-    precision: str = _choice("auto", "auto", "float32", "bfloat16", help="auto is bfloat16 autocast on CUDA and float32 on the CPU")
+    precision: str = _choice(
+        "auto",
+        "auto",
+        "float32",
+        "bfloat16",
+        help="auto is bfloat16 autocast on GPUs that have it (Ampere and later) and float32 elsewhere, on a GPU by way of TF32; cells of tables are float32",
+    )
     publish: str = _name("name on the shelf under which the run publishes its network when it ends; not published when empty")
 
     def __post_init__(self) -> None:
@@ -239,8 +251,17 @@ def unused(config: RunConfig) -> str:
         for name, networks in LOOKED_AT_BY.items()
         if config.network not in networks and getattr(config, name) != field_of(name).default
     ]
-    if config.label_smoothing and config.loss != "cross_entropy":
-        said.append(f"label_smoothing is not used by the loss {config.loss}")
+    idle = {
+        f"the loss {config.loss}": ("label_smoothing",) if config.loss != "cross_entropy" else (),
+        f"the optimizer {config.optimizer}": ("momentum",) if config.optimizer not in ("sgd", "nag") else (),
+        f"the schedule {config.schedule}": (
+            *(("step_every", "step_gamma", "step_cuts") if config.schedule != "step" else ()),
+            *(("lr", "batch_size") if config.schedule == "two_stage" else ()),
+        ),
+        "a run without a teacher": ("teacher_temperature",) if not config.teacher else (),
+    }
+    for by, names in idle.items():
+        said += [f"{name} is not used by {by}" for name in names if getattr(config, name) != field_of(name).default]
     return "; ".join(said)
 
 

@@ -5,7 +5,7 @@ import math
 import statistics
 
 from jobs import events, runs
-from jobs.config import ConfigError, RunConfig
+from jobs.config import LARGE, ConfigError, RunConfig
 from models import datasets
 
 FIXED = 6.0  # seconds: imports, reading the data, calibration, the ONNX graph, its check and the test images
@@ -19,9 +19,10 @@ RATES = {
     "cnn": (0.09, 8.0),
     "mixpool": (0.115, 4.0),
     "lenet": (0.3, 0.9),
-    "resnet": (0.09, 8.0),
+    "resnet": (0.05, 8.0),
 }
 LATEST = 12  # runs that tell how quick this machine is
+ON_GPU = 0.1  # of these seconds, until a run on a GPU has told: a guess, for want of one
 
 
 def multiplications(config: RunConfig) -> float:
@@ -38,6 +39,10 @@ def multiplications(config: RunConfig) -> float:
             total += 25 * channels * width_now * area / 4**number
             channels = width_now
         return total
+    if config.network == "resnet":
+        area /= 4 if min(height, width) >= LARGE else 1
+        total += 9 * channels * config.channels[0] * area  # the one before the blocks
+        channels = config.channels[0]
     further = {"cnn": 1, "mixpool": 0, "resnet": 2 * config.blocks - 1}[config.network]  # convolutions of a stage beside its first
     for number, width_now in enumerate(config.channels):
         total += 9 * (channels + further * width_now) * width_now * area / 4**number
@@ -56,10 +61,11 @@ def work(config: RunConfig, images: int | None = None) -> float:
     return by_size * multiplications(config) * passes / 1e9 + by_step * passes / config.batch_size / 1000
 
 
-def speed() -> float:
+def speed(on_gpu: bool = False) -> float:
     """How much longer than `work` says the latest runs took that were started from the app: 0.5 on a machine twice as quick, 1 before any.
 
-    What counts is the time in epochs: a run may have been resumed, on another day.
+    on_gpu: of those that a GPU trained in place of the processor. What counts is the time in epochs: a run may have been resumed, on
+    another day.
     """
     ratios = []
     for folder in runs.list_runs():
@@ -68,19 +74,22 @@ def speed() -> float:
             lines = events.read(folder)
             told = {event["kind"]: event for event in lines}
             epochs = {(each["member"], each["epoch"]): each["seconds"] for each in lines if each["kind"] == "epoch"}
-            if config.publish and "done" in told and len(epochs) == config.epochs * config.members:
+            of_the_kind = on_gpu != str(told["started"].get("device", "CPU")).startswith("CPU")
+            if of_the_kind and config.publish and "done" in told and len(epochs) == config.epochs * config.members:
                 took = sum(epochs.values())
                 ratios.append(max(took, 0.5) / max(work(config, told["started"]["train_images"]), 0.5))
         except (ConfigError, KeyError, TypeError):
             continue
         if len(ratios) == LATEST:
             break
-    return min(20.0, max(0.02, statistics.median(ratios))) if ratios else 1.0
+    if not ratios:
+        return ON_GPU if on_gpu else 1.0
+    return min(20.0, max(0.002, statistics.median(ratios)))
 
 
-def seconds(config: RunConfig, pace: float | None = None) -> float:
-    """How long a run is expected to take, from its turn to its network on the shelf. pace: what `speed` said, asked anew where left out."""
-    return FIXED + work(config) * (speed() if pace is None else pace)
+def seconds(config: RunConfig, pace: float) -> float:
+    """How long a run is expected to take, from its turn to its network on the shelf. pace: what `speed` said."""
+    return FIXED + work(config) * pace
 
 
 def in_words(duration: float) -> str:

@@ -66,6 +66,19 @@ def devices(config: RunConfig) -> tuple[str, ...]:
     return tuple(f"{socket.gethostname()}/{name}" for name in (gpus or ["cpu"]))
 
 
+def is_for_gpu(config: RunConfig) -> bool:
+    """Whether a run is to be trained on a GPU, as far as can be told before: what a cluster's nodes have, its runs tell."""
+    places = devices(config)
+    if places == (RAY,):
+        return site.read().ray_gpus > 0
+    return not places[0].endswith("/cpu")
+
+
+def expected_seconds(config: RunConfig) -> float:
+    """How long a run would take, from its turn to its network on the shelf."""
+    return costs.seconds(config, costs.speed(is_for_gpu(config)))
+
+
 def start(
     config: RunConfig,
     environment: Mapping[str, str] | None = None,
@@ -127,7 +140,7 @@ def _demand_place(most: int) -> None:
 
 def _begin(folder: Path, lock: int, config: RunConfig, environment: Mapping[str, str] | None, owner: str) -> None:
     try:
-        expected = costs.seconds(config)
+        expected = expected_seconds(config)
         events.append(folder, "queued", owner=owner, host=_host(), seconds=round(expected, 1))
         _take_place(folder, config, expected)
         with (folder / "log.txt").open("ab") as log:
@@ -224,7 +237,7 @@ def own_place_if_first(folder: Path) -> Place | None:
     if own is None:  # somebody emptied the folder: at the end again
         config = runs.read_config(folder)
         with _locked():
-            _take_place(folder, config, costs.seconds(config))
+            _take_place(folder, config, expected_seconds(config))
         return None
     is_first = not any(set(place.devices) & set(own.devices) for place in places if place.number < own.number)
     return own if is_first else None

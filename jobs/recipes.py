@@ -153,7 +153,7 @@ RECIPES = {
         ),
     ),
     "r2-lenet": Recipe(
-        about="LeNet-like 6-16-120-84 for any picture size, one image at a time (a course report, R2, without its lr: 0.001, momentum 0.9 are ours)",
+        about="LeNet-like 6-16-120-84 for any picture size from 16x16 on, one image at a time (a course report, R2, without its lr: 0.001, momentum 0.9 are ours)",
         reference=0.97,
         config=RunConfig(
             dataset="mnist", standardise=False, network="lenet", channels=(6, 16), hidden=(120, 84), optimizer="sgd", momentum=0.9, lr=0.001,

@@ -83,7 +83,8 @@ def create(config: RunConfig, folder: Path | None = None) -> tuple[Path, int]:
         raise FileExistsError(f"the run folder {folder} exists; give another one, or continue it with --resume")
     for target in targets:
         try:
-            if lock := _create_at(target, config):
+            lock = _create_at(target, config)
+            if lock is not None:  # 0 is a descriptor too, where a process was started without standard input
                 return target, lock
         except OSError as error:
             raise NotWritten(sentence(error, target)) from None

@@ -13,7 +13,7 @@ def new(parent: Path) -> Path:
     """Makes an empty folder in `parent` that nobody takes for a finished one; to be renamed. Raises OSError."""
     parent.mkdir(parents=True, exist_ok=True)
     clear(parent)
-    folder = parent / f".new-{os.getpid()}-{time.monotonic_ns()}"
+    folder = parent / f".inkling-new-{os.getpid()}-{time.monotonic_ns()}"
     folder.mkdir()
     return folder
 
@@ -21,7 +21,7 @@ def new(parent: Path) -> Path:
 def remove(folder: Path) -> None:
     """Deletes a folder so that nobody sees a half of it; one that is gone already is no error. Raises OSError when it may not be."""
     clear(folder.parent)
-    gone = folder.with_name(f".gone-{folder.name}-{time.monotonic_ns()}")
+    gone = folder.with_name(f".inkling-gone-{folder.name}-{time.monotonic_ns()}")
     try:
         os.utime(folder)
         folder.rename(gone)
@@ -30,8 +30,11 @@ def remove(folder: Path) -> None:
     shutil.rmtree(gone, ignore_errors=True)
 
 
-def clear(parent: Path, patterns: Sequence[str] = (".new-*", ".gone-*")) -> None:
-    """Deletes what killed processes left half made or half deleted in `parent`: files and folders of these names, an hour old."""
+def clear(parent: Path, patterns: Sequence[str] = (".inkling-new-*", ".inkling-gone-*")) -> None:
+    """Deletes what killed processes left half made or half deleted in `parent`: files and folders of these names, an hour old.
+
+    `parent` may be anybody's, such as a home for `fit --out ~/run`: the names are such as nobody else gives.
+    """
     for pattern in patterns:
         for path in parent.glob(pattern):
             try:

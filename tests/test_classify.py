@@ -4,10 +4,13 @@ import dataclasses
 import hashlib
 import json
 import shutil
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 from PIL import Image
 
@@ -222,4 +225,31 @@ def test_threads_share_one_session(classifiers: dict):
 
 def test_the_session_tells_where_it_really_runs(classifiers: dict):
     assert classifiers["mnist"].providers == ["CPUExecutionProvider"]
-    assert accelerated_providers()[-1] == "CPUExecutionProvider"
+
+
+@pytest.mark.skipif(not hasattr(onnxruntime, "preload_dlls") or sys.platform != "linux", reason="needs the ONNX Runtime for GPUs")
+def test_all_that_the_onnx_runtime_needs_of_cuda_is_installed_but_the_driver():
+    library = Path(onnxruntime.__file__).parent / "capi" / "libonnxruntime_providers_cuda.so"
+    if not library.exists():
+        pytest.skip("needs the ONNX Runtime for GPUs")
+    code = f"""
+import ctypes, onnxruntime
+onnxruntime.preload_dlls()
+ctypes.CDLL({str(library.with_name("libonnxruntime_providers_shared.so"))!r}, mode=ctypes.RTLD_GLOBAL)
+try:
+    ctypes.CDLL({str(library)!r})
+except OSError as error:
+    print(error)
+"""
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert told == "" or told.startswith("libcuda.so.1:"), told
+
+
+def test_cuda_is_asked_for_only_where_there_is_a_gpu(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert accelerated_providers() == ["CPUExecutionProvider"]
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"])
+    monkeypatch.setattr(onnxruntime, "preload_dlls", lambda: None, raising=False)
+    assert accelerated_providers() == ["CPUExecutionProvider"]
+    (tmp_path / "nvidia-smi").touch(0o755)
+    assert accelerated_providers() == ["CUDAExecutionProvider", "CPUExecutionProvider"]

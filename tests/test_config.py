@@ -161,6 +161,14 @@ def test_settings_that_do_nothing_are_named():
     assert told == "batch_norm is not used by lenet; dropout is not used by lenet; label_smoothing is not used by the loss mse"
     assert unused(RunConfig(network="lenet5-1998", dropout=0.1)) == "dropout is not used by lenet5-1998"
     assert unused(RunConfig(network="fc", batch_norm=True, dropout=0.5, label_smoothing=0.1)) == ""
+    told = unused(RunConfig(momentum=0.5, step_every=7, teacher_temperature=9.0))
+    assert told == (
+        "momentum is not used by the optimizer adam; step_every is not used by the schedule one_cycle; "
+        "teacher_temperature is not used by a run without a teacher"
+    )
+    told = unused(RunConfig(schedule="two_stage", lr=0.5, batch_size=7))
+    assert told == "lr is not used by the schedule two_stage; batch_size is not used by the schedule two_stage"
+    assert unused(RunConfig(optimizer="nag", momentum=0.5, schedule="step", step_gamma=0.5, teacher="x", teacher_temperature=4.0)) == ""
 
 
 @pytest.mark.parametrize("name", RECIPES)

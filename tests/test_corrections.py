@@ -43,6 +43,9 @@ def test_what_is_kept_is_found_newest_first_and_deleted(engine):
     assert [each.said for each in found] == ["", "1", "1"]
     assert np.array_equal(found[0].pixels, correction(2).pixels)
     assert found[0].network == "lenet5"
+    without = store.find(engine, MNIST, with_pixels=False)
+    assert [each.pixels for each in without] == [None] * 3
+    assert [(each.id, each.created, each.label) for each in without] == [(each.id, each.created, each.label) for each in found]
     assert store.pictures(engine, [found[0].id, found[2].id, 999]) == {found[0].id: b"png", found[2].id: b"png"}
     assert store.count(engine, MNIST) == 3
     assert store.find(engine, DATASETS["fashion-mnist"]) == []

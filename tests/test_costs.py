@@ -4,11 +4,14 @@ import dataclasses
 import json
 
 import pytest
+import torch
 
 from jobs import costs, events, runs
 from jobs.config import RunConfig
 from jobs.recipes import RECIPES
 from jobs.runs import ROOT
+from models import datasets
+from training.networks import build
 
 
 @pytest.fixture(autouse=True)
@@ -17,13 +20,13 @@ def root(tmp_path, monkeypatch):
     return tmp_path
 
 
-def done(config: RunConfig, seconds: float, images: int = 54_000) -> None:
+def done(config: RunConfig, seconds: float, images: int = 54_000, device: str = "CPU, 1 thread") -> None:
     """A run that spent so many seconds in its epochs and was published; before the last epoch it was away for a day."""
     folder, _ = runs.create(dataclasses.replace(config, publish="some"))
-    events.append(folder, "started", time=1000.0, train_images=images)
+    events.append(folder, "started", time=1000.0, train_images=images, device=device)
     for epoch in range(1, config.epochs + 1):
         if epoch == config.epochs:
-            events.append(folder, "started", time=90_000.0, train_images=images)
+            events.append(folder, "started", time=90_000.0, train_images=images, device=device)
         events.append(folder, "epoch", member=0, epoch=epoch, seconds=seconds / config.epochs)
     events.append(folder, "done", time=90_000.0 + seconds / config.epochs + costs.FIXED)
 
@@ -66,7 +69,35 @@ def test_the_machines_own_runs_say_how_quick_it_is():
     for factor in (0.5, 0.5, 5.0):
         done(config, factor * costs.work(config))
     assert costs.speed() == pytest.approx(0.5)
-    assert costs.seconds(config) == pytest.approx(costs.FIXED + 0.5 * costs.work(config))
+    assert costs.seconds(config, costs.speed()) == pytest.approx(costs.FIXED + 0.5 * costs.work(config))
+
+
+def test_runs_on_a_gpu_say_how_quick_that_is_and_nothing_of_the_processor():
+    config = RunConfig(epochs=10)
+    assert costs.speed(on_gpu=True) == costs.ON_GPU
+    done(config, 2 * costs.work(config))
+    assert (costs.speed(), costs.speed(on_gpu=True)) == (pytest.approx(2.0), costs.ON_GPU)
+    done(config, 0.02 * costs.work(config), device="NVIDIA H200")
+    assert (costs.speed(), costs.speed(on_gpu=True)) == (pytest.approx(2.0), pytest.approx(0.02, rel=0.2))
+
+
+@pytest.mark.parametrize("side", [28, 63, 64, 128])
+@pytest.mark.parametrize("settings", [{"channels": (32, 64, 128)}, {"channels": (16, 32, 64), "blocks": 3}])
+def test_the_multiplications_of_a_resnet_are_those_of_its_layers(monkeypatch, side, settings):
+    about = dataclasses.replace(datasets.DATASETS["mnist"], channels=3, height=side, width=side)
+    monkeypatch.setattr(datasets, "info", lambda name: about)
+    config = RunConfig(network="resnet", **settings)
+    total = []
+
+    def count(layer, inputs, output) -> None:
+        total.append(output[0].numel() * layer.weight[0].numel() if isinstance(layer, torch.nn.Conv2d) else layer.weight.numel())
+
+    network = build(config).eval()
+    for layer in network.modules():
+        if isinstance(layer, torch.nn.Conv2d | torch.nn.Linear):
+            layer.register_forward_hook(count)
+    network(torch.zeros(1, 3, side, side))
+    assert costs.multiplications(config) == pytest.approx(sum(total), rel=0.12)
 
 
 def test_an_epoch_that_is_told_again_after_a_kill_counts_once():

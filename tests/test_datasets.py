@@ -40,9 +40,9 @@ def test_what_is_not_there_is_refused_with_what_is(name):
 
 
 def test_a_half_written_or_foreign_folder_is_no_data_set(folder):
-    for name in (".new-1-2", "no-facts", "UPPER"):
+    for name in (".inkling-new-1-2", "no-facts", "UPPER"):
         (folder / name).mkdir(parents=True)
-    (folder / ".new-1-2" / datasets.FACTS).write_text("{}")
+    (folder / ".inkling-new-1-2" / datasets.FACTS).write_text("{}")
     assert datasets.list_own() == ([], [])
 
 

@@ -3,6 +3,7 @@
 import os
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 import torch
@@ -84,3 +85,13 @@ def test_a_teacher_that_is_not_there_is_named(tmp_path, teacher):
 def test_what_cannot_learn_from_answers_is_refused(settings):
     with pytest.raises(ConfigError, match="teacher is ensemble"):
         RunConfig(teacher="ensemble", **settings)
+
+
+def test_a_graph_without_some_of_the_weights_is_no_teacher_and_no_start(tmp_path, teacher):
+    card, _ = teacher
+    model = onnx.load_model_from_string(card.read_graph())
+    (bias,) = [each for each in model.graph.initializer if each.name.startswith("members.1.") and each.name.endswith("1.bias")]
+    bias.name = "shared"
+    message = r"the graph has no weights .*bias of network 2, so no run can go on or learn from it; publish it anew"
+    with pytest.raises(ConfigError, match=message):
+        published._weights(model.graph, 1, fit.build(tiny.config(hidden=(32,))))

@@ -145,9 +145,22 @@ def test_asking_for_cuda_without_one_is_refused_with_the_fix(monkeypatch):
         fit.choose_device(tiny.config(device="cuda"))
 
 
-def test_bfloat16_is_automatic_on_cuda_only():
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
+def test_a_gpu_that_torch_cannot_compute_on_is_passed_over_with_a_warning(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    with pytest.warns(RuntimeWarning, match="torch cannot compute on the CUDA device that it finds .*; the processor trains in its place"):
+        assert fit.choose_device(tiny.config(device="auto")).type == "cpu"
+    with pytest.raises(ConfigError, match=r"device is cuda but torch cannot compute on .*; use --device auto or cpu"):
+        fit.choose_device(tiny.config(device="cuda"))
+    assert fit.choose_device(tiny.config(device="cpu")).type == "cpu"  # it was not looked for
+
+
+def test_bfloat16_is_automatic_on_gpus_that_have_it(monkeypatch):
     cuda, cpu = torch.device("cuda"), torch.device("cpu")
-    assert fit.uses_bfloat16(tiny.config(), cuda)
+    for has in (True, False):
+        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation, has=has: has or including_emulation)
+        assert fit.uses_bfloat16(tiny.config(), cuda) == has
+        assert fit.uses_bfloat16(tiny.config(precision="bfloat16"), cuda)
     assert not fit.uses_bfloat16(tiny.config(), cpu)
     assert fit.uses_bfloat16(tiny.config(precision="bfloat16"), cpu)
 

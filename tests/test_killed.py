@@ -163,4 +163,4 @@ def test_runs_whose_trainer_server_or_both_are_killed_at_random_moments_end_with
     assert list((folders / "models" / "mnist").iterdir()) == []
     assert queue.waiting() == []
     # What a killed server had begun with is cleared away after an hour: tests/test_scratch.py.
-    assert [each.name for each in (folders / "runs").iterdir() if not each.name.startswith((".queue", ".device-", ".new-"))] == []
+    assert [each.name for each in (folders / "runs").iterdir() if not each.name.startswith((".queue", ".device-", ".inkling-new-"))] == []

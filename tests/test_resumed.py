@@ -4,6 +4,7 @@ import dataclasses
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -118,21 +119,24 @@ def test_a_run_without_an_epoch_begins_with_the_networks_and_data_of_now(tmp_pat
     assert started(folder)[-1]["start_sha256"] == shelf.load_card("mnist", "one").sha256
 
 
-@pytest.mark.parametrize("other", [{"is_sample": False}, {"name": "fewer"}])
+@pytest.mark.parametrize("other", [{"is_sample": False}, {"name": "fewer"}, {"name": "others"}])
 def test_a_run_does_not_go_on_with_other_data(tmp_path, pictures, other):
     config, folder = tiny.config(epochs=2), tmp_path / "run"
     unbroken = run(tmp_path / "unbroken", config, pictures)
     stopped(folder, config, pictures)
     found = dataclasses.replace(pictures, origin="elsewhere", **other)
     train, validation = pictures._training_part
-    if "name" in other:
+    if other.get("name") == "fewer":
         train = Split(pixels=train.pixels[:200], labels=train.labels[:200])
+    if other.get("name") == "others":
+        train = Split(pixels=train.pixels, labels=np.roll(train.labels, 1))
+    now = "200" if other.get("name") == "fewer" else "others, as many"
     found.__dict__["_training_part"] = train, validation
     for _ in range(2):
         with pytest.raises(ConfigError) as caught:
             run(folder, config, found)
         assert str(caught.value) == (
-            f"{folder} began with the 270 training images of tests, and elsewhere has {len(train)}; "
+            f"{folder} began with the 270 training images of tests, and elsewhere has {now}; "
             "give it the data that it began with, by --data, or start a new run"
         )
     assert same(run(folder, config, dataclasses.replace(pictures, origin="moved")), unbroken)

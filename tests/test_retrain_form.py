@@ -1,10 +1,15 @@
 """The retrain form with settings that were given to it, and what it says of a data set that is gone."""
 
+import os
+
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from jobs import queue, runs
 from jobs.config import RunConfig
 from jobs.runs import ROOT
+from tests import tiny
+from training import export, fit
 from ui import settings
 
 FURTHER = RunConfig(channels=(32, 64, 256), batch_norm=True, dropout=0.2, start_from="lenet5", corrections=True, lr=0.001)
@@ -17,6 +22,20 @@ def app(monkeypatch: pytest.MonkeyPatch, tmp_path) -> AppTest:
     app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
     app.session_state[settings.GIVEN] = settings.Given(title="a retrain", config=FURTHER)
     return app.run()
+
+
+@pytest.fixture
+def by_hand(monkeypatch: pytest.MonkeyPatch, tmp_path) -> AppTest:
+    """A page whose chosen network is softmax regression by hand."""
+    monkeypatch.setenv("INKLING_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setenv("INKLING_MODELS", str(tmp_path / "models"))
+    config = tiny.config(network="softmax", optimizer="sgd", momentum=0.0)
+    folder, lock = runs.create(config, tmp_path / "runs" / "20260101-000000-softmax")
+    os.close(lock)
+    data = tiny.dataset(tmp_path / "data")
+    fit.fit(config, folder, data)
+    export.publish([folder], "softmax", data)
+    return AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).run()
 
 
 def asked(app: AppTest) -> RunConfig:
@@ -42,3 +61,20 @@ def test_the_chosen_network_can_be_gone_on_from_in_place_of_the_given_one(app):
     app.selectbox(key="sidebar-network-mnist").set_value("fc").run()
     app.button_group(key="retrain-start").set_value("chosen").run()
     assert (asked(app).start_from, asked(app).network, asked(app).corrections) == ("fc", "fc", False)
+
+
+def test_softmax_by_hand_is_gone_on_from_with_the_optimizer_that_it_knows(by_hand, monkeypatch):
+    queued = []
+
+    def start(config, *others) -> None:
+        queued.append((config.network, config.optimizer, config.momentum))
+        raise queue.Full("enough")
+
+    monkeypatch.setattr(queue, "start", start)
+    by_hand.button_group(key="retrain-start").set_value("chosen").run()
+    assert by_hand.selectbox(key="retrain-optimizer-by-hand").options == ["SGD without momentum"]
+    by_hand.button(key="retrain-go").click().run()
+    by_hand.button_group(key="retrain-start").set_value("scratch").run()
+    by_hand.button(key="retrain-go").click().run()
+    assert not by_hand.exception
+    assert queued == [("softmax", "sgd", 0.0), ("lenet5", "adam", 0.9)]

@@ -206,6 +206,16 @@ def test_cancelling_a_resumed_run_that_waits_or_begins_hits_no_process_of_before
     assert (run / runs.CANCEL).exists()
 
 
+def test_a_process_without_standard_input_makes_one_run(tmp_path):
+    code = "from jobs import runs, config; folder, lock = runs.create(config.RunConfig()); print(lock, runs.is_alive(folder))"
+    told = subprocess.run(
+        ["/bin/sh", "-c", 'exec "$0" -c "$1" <&-', sys.executable, code],
+        cwd=runs.ROOT, env={**os.environ, "INKLING_RUNS": str(tmp_path)}, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert told.stdout == "0 True\n"
+    assert len([each for each in tmp_path.iterdir() if runs.RUN_ID.fullmatch(each.name)]) == 1
+
+
 @pytest.mark.parametrize("away", ["queued", "started"])
 def test_cancelling_a_run_of_another_machine_leaves_the_mark_only(run, holder, monkeypatch, away):
     hosts = {"queued": socket.gethostname(), "started": socket.gethostname(), away: "elsewhere"}
@@ -272,7 +282,15 @@ def test_a_resumed_run_is_timed_from_its_resumption(run, holder, monkeypatch):
 
 def test_runs_are_listed_newest_first_and_foreign_folders_are_ignored(root):
     names = ["20260101-000000-mnist-fc", "20260102-000000-mnist-cnn", "20251231-235959-fashion-mnist-lenet5"]
-    for name in [*names, ".new-1-2", "notes", "20260103-mnist-fc", "20260103-000000-", "20260103-000000-MNIST", "20260103-000000-fc~"]:
+    for name in [
+        *names,
+        ".inkling-new-1-2",
+        "notes",
+        "20260103-mnist-fc",
+        "20260103-000000-",
+        "20260103-000000-MNIST",
+        "20260103-000000-fc~",
+    ]:
         (root / name).mkdir()
         (root / name / "config.json").touch()
     assert [folder.name for folder in runs.list_runs()] == [names[1], names[0], names[2]]

@@ -34,7 +34,7 @@ def test_a_folder_is_gone_at_once_and_twice_is_no_error(tmp_path):
 
 
 def test_a_half_deleted_folder_of_long_ago_is_deleted_with_the_next(tmp_path):
-    half = aged_with_file(tmp_path / ".gone-run-1")
+    half = aged_with_file(tmp_path / ".inkling-gone-run-1")
     scratch.remove(tmp_path / "other")
     assert not half.exists()
 

@@ -147,18 +147,16 @@ def test_of_an_ensemble_that_starts_from_the_shelf_the_first_network_alone_is_a_
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
 def test_a_device_is_set_up_alike_for_every_training(monkeypatch, device):
     monkeypatch.setattr(torch.backends.cudnn, "deterministic", False)
-    before = torch.get_float32_matmul_precision()
-    try:
-        replay.set_up(torch.device(device))
+    with contextlib.suppress(KeyError), replay.arithmetic(torch.device(device)):
         assert torch.get_float32_matmul_precision() == {"cpu": "highest", "cuda": "high"}[device]
         assert torch.backends.cudnn.deterministic
-    finally:
-        torch.set_float32_matmul_precision(before)
+        raise KeyError
+    assert torch.get_float32_matmul_precision() == "highest"
 
 
 def test_a_group_is_trained_with_the_device_set_up(places, monkeypatch):
     asked = []
-    monkeypatch.setattr(cell, "set_up", asked.append)
+    monkeypatch.setattr(cell, "arithmetic", lambda device: asked.append(device) or contextlib.nullcontext())
     settings = SHARED | {"optimizer": "sgd", "schedule": "constant", "epochs": 1}
     table = dataclasses.replace(TABLE, rows=(Row(title="", settings=settings),))
     cells, device = list(table.cells(2)), torch.device("cpu")
@@ -190,7 +188,7 @@ def test_without_a_number_there_are_as_many_workers_as_cores(monkeypatch):
     ("together", "workers", "grouped"), [(None, None, True), (None, 3, False), (False, None, False), (True, None, True)]
 )
 def test_on_a_gpu_cells_train_together_unless_told_how_many_at_once(monkeypatch, together, workers, grouped):
-    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("training.replay.fault", lambda: "")
     chosen = _executor(SimpleNamespace(ray=None, together=together, workers=workers))
     assert (chosen is executors.grouped) == grouped
     if workers:

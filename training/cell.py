@@ -12,13 +12,13 @@ from typing import Any
 import torch
 
 from jobs import events, runs, sweeps
-from jobs.config import ConfigError
+from jobs.config import ConfigError, RunConfig
 from jobs.sweeps import Cell, Result
 from training.data import Dataset
 from training.export import accuracy_on_test
 from training.fit import AfterEpoch, Diverged, Pruned, choose_device, device_name, fit, keep_memory, to_device
 from training.networks import build, count_parameters
-from training.replay import set_up
+from training.replay import arithmetic
 from training.together import Together
 
 DIGITS = 5  # of accuracies and losses in a result
@@ -42,7 +42,7 @@ def measure(
     would be as a cell of its own, for the rows of a table that has them too. Raises Cancelled on SIGTERM or ^C, the folder
     then stays.
     """
-    config = dataclasses.replace(cell.config, threads=threads, publish="")
+    config = _exact(dataclasses.replace(cell.config, threads=threads, publish=""))
     make_folder(folder, cell)
     error, val_accuracy, accuracy = "", None, None
     try:
@@ -64,6 +64,11 @@ def measure(
     return result
 
 
+def _exact(config: RunConfig) -> RunConfig:
+    """In float32 on every device where nothing else is said: a table may be begun on a processor and finished on a GPU."""
+    return dataclasses.replace(config, precision="float32") if config.precision == "auto" else config
+
+
 def _member(cell: Cell, number: int, folder: Path, data: Dataset, epochs: Sequence[dict[str, Any]], device: str) -> Result:
     """The result of one network of an ensemble, as if it had been trained alone."""
     by_itself = dataclasses.replace(cell, config=sweeps.alone(cell.config)[number])
@@ -78,10 +83,10 @@ def measure_group(cells: Sequence[Cell], data: Dataset, device: torch.device) ->
     Raises ConfigError when they differ in more. Unlike `measure` it keeps no checkpoints: a group takes seconds on a GPU.
     """
     keep_memory()
-    set_up(device)
-    group = Together([cell.config for cell in cells], device)
-    curves = group.train(to_device(data.train, device), to_device(data.validation, device))
-    _, accuracies = group.measure(to_device(data.test, device))
+    with arithmetic(device):
+        group = Together([_exact(cell.config) for cell in cells], device)
+        curves = group.train(to_device(data.train, device), to_device(data.validation, device))
+        _, accuracies = group.measure(to_device(data.test, device))
     results = []
     for cell, curve, accuracy in zip(cells, curves, accuracies.tolist(), strict=True):
         lost = next((epoch for epoch in curve if not math.isfinite(epoch["train_loss"])), None)

@@ -6,6 +6,7 @@ The training images live on the device as uint8; a batch is one gather, its augm
 import contextlib
 import ctypes
 import functools
+import hashlib
 import math
 import os
 import signal
@@ -13,6 +14,7 @@ import socket
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -35,7 +37,7 @@ from training.optimization import CAPTURABLE, Step, build_optimizer, epoch_plan,
 from training.progress import Progress
 from training.published import SHA256, demand_unchanged, sha256s, soft_labels, start_weights
 from training.redrawn import redrawn
-from training.replay import Replayed, is_on, set_up
+from training.replay import Replayed, arithmetic, fault, is_on
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
 CHUNK = 250  # images at once where nothing is learned from them
@@ -52,18 +54,25 @@ class Diverged(InklingError):
 
 
 def choose_device(config: RunConfig) -> torch.device:
-    """The device of a run. Raises ConfigError when CUDA is asked for and there is none."""
+    """The device of a run; one that torch cannot compute on is passed over with a warning. Raises ConfigError when CUDA is asked for and
+    there is none that works."""
     if config.device == "cuda" and config.network == "softmax":
         raise ConfigError("device is cuda but NumPy trains softmax, on the processor; use --device auto or cpu")
-    available = torch.cuda.is_available() and config.network != "softmax"
-    if config.device == "cuda" and not available:
-        raise ConfigError("device is cuda but torch finds no CUDA device here; use --device auto or cpu")
-    return torch.device("cuda" if available and config.device != "cpu" else "cpu")
+    if config.device == "cpu" or config.network == "softmax":
+        return torch.device("cpu")
+    wrong = fault()
+    if wrong and config.device == "cuda":
+        raise ConfigError(f"device is cuda but {wrong}; use --device auto or cpu")
+    if wrong and torch.cuda.is_available():
+        warnings.warn(f"{wrong}; the processor trains in its place", RuntimeWarning, stacklevel=2)
+    return torch.device("cpu" if wrong else "cuda")
 
 
 def uses_bfloat16(config: RunConfig, device: torch.device) -> bool:
-    """Whether forward passes run under bfloat16 autocast."""
-    return config.precision == "bfloat16" or (config.precision == "auto" and device.type == "cuda")
+    """Whether forward passes run under bfloat16 autocast; by itself only on a GPU that has it in hardware (Ampere and later)."""
+    if config.precision == "auto":
+        return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    return config.precision == "bfloat16"
 
 
 def member_path(folder: Path, member: int) -> Path:
@@ -110,7 +119,6 @@ def fit(
     device = choose_device(config)
     keep_memory()
     torch.set_num_threads(config.threads or runs.cores())
-    set_up(device)
     train, validation = to_device(data.train, device), to_device(data.validation, device)
     test = to_device(data.test, device) if tests_each_epoch else None
     events.append(
@@ -134,7 +142,7 @@ def fit(
         train = _with(repeated(told, len(data.train)), train)
         if not config.redrawn and (others := reminders(config.dataset)):
             train = _with(others, train)
-    with stopped_by_signal() as should_stop, Progress(folder, config, len(train[1]), board) as progress:
+    with arithmetic(device), stopped_by_signal() as should_stop, Progress(folder, config, len(train[1]), board) as progress:
         if config.teacher and not _is_trained(config, folder):
             train = train[0], _taught(config, folder, train[0], should_stop)
         kind = HandMember if config.network == "softmax" else Member
@@ -154,12 +162,22 @@ def _learned_from(config: RunConfig, folder: Path, data: Dataset | OwnDataset) -
     if any(member_path(folder, number).exists() for number in range(config.members)):  # otherwise the run begins anew
         for event in events.read(folder):
             told |= event if event["kind"] == "started" else {}
-    facts = {"data": data.origin, "is_sample": data.is_sample, "train_images": len(data.train)}
-    if any(told.get(name, facts[name]) != facts[name] for name in ("is_sample", "train_images")):
+    facts = {
+        "data": data.origin, "is_sample": data.is_sample, "train_images": len(data.train), "train_sha256": _digest(data.train),
+    }  # fmt: skip
+    if any(told.get(name, facts[name]) != facts[name] for name in facts if name != "data"):
+        now = f"{len(data.train):,}" if told["train_images"] != len(data.train) else "others, as many"
         raise ConfigError(
-            f"{folder} began with the {told['train_images']:,} training images of {told['data']}, and {data.origin} has {len(data.train):,}; give it the data that it began with, by --data, or start a new run"
+            f"{folder} began with the {told['train_images']:,} training images of {told['data']}, and {data.origin} has {now}; give it the data that it began with, by --data, or start a new run"
         )
     return facts | sha256s(config) | {key: told[key] for key in SHA256.values() if key in told}
+
+
+def _digest(split: Split) -> str:
+    """Of all pixels and labels: own images that were imported again may be as many and others."""
+    digest = hashlib.sha256(np.ascontiguousarray(split.pixels))
+    digest.update(np.ascontiguousarray(split.labels))
+    return digest.hexdigest()
 
 
 def _is_trained(config: RunConfig, folder: Path) -> bool:
@@ -228,6 +246,7 @@ class Member:
             checkpoint.save(self.path, self.network, self.optimizer, epoch + 1)
             if after_epoch:
                 after_epoch(facts)
+        self.replayed = None  # its graph holds memory of the device, and this network, which holds it
         if self.config.corrections and self.config.start_from and done <= self.config.epochs:
             self._hold_back(*validation)
         return self.network.eval()

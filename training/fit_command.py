@@ -110,6 +110,8 @@ def _fit(options: argparse.Namespace) -> int:
             else:
                 stack.enter_context(locks.held(folder))
                 (folder / runs.CANCEL).unlink(missing_ok=True)
+                if runs.status(folder, alive=False).state != "done":
+                    events.append(folder, "turn", device="")  # until it tells its own, what was told of a process is of the one before
             return _train(folder, options.data, options.tensorboard)
     folder, lock = runs.create(_config(options), options.out)
     print(f"run folder {folder}")

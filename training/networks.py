@@ -10,13 +10,12 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from jobs.config import RunConfig
+from jobs.config import LARGE, RunConfig
 from models import datasets
 from models.datasets import DatasetInfo
 from training.layers import ACTIVATIONS, FEW, NarrowConvolution, PooledConvolution, WholeMapConvolution, activate_and_pool
 from training.lenet_1998 import lenet5_1998
 
-LARGE = 64  # pixels
 INITS = {
     "xavier": nn.init.xavier_uniform_,  # Glorot & Bengio 2010, equation 16
     "kaiming": partial(nn.init.kaiming_uniform_, nonlinearity="relu"),  # He et al. 2015, arXiv:1502.01852, equation 10

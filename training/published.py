@@ -63,10 +63,16 @@ def start_weights(config: RunConfig, member: int) -> dict[str, Tensor]:
 def _weights(graph: onnx.GraphProto, member: int, fresh: torch.nn.Module) -> dict[str, Tensor]:
     prefix = f"members.{member}."
     weights = fresh.state_dict()  # keeps what a graph does not hold: the counters of batch normalisation
-    for each in graph.initializer:
-        if each.name.startswith(prefix):
-            weights[each.name.removeprefix(prefix)] = torch.from_numpy(numpy_helper.to_array(each).copy())
-    return weights
+    found = {
+        each.name.removeprefix(prefix): torch.from_numpy(numpy_helper.to_array(each).copy())
+        for each in graph.initializer
+        if each.name.startswith(prefix)
+    }
+    if missing := [name for name in weights if name not in found and not name.endswith("num_batches_tracked")]:
+        raise ConfigError(
+            f"the graph has no weights {', '.join(missing[:3])} of network {member + 1}, so no run can go on or learn from it; publish it anew by python -m training export"
+        )
+    return weights | found
 
 
 def network(card: shelf.Card) -> Served:

@@ -4,9 +4,11 @@ launches cost nothing per step.
 Written for CUDA and, for want of one, never run on it; on the CPU a step is simply called.
 """
 
+import contextlib
+import gc
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
@@ -21,10 +23,29 @@ class CaptureFailed(InklingError):
     """A step cannot become a CUDA graph. The message says what to do: a failed capture leaves torch's random numbers unusable."""
 
 
-def set_up(device: torch.device) -> None:
-    """Chooses how torch computes, before every training: on a GPU float32 products by way of TF32, and each time the same sums."""
-    torch.set_float32_matmul_precision("high" if device.type == "cuda" else "highest")
+def fault() -> str:
+    """Why torch cannot compute on a GPU here; empty where it can. A GPU may be there and be older than what torch was built for."""
+    if not torch.cuda.is_available():
+        return "torch finds no CUDA device here"
+    try:
+        (torch.zeros(1, device="cuda") + 1).item()
+    except (RuntimeError, AssertionError) as error:  # the latter: torch was built without CUDA
+        return f"torch cannot compute on the CUDA device that it finds ({str(error).splitlines()[0][:160]})"
+    return ""
+
+
+@contextlib.contextmanager
+def arithmetic(device: torch.device) -> Iterator[None]:
+    """How torch computes in a training: on a GPU float32 products by way of TF32, and each time the same sums.
+
+    Afterwards products are exact again: the setting holds for the processor too, which then checks what is published.
+    """
     torch.backends.cudnn.deterministic = True  # the same configuration is to give the same weights, on a GPU too
+    torch.set_float32_matmul_precision("high" if device.type == "cuda" else "highest")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision("highest")
 
 
 def is_on(device: torch.device) -> bool:
@@ -66,10 +87,13 @@ class Replayed:
         return result
 
     def _capture(self) -> None:
+        gc.collect()  # a graph before this one that is collected during the capture would spoil it
         graph = torch.cuda.CUDAGraph()
         try:
             with torch.cuda.graph(graph):
                 self.result = self.step()
+        except torch.OutOfMemoryError:  # says itself what it is; without graphs there would be no more memory
+            raise
         except RuntimeError as error:
             raise CaptureFailed(
                 f"no CUDA graph could be made of a step ({str(error).splitlines()[0][:160]}); set {VARIABLE}=0 and resume"

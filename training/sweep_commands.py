@@ -105,14 +105,12 @@ def _demand_that_all_count(options: argparse.Namespace) -> None:
 
 
 def _executor(options: argparse.Namespace) -> Any:
-    import torch
-
-    from training import executors, on_ray
+    from training import executors, on_ray, replay
 
     if options.ray:
         return functools.partial(on_ray.on_ray, address=options.ray, gpus_per_cell=options.gpus_per_cell)
     # Whoever gives --workers wants processes, on a GPU too.
-    together = (options.workers is None and torch.cuda.is_available()) if options.together is None else options.together
+    together = (options.workers is None and not replay.fault()) if options.together is None else options.together
     return executors.grouped if together else functools.partial(executors.local, workers=options.workers or runs.cores())
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import streamlit as st
 
-from jobs import costs, queue, runs, site
+from jobs import queue, runs, site
 from jobs.config import ConfigError, RunConfig
 from models import datasets, shelf
 from models.errors import InklingError
@@ -325,7 +325,7 @@ def resume(folder: Path) -> None:
     with problems.telling(f"retrain-problem-{folder.name}"):
         visitor.demand_run(folder)
         config = runs.read_config(folder)
-        demand = functools.partial(visitor.demand_retrain, costs.seconds(config))
+        demand = functools.partial(visitor.demand_retrain, queue.expected_seconds(config))
         demand()
         queue.resume(folder, serving.environment(config), site.read().queue, demand)
         follow(folder)

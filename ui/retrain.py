@@ -54,6 +54,7 @@ OPTIMIZERS = {
     "adagrad": "Adagrad",
     "adadelta": "Adadelta",
 }
+WITHOUT_MOMENTUM = {"sgd": "SGD without momentum", "nag": "Nesterov SGD without momentum"}
 LRS = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.004, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 LR_FROM_SCRATCH, LR_GOING_ON = 0.004, 0.0005
 BATCH_SIZES = (16, 32, 64, 128, 256, 512, 1024)
@@ -132,12 +133,13 @@ def _form(dataset: str, chosen: shelf.Card | None) -> None:
         first_lr = LR_GOING_ON if from_chosen else LR_FROM_SCRATCH
         defaults = given.config if given else RunConfig(lr=first_lr, batch_size=usual_batch_size, epochs=usual_epochs)
         sets_itself = defaults.schedule == "two_stage"  # learning rate and batch size
+        by_hand = from_chosen and chosen.facts["config"]["network"] == "softmax"  # whose gradient is that of plain SGD
         optimizer = st.selectbox(
             "Optimizer",
-            list(OPTIMIZERS),
-            index=list(OPTIMIZERS).index(defaults.optimizer),
-            format_func=_optimizer_titles(defaults).get,
-            key=settings.key("optimizer"),
+            ["sgd"] if by_hand else list(OPTIMIZERS),
+            index=0 if by_hand else list(OPTIMIZERS).index(defaults.optimizer),
+            format_func=(OPTIMIZERS | WITHOUT_MOMENTUM if by_hand or not defaults.momentum else OPTIMIZERS).get,
+            key=settings.key("optimizer-by-hand" if by_hand else "optimizer"),
         )
         lr = st.select_slider(
             "Learning rate",
@@ -183,6 +185,8 @@ def _form(dataset: str, chosen: shelf.Card | None) -> None:
         "epochs": int(epochs),
         "augmentation": augmentation,
     }
+    if by_hand:
+        asked["momentum"] = 0.0
     config, problem = _checked(asked)
     settings.ask(config if given or not _is_default(asked, about) else None)
     if given:
@@ -209,13 +213,13 @@ def _starts(given: settings.Given | None, may_go_on: bool) -> dict[str, str]:
 
 
 @st.cache_data(ttl="1m", max_entries=4, show_spinner=False)
-def _speed(runs_folder: str) -> float:
+def _speed(runs_folder: str, on_gpu: bool) -> float:
     """How quick this machine is, looked up once a minute and not on every run of the page."""
-    return costs.speed()
+    return costs.speed(on_gpu)
 
 
 def _seconds(config: RunConfig) -> float:
-    return costs.seconds(config, _speed(str(runs.runs_folder())))
+    return costs.seconds(config, _speed(str(runs.runs_folder()), queue.is_for_gpu(config)))
 
 
 def _what_happens(config: RunConfig | None) -> str:
@@ -260,10 +264,6 @@ def _is_default(asked: Mapping[str, object], about: DatasetInfo) -> bool:
     does it lead anywhere on a machine without the own data set."""
     untouched = RunConfig(lr=LR_FROM_SCRATCH).to_dict()
     return about.is_own or "start_from" in asked or all(untouched[name] == value for name, value in asked.items() if name != "dataset")
-
-
-def _optimizer_titles(config: RunConfig) -> dict[str, str]:
-    return OPTIMIZERS if config.momentum else OPTIMIZERS | {"sgd": "SGD without momentum", "nag": "Nesterov SGD without momentum"}
 
 
 def _show_given(given: settings.Given, config: RunConfig | None) -> None:
