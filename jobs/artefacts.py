@@ -41,7 +41,7 @@ FIELDS: dict[str, dict[str, type]] = {
     "epoch": {
         "progress": float, "member": int, "epoch": int, "train_loss": float, "val_loss": float, "val_accuracy": float, "seconds": float,
     },
-    "held_back": {"member": int, "share": float, "before": float},
+    "held_back": {"member": int, "share": float, "before": float, "val_loss": float, "val_accuracy": float},
     "exported": {"name": str, "dataset": str, "val_accuracy": float, "test_accuracy": float},
     "done": {},
     "failed": {"message": str},

@@ -216,7 +216,12 @@ def status(folder: Path, alive: bool | None = None) -> Status:
     started = kinds.get("started", [None])[-1]
     steps = tuple(kinds.get("step", ()))
     # A run killed between an epoch's event and its checkpoint tells that epoch again: the last telling counts.
-    epochs = tuple({(event["member"], event["epoch"]): event for event in kinds.get("epoch", ())}.values())
+    by_epoch = {(event["member"], event["epoch"]): event for event in kinds.get("epoch", ())}
+    for event in kinds.get("held_back", ()):  # the network of the last epoch is another since
+        last = max((place for place in by_epoch if place[0] == event["member"]), default=None)
+        if last and "val_accuracy" in event:
+            by_epoch[last] = by_epoch[last] | {name: event[name] for name in ("val_loss", "val_accuracy")}
+    epochs = tuple(by_epoch.values())
     ending = lines[-1] if lines and lines[-1]["kind"] in events.ENDINGS else None
     shared = {
         "started": started,
@@ -237,7 +242,7 @@ def status(folder: Path, alive: bool | None = None) -> Status:
         return Status(state="queued", stage="waiting for its turn", **shared)
     if not started or lines[-1]["kind"] == "turn":
         return Status(state="starting", stage="getting ready", **shared)
-    progress = steps[-1]["progress"] if steps else 0.0
+    progress = next((event["progress"] for event in reversed(lines) if "progress" in event), 0.0)
     return Status(
         state="running",
         progress=progress,

@@ -341,7 +341,7 @@ def test_a_page_that_is_full_of_files_says_so(monkeypatch):
 def test_what_speaks_for_an_answer_is_sent_about_as_large_as_it_is_shown():
     for side in (28, 64, 128, 224):
         pixels = np.random.default_rng(0).integers(0, 255, (side, side), dtype=np.uint8)
-        url = re.search(r'src="(data:[^"]+)"', why.speaking(pixels, pixels.astype(np.float32)))[1]
+        url = re.search(r'src="(data:[^"]+)"', why.speaking(pixels, pixels.astype(np.float32), "7, by LeNet-5"))[1]
         width, height = Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2]))).size
         assert why.LEAST_SIDE <= width == height < 2 * why.LEAST_SIDE
 

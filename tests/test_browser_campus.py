@@ -120,7 +120,6 @@ def test_one_server_of_two_is_killed_and_its_visitors_go_on_with_all_that_was_sa
         expect(ada.page.get_by_test_id("answer")).to_be_visible()
         tell(ada, "2")
         expect(ada.page.get_by_text("Kept as 2.")).to_be_visible()
-        ada.page.keyboard.press("Escape")
         ada.page.get_by_role("button", name="Start training").click()
         expect(ben.page.get_by_text("LeNet-5, digits")).to_be_visible()  # the run that the other server started
         ben.open("Corrections")

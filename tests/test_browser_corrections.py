@@ -9,11 +9,11 @@ from tests.browser import DIGITS, Visitor, server
 
 
 def tell(visitor: Visitor, label: str) -> None:
-    """Opens the popover, chooses a label and keeps it."""
+    """Opens it, chooses a label and keeps it."""
     page = visitor.page
     expect(page.get_by_text("Wrong? Tell me")).to_have_count(1)  # while the answer is exchanged, both are there
     page.get_by_text("Wrong? Tell me").click()
-    page.get_by_test_id("stPopoverBody").get_by_role("radio", name=label, exact=True).click()
+    page.get_by_role("radio", name=label, exact=True).click()
     page.get_by_role("button", name="Keep it").click()
 
 
@@ -26,16 +26,14 @@ def test_a_correction_is_kept_reviewed_learned_and_deleted(browser: Browser, tmp
         page.get_by_text("Wrong? Tell me").click()
         page.get_by_role("button", name="Keep it").click()
         expect(page.get_by_text("Choose above what the picture shows.")).to_be_visible()
-        page.keyboard.press("Escape")
         visitor.open("Corrections")
         expect(page.get_by_test_id("empty")).to_contain_text("None yet")
         visitor.open("Draw")
         tell(visitor, "7")
         expect(page.get_by_text(re.compile(r"7 is what .+ read\."))).to_be_visible()
-        page.get_by_test_id("stPopoverBody").get_by_role("radio", name="2", exact=True).click()
+        page.get_by_role("radio", name="2", exact=True).click()
         page.get_by_role("button", name="Keep it").click()
         expect(page.get_by_text("Kept as 2.")).to_be_visible()
-        page.keyboard.press("Escape")
         visitor.open("Corrections")
         expect(page.get_by_test_id("corrections-summary")).to_contain_text("1 correction")
         expect(page.get_by_test_id("corrections-summary")).to_contain_text("Small CNN reads 0 of them right")
@@ -66,7 +64,6 @@ def test_the_wrong_digits_of_a_number_are_kept_one_by_one(browser: Browser, tmp_
         box.fill("719")
         page.get_by_role("button", name="Keep it").click()
         expect(page.get_by_text("Kept as 9.")).to_be_visible()
-        page.keyboard.press("Escape")
         visitor.open("Corrections")
         expect(page.get_by_test_id("correction")).to_contain_text("said 4")
         assert visitor.complaints == []
@@ -81,10 +78,9 @@ def test_a_photo_is_corrected_below_the_photo_networks_answer(browser: Browser, 
         page.get_by_text("Samples", exact=True).click()
         expect(page.get_by_test_id("answer").first).to_be_visible()
         page.get_by_text("Wrong? Tell me").first.click()
-        page.get_by_test_id("stPopoverBody").get_by_role("radio", name="Coat", exact=True).click()
+        page.get_by_role("radio", name="Coat", exact=True).click()
         page.get_by_role("button", name="Keep it").click()
         expect(page.get_by_text("Kept as Coat.")).to_be_visible()
-        page.keyboard.press("Escape")
         visitor.open("Corrections")
         expect(page.get_by_test_id("correction")).to_contain_text("Coatsaid Bag")
         assert visitor.complaints == []
@@ -98,7 +94,7 @@ def test_nothing_is_cut_off_on_a_phone(browser: Browser, tmp_path: Path):
         expect(page.get_by_test_id("answer")).to_be_visible()
         tell(visitor, "2")
         expect(page.get_by_text("Kept as 2.")).to_be_visible()
-        box = page.get_by_test_id("stPopoverBody").bounding_box()
+        box = page.get_by_test_id("stExpander").filter(has_text="What is it?").bounding_box()
         assert box["x"] >= 0
         assert box["x"] + box["width"] <= 390
         page.goto(f"{url}/corrections")
@@ -113,7 +109,6 @@ def test_a_database_that_cannot_be_reached_is_told_and_the_answers_go_on(browser
         visitor.draw(DIGITS["7"])
         tell(visitor, "2")
         expect(visitor.page.get_by_text("corrections cannot be opened (unable to open database file)")).to_be_visible()
-        visitor.page.keyboard.press("Escape")
         visitor.open("Corrections")
         expect(visitor.page.get_by_text("The corrections cannot be shown")).to_be_visible()
         visitor.open("Draw")

@@ -80,6 +80,7 @@ def test_a_retrain_runs_to_its_end_and_its_network_answers_and_nobody_is_called(
         expect(titles).to_have_count(5)
         expect(picker).to_have_value(re.compile("^LeNet-5 · .* · "))
         page.get_by_role("button", name="Delete it").click()
+        page.get_by_role("button", name="Delete for good").click()
         expect(titles).to_have_count(4)
         expect(page.get_by_test_id("comparison")).to_have_count(0)
         expect(picker).to_have_value(re.compile("^Small CNN"))

@@ -59,8 +59,8 @@ def test_inversion_can_be_overridden(browser: Browser, page_url: str):
         page.locator("input[type=file]").set_input_files(sorted(SAMPLES.glob("*.png"))[:1])
     seen = page.locator(".ink-seen img")
     before = seen.get_attribute("src")
-    page.get_by_role("button", name="Adjust").click()
-    page.get_by_test_id("stPopoverBody").get_by_text("No", exact=True).click()
+    page.get_by_text("Adjust").click()
+    page.get_by_text("No", exact=True).click()
     expect(seen).not_to_have_attribute("src", before)
     at_rest(page)
     with page.expect_download() as downloaded:
@@ -99,7 +99,7 @@ def test_the_camera_reads_a_digit_on_paper(browser_with_camera: Browser, page_ur
 
 
 def settled(page: Page, canvas: Locator) -> dict[str, float]:
-    """Where the canvas is once its popover has stopped moving."""
+    """Where the canvas is once its expander has stopped moving."""
     box = None
     while box != (box := canvas.bounding_box()):
         page.wait_for_timeout(700)

@@ -234,10 +234,26 @@ def test_a_link_with_a_cells_own_settings_says_whose_they_are():
 
 def test_the_forms_own_settings_are_in_the_link_too_and_the_untouched_form_is_not():
     app = visit()
-    assert set(app.query_params) == {"sweep"}
+    assert set(app.query_params) == set()
     form(app, "number_input", "epochs").set_value(7).run()
     assert app.query_params["epochs"] == "7"
     assert form(visit(dataset="mnist", lr="0.004", epochs="7"), "number_input", "epochs").value == 7
+
+
+def test_the_way_back_leads_to_the_first_table_whatever_a_panel_tells_of_the_one_before():
+    app = visit()
+    app.selectbox(key="experiments-sweep").set_value("r1a").run()
+    assert app.query_params["sweep"] == "r1a"
+    app.query_params.clear()  # the browser's way back
+    app.run()
+    assert app.selectbox(key="experiments-sweep-1").value == "systems"
+    assert "experiments-sweep" not in {each.key for each in app.selectbox}  # what tells its old value is not heard
+    assert set(app.query_params) == set()
+    app.query_params["sweep"] = "r1a"  # and forward again
+    app.run()
+    assert app.selectbox(key="experiments-sweep-2").value == "r1a"
+    app.selectbox(key="experiments-sweep-2").set_value("r7-lr").run()
+    assert app.query_params["sweep"] == "r7-lr"
 
 
 @pytest.mark.parametrize(

@@ -117,7 +117,7 @@ def test_the_models_page_loads_each_graph_once(mnist, monkeypatch):
 def test_a_network_whose_graph_is_not_served_can_still_be_deleted(twins, mnist):
     refuse(mnist, twins[0])
     app = run_page(models_page)
-    app.button(key=f"models-delete-{twins[0]}").click().run()
+    app.button(key=f"models-delete-sure-{twins[0]}").click().run()
     assert not (mnist / f"{twins[0]}.json").exists()
 
 

@@ -259,7 +259,9 @@ class Member:
         self.network.load_state_dict(learned)
         share = hold_back(self.network, self.start, lambda: before - self._validate(pixels, labels)[1])
         # Told first: killed in between, a resumed run holds back and tells it again, where otherwise nobody would have been told.
-        self.progress.held_back(member=self.number, share=share, before=round(before, 5))
+        loss, accuracy = self._validate(pixels, labels)
+        told = {"before": round(before, 5), "val_loss": round(loss, 5), "val_accuracy": round(accuracy, 5)}
+        self.progress.held_back(member=self.number, share=share, **told)
         checkpoint.save(
             self.path, self.network, self.optimizer, self.config.epochs + 1
         )  # one more: a run that is resumed now is held back already

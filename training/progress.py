@@ -72,9 +72,11 @@ class Progress:
         tqdm.write(line, file=sys.stdout)
         sys.stdout.flush()
 
-    def held_back(self, member: int, share: float, before: float) -> None:
-        """Appends what share of a fine-tuned network's way from its start was kept, and the validation accuracy of that start."""
-        events.append(self.folder, "held_back", member=member, share=share, before=before)
+    def held_back(self, member: int, share: float, before: float, val_loss: float, val_accuracy: float) -> None:
+        """Appends what share of a fine-tuned network's way from its start was kept, the validation accuracy of that start (before), and
+        what it has now."""
+        facts = {"share": share, "before": before, "val_loss": val_loss, "val_accuracy": val_accuracy}
+        events.append(self.folder, "held_back", member=member, **facts)
         tqdm.write(f"kept {share:.0%} of the way from the network it started from", file=sys.stdout)
 
     def _draw(self, member: int, images_seen: int, curves: dict[str, float]) -> None:

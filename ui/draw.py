@@ -80,9 +80,9 @@ def _show_asking() -> None:
         if why.is_asked("draw") and answer and not answer.digits:
             why.show(card, answer)
     with st.container(key="draw-place-tell"):
-        popover = tell.popover("draw")
-        if popover and popover.open and answer:
-            tell.show(popover, card, answer, lambda: canvas.drawing(card.dataset), "draw")
+        expander = tell.expander("draw")
+        if expander and expander.open and answer:
+            tell.show(expander, card, answer, lambda: canvas.drawing(card.dataset), "draw")
 
 
 def _run_again_after_stroke() -> None:

@@ -51,13 +51,20 @@ def _kept() -> dict:
     return st.session_state.setdefault("experiments-kept", {"sweep": next(iter(tables.SWEEPS)), "cells": {}})
 
 
+def _key(name: str) -> str:
+    """The key of a widget. Each turn of the browser's history makes new ones: a panel of the sidebar that looks by itself at that moment
+    tells what the old ones still show, as if the visitor had just chosen it."""
+    turns = st.session_state.get("experiments-turns", 0)
+    return f"{name}-{turns}" if turns else name
+
+
 def _choose_sweep() -> Sweep:
-    st.session_state.setdefault("experiments-sweep", _kept()["sweep"])
+    st.session_state.setdefault(_key("experiments-sweep"), _kept()["sweep"])
     name = st.selectbox(
         "Table",
         list(tables.SWEEPS),
         format_func=lambda name: tables.SWEEPS[name].title,
-        key="experiments-sweep",
+        key=_key("experiments-sweep"),
         width=360,
         on_change=_go_on,
     )
@@ -73,15 +80,17 @@ def _go_on() -> None:
 
 def _follow_history() -> None:
     """The browser's back and forward buttons change the address alone: table and cells go with it, unless the visitor has just
-    chosen others, when it is only not yet written."""
+    chosen others, when it is only not yet written. An address without a table means the first one, but to who comes from another page,
+    who finds what was chosen before."""
     acted = st.session_state.pop("experiments-acted", False)
+    is_coming = _key("experiments-sweep") not in st.session_state
     texts, written = st.query_params.to_dict(), st.session_state.get("experiments-written")
-    name, cells = texts.get("sweep"), texts.get("cells", "")
+    name, cells = texts.get("sweep", "" if is_coming else next(iter(tables.SWEEPS))), texts.get("cells", "")
     if acted or written is None or name not in tables.SWEEPS or (name, cells) == written:
         return
     places, _ = links.read_cells(name, cells)
-    _kept()["sweep"] = st.session_state["experiments-sweep"] = name
-    _kept()["cells"][name] = st.session_state[f"experiments-cells-{name}"] = places
+    _kept()["sweep"], _kept()["cells"][name] = name, places
+    st.session_state["experiments-turns"] = st.session_state.get("experiments-turns", 0) + 1
 
 
 def _show_picture(sweep: Sweep, outcomes: tuple[Outcome, ...], places: list[str]) -> None:
@@ -117,19 +126,19 @@ def _clicked(sweep: str, key: str) -> None:
         now = [place for place in chosen if place not in turned] + [place for place in now if place in turned and place not in chosen]
     st.session_state[f"{key}-before"] = [item["place"] for item in state.get("selection", {}).get("cell", []) if "place" in item]
     _kept()["cells"][sweep] = now[: links.MOST_CELLS]
-    st.session_state[f"experiments-cells-{sweep}"] = _kept()["cells"][sweep]
+    st.session_state[_key(f"experiments-cells-{sweep}")] = _kept()["cells"][sweep]
 
 
 def _listed(sweep: str) -> None:
     """Takes over the list; the picture is made anew, so that it forgets what was clicked in it."""
     _go_on()
-    _kept()["cells"][sweep] = list(st.session_state[f"experiments-cells-{sweep}"])
+    _kept()["cells"][sweep] = list(st.session_state[_key(f"experiments-cells-{sweep}")])
     st.session_state["experiments-listed"] = st.session_state.get("experiments-listed", 0) + 1
 
 
 def _choose_cells(sweep: Sweep, outcomes: tuple[Outcome, ...], places: list[str]) -> list[Outcome]:
     by_place = {outcome.place: outcome for outcome in outcomes}
-    key = f"experiments-cells-{sweep.name}"
+    key = _key(f"experiments-cells-{sweep.name}")
     st.session_state.setdefault(key, list(places))
     chosen = st.multiselect(
         "Runs to look at",
@@ -237,5 +246,6 @@ def _write_link(sweep: Sweep) -> None:
     st.session_state["experiments-written"] = (sweep.name, texts.get("cells", ""))
     config = settings.asked()
     texts |= links.write_config(config) if config is not None else {}
-    if texts != st.query_params.to_dict():
+    is_first = texts == {"sweep": next(iter(tables.SWEEPS))} and not st.query_params.to_dict()
+    if texts != st.query_params.to_dict() and not is_first:  # each writing is a step of the browser's history: what is meant anyway is none
         st.query_params.from_dict(texts)

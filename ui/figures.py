@@ -66,14 +66,16 @@ def faded(image: Image.Image, inside: np.ndarray) -> Image.Image:
     return Image.composite(plain, Image.blend(plain, Image.new("RGB", image.size, GROUND), 0.72), mask)
 
 
-def bars(card: Card, probabilities: np.ndarray) -> str:
-    """One bar a class, the most probable one marked; of many classes only the most probable, best first."""
+def bars(card: Card, probabilities: np.ndarray, is_declined: bool = False) -> str:
+    """One bar a class, the most probable one marked; of many classes only the most probable, best first. Of a declined picture all are
+    grey: it is none of them.
+    """
     best = int(probabilities.argmax())
     shown = range(len(card.labels)) if len(card.labels) <= MOST_BARS else np.argsort(-probabilities, kind="stable")[:MOST_BARS]
     rows = []
     for index in shown:
         label, probability = card.labels[index], probabilities[index]
-        top = " top" if index == best else ""
+        top = " top" if index == best and not is_declined else ""
         rows.append(
             f'<span class="label{top}">{html.escape(label)}</span>'
             f'<span class="track"><span class="fill{top}" style="display:block;width:{probability * 100:.1f}%"></span></span>'
@@ -95,9 +97,10 @@ def verdict(card: Card, answer: Answer, with_bars: bool = True) -> str:
     """The whole answer of one network to one picture."""
     shown, unsure = said(card, answer)
     word = _size(shown)
-    note = f"<small>{html.escape(answer.reason)}</small>" if answer.reason else f"<small>says {html.escape(card.title)}</small>"
+    who = f"{'asked' if answer.stranger else 'says'} {html.escape(card.title)}"
+    note = f"<small>{html.escape(answer.reason)}</small><small>{who}</small>" if answer.reason else f"<small>{who}</small>"
     sure = f"declined{note}" if answer.stranger else f"{confidence(answer.probability)}{note}"
-    parts = bars(card, answer.probabilities) if with_bars and not answer.digits else ""
+    parts = bars(card, answer.probabilities, answer.stranger) if with_bars and not answer.digits else ""
     return (
         f'<div class="ink"><div class="ink-answer" data-testid="answer" role="status"><span class="ink-glyph{word}{unsure}">{html.escape(shown)}</span>'
         f'<span class="ink-sure">{sure}</span>{"" if answer.digits else seen(answer)}</div>'
@@ -160,12 +163,15 @@ def _size(shown: str) -> str:
 def comparison(card: Card, rival: Card | None) -> str:
     """A new network's test accuracy beside that of the one it may replace."""
     count = card.facts["test"]["n"]
-    pairs = {"New network": percent(card.test_accuracy, 2)}
-    note = f"On {count:,} test images."
+    digits = 2 if count >= 1000 else 1 if count >= 100 else 0  # what so many images can tell
+    pairs = {"New network": percent(card.test_accuracy, digits)}
+    note = f"On {count:,} test images." if count >= 100 else f"On {count:,} test images: so few tell little."
     if rival is not None:
-        pairs[f"{html.escape(rival.title)} on the shelf"] = percent(rival.test_accuracy, 2)
+        pairs[f"{html.escape(rival.title)} on the shelf"] = percent(rival.test_accuracy, digits)
+        if card.facts["parameters"] != rival.facts["parameters"]:
+            note += f" The new one has {card.facts['parameters']:,} weights, the other {rival.facts['parameters']:,}."
         if count == rival.facts["test"]["n"]:
-            pairs["Difference"] = f"{(card.test_accuracy - rival.test_accuracy) * 100:+.2f} points"
+            pairs["Difference"] = f"{(card.test_accuracy - rival.test_accuracy) * 100:+.{digits}f} points"
         else:
             note = (
                 f"The new one on {count:,} images of the bundled sample, the other on {rival.facts['test']['n']:,} test images: "

@@ -123,7 +123,9 @@ def _show_card(card: shelf.Card) -> None:
                 icon=":material/download:", key=f"models-download-{card.name}", on_click="ignore", width="stretch",
             )  # fmt: skip
         if not card.is_shipped and visitor.may_act():
-            st.button("Delete", icon=":material/delete:", key=f"models-delete-{card.name}", width="stretch", on_click=_remove, args=(card,))
+            with st.popover("Delete", icon=":material/delete:", width="stretch", key=f"models-delete-{card.name}"):
+                st.write(f"Deletes {figures.in_markdown(card.title)} for everybody. What its retrain told stays on the page Retrains.")
+                st.button("Delete for good", type="primary", key=f"models-delete-sure-{card.name}", on_click=_remove, args=(card,))
             problems.show(f"models-problem-{card.name}")
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from jobs import tables
 from jobs.recipes import RECIPES
 from jobs.summary import GUESSING, SPREADS, TOLERANCE, Outcome, changes_of_recipe, in_words, settings_that_matter
+from models import datasets
 from ui import figures
 
 NO_REASON = "No reason found yet."
@@ -25,13 +26,13 @@ def systems_table(outcomes: Sequence[Outcome]) -> str:
     rows = []
     for name in tables.SYSTEMS:
         ours, plus = by_recipe[name], by_recipe.get(tables.PLUS.get(name, ""))
-        both = [each for each in (ours, plus) if each is not None]
-        times = [figures.duration(each.seconds) for each in both if each.seconds is not None]
-        counts = list(dict.fromkeys(f"{each.parameters:,}" for each in both if each.parameters is not None))
+        both = [ours, plus] if plus else [ours]
+        times = ["–" if each.seconds is None else figures.duration(each.seconds) for each in both]
+        counts = list(dict.fromkeys("–" if each.parameters is None else f"{each.parameters:,}" for each in both))
         number, _, kind = name.partition("-")
         reason = tables.note(ours.sweep, ours.row, ours.column)
         cells = {
-            "System": f"<b>{number.upper()}</b> {html.escape(kind)}<small>{html.escape(RECIPES[name].about.partition(' (')[0])}</small>",
+            "System": f"<b>{number.upper()}</b> {html.escape(kind)}<small>{html.escape(RECIPES[name].about.partition(' (')[0])}; {datasets.DATASETS[RECIPES[name].config.dataset].noun}s</small>",
             "Source": "" if ours.reference is None else figures.percent(ours.reference, 2),
             "Ours, same settings": accuracy(ours),
             "Ours, improved": accuracy(plus) if plus else '<span class="quiet">–</span>',
@@ -45,7 +46,7 @@ def systems_table(outcomes: Sequence[Outcome]) -> str:
 
 def _and_below(texts: Sequence[str]) -> str:
     """The first, and what is said of the improved system in small under it."""
-    return (texts[0] if texts else "–") + "".join(f"<small>{text}</small>" for text in texts[1:])
+    return texts[0] + "".join(f"<small>{text}</small>" for text in texts[1:])
 
 
 def accuracy(outcome: Outcome) -> str:

@@ -77,7 +77,8 @@ def _import(file: object, title: str, side: int, grey: bool) -> None:
         about = datasets.info(name)
     except (InklingError, OSError) as error:
         bar.empty()
-        st.html(figures.error("Nothing was imported", str(error)))
+        said = str(error)
+        st.html(figures.error("Nothing was imported", said[:1].upper() + said[1:]))
         return
     st.session_state["own-round"] += 1
     st.session_state["own-news"] = f"{_count(about)} are imported, and chosen in the sidebar: Start training there."

@@ -230,10 +230,15 @@ def _show_queue(now: Look) -> None:
                 continue
             whose = " (yours)" if visitor.is_public() and place.owner == visitor.owner() else ""
             with st.container(horizontal=True, vertical_alignment="center"):
-                st.markdown(f"{number}. {_in_markdown(config)}{whose}  \nin about {figures.duration(begin)}")
+                st.markdown(f"{number}. {_in_markdown(config)}{whose}  \n{when(begin)}")
                 if may_act_on(place.run) and not (place.run / runs.CANCEL).exists():
                     st.button("Take it out of the queue", icon=":material/close:", help="Take it out of the queue", key=f"retrain-leave-{place.run.name}", type="tertiary", on_click=cancel, args=(place.run,))  # fmt: skip
             problems.show(f"retrain-problem-{place.run.name}")
+
+
+def when(seconds: float) -> str:
+    """When a run is expected to be at work. What takes longer than expected has no seconds left."""
+    return f"in about {figures.duration(seconds)}" if seconds >= 1 else "any moment"
 
 
 def cancel(run: Path) -> None:
@@ -269,9 +274,9 @@ def _show_live(folder: Path) -> None:
         st.html(figures.error("The data set was deleted", "The pictures of the run at work are gone; cancel it."))
         _show_cancel(folder)
         return
-    percent_done = round(status.progress * 100)
-    left = "" if status.seconds_left is None or status.progress >= 1 else f" · {figures.duration(status.seconds_left)} left"
-    st.progress(status.progress, text=f"{_in_markdown(config)}  \n{status.stage or 'finishing'} · {percent_done} %{left}")
+    done = f" · {status.progress:.0%}".replace("%", " %") if status.progress < 1 else ""
+    left = f" · {figures.duration(status.seconds_left)} left" if done and (status.seconds_left or 0) >= 1 else ""
+    st.progress(status.progress, text=f"{_in_markdown(config)}  \n{status.stage or 'finishing'}{done}{left}")
     if status.started and status.started["is_sample"]:
         st.caption(
             f"With the bundled sample of {status.started['train_images']:,} images: the full data set was not found. Expect less accuracy."
@@ -299,7 +304,7 @@ def show_curves(status: runs.Status, total_epochs: int, key: str) -> None:
     if max((event["epoch"] for event in status.epochs), default=0) > 1:
         st.vega_lite_chart(_drawn(key, charts.accuracy_curve, status.epochs, total_epochs), key=f"retrain-accuracy-{key}", height=150, alt="validation accuracy after each epoch")  # fmt: skip
     elif status.epochs:
-        st.caption(f"Validation accuracy after one epoch: {figures.percent(status.epochs[-1]['val_accuracy'])}")
+        st.caption(f"Validation accuracy after one epoch: {figures.percent(status.epochs[-1]['val_accuracy'], 2)}")
 
 
 def _show_news(folder: Path, status: runs.Status, card: shelf.Card | None) -> None:
@@ -365,7 +370,9 @@ def _show_new_network(status: runs.Status, card: shelf.Card) -> None:
     if chosen is None or chosen.name != name or sidebar.chosen_dataset() != dataset:
         st.button("Use it", type="primary", key="retrain-use", width="stretch", on_click=_use, args=(dataset, name))
     if visitor.may_act():
-        st.button("Delete it", key="retrain-delete", width="stretch", on_click=_delete, args=(card,))
+        with st.popover("Delete it", width="stretch", key="retrain-delete"):
+            st.write(f"Deletes {figures.in_markdown(card.title)} for everybody. What its retrain told stays on the page Retrains.")
+            st.button("Delete for good", type="primary", key="retrain-delete-sure", on_click=_delete, args=(card,))
         problems.show("retrain-delete-problem")
 
 

@@ -231,7 +231,7 @@ def _what_it_takes(config: RunConfig) -> str:
     """How long it is expected to take, and what stands before it."""
     now = panel.look()
     count = len(now.active) + len(now.places)
-    before = f" It begins in about {figures.duration(now.begins[-1])}, after {count} other{'s' if count > 1 else ''}." if count else ""
+    before = f" It begins {panel.when(now.begins[-1])}, after {count} other{'s' if count > 1 else ''}." if count else ""
     return f"Takes about {figures.duration(_seconds(config))}.{before}"
 
 

@@ -305,7 +305,9 @@ def noise_scales(outcomes: Sequence[tuple[str, Outcome]]) -> alt.LayerChart:
         shape=alt.Shape(
             "network:N",
             scale=alt.Scale(domain=names, range=shapes[: len(names)]),
-            legend=alt.Legend(title=None, orient="bottom", columns=2, symbolFillColor=QUIET, symbolStrokeColor=QUIET),
+            legend=alt.Legend(
+                title=None, orient="bottom", columns=alt.expr("width < 420 ? 1 : 2"), symbolFillColor=QUIET, symbolStrokeColor=QUIET
+            ),
         ),
         tooltip=["network:N", "batch:N", "lr:N", alt.Tooltip("scale:Q", title="noise scale", format=",.4~f"), "ours:N"],
     )

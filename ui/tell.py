@@ -23,18 +23,20 @@ class NothingTold(InklingError):
     """There is no label to keep. The message says which one is missing."""
 
 
-def popover(key: str) -> DeltaGenerator | None:
+def expander(key: str) -> DeltaGenerator | None:
     """Shows what opens it; None to a visitor who may not. `show` fills it when it is open.
 
-    Its widgets are sent only then: after a stroke they would be a third of what the page is told, and hardly anybody looks at them.
+    Its widgets are sent only then: after a stroke they would be a third of what the page is told, and hardly anybody looks at them. No
+    popover, which lies over the sidebar or is cut off where a window is low.
     """
     if not visitor.may_act():
         return None
-    return st.popover("Wrong? Tell me", icon=":material/flag:", type="tertiary", key=f"{key}-tell", on_change="rerun")
+    return st.expander("Wrong? Tell me", icon=":material/flag:", type="compact", key=f"{key}-tell", on_change="rerun")
 
 
-def show(place: DeltaGenerator, card: Card, answer: Answer, picture: Callable[[], Image.Image], key: str) -> None:
-    """Asks what is right, and keeps it. place: an open popover. picture: gives the picture as it came."""
+def show(place: DeltaGenerator, card: Card, answer: Answer, picture: Callable[[], Image.Image], key: str, beside: str = "") -> None:
+    """Asks what is right, and keeps it. place: the open expander. picture: gives the picture as it came. beside: the title of another
+    network whose answer stands above, and which learns from no corrections."""
     key = f"{key}-{hashlib.sha256(answer.prepared.pixels.tobytes()).hexdigest()[:12]}"
     with place:
         try:
@@ -45,11 +47,16 @@ def show(place: DeltaGenerator, card: Card, answer: Answer, picture: Callable[[]
         label = _ask(about, answer, key)
         if st.button("Keep it", key=f"{key}-keep", type="primary", icon=":material/save:"):
             try:
-                kept = _keep_number(card, answer, label) if answer.digits else _keep(card, answer, label, picture())
+                kept = _keep_number(card, answer, label) if answer.digits else _keep(card, answer, label, picture(), beside)
             except InklingError as error:
                 st.html(figures.error("Nothing was kept", str(error)))
             else:
                 st.success(f"Kept as {figures.in_markdown(kept)}.", icon=":material/check:")
+        if beside:
+            st.caption(
+                f"For {figures.in_markdown(card.title)}, which sees 28x28 grey pixels and can be retrained on corrections; {beside} cannot, and "
+                "what is none of these classes cannot be kept."
+            )
         st.caption(
             "Keeps the picture with its right label on this server, for the Corrections page and for retraining. Nothing is kept without this click."
         )
@@ -63,12 +70,12 @@ def _ask(about: datasets.DatasetInfo, answer: Answer, key: str) -> str | None:
     return st.selectbox("What is it?", about.labels, index=None, key=f"{key}-label", placeholder="Choose")
 
 
-def _keep(card: Card, answer: Answer, label: str | None, picture: Image.Image) -> str:
+def _keep(card: Card, answer: Answer, label: str | None, picture: Image.Image, beside: str) -> str:
     """Keeps what the chosen network saw, which is what learns from it; the photo network does not. Raises StoreError, NothingTold."""
     if not label:
         raise NothingTold("Choose above what the picture shows.")
     if label == answer.label:
-        raise NothingTold(f"{label} is what {card.title} read.")
+        raise NothingTold(f"{label} is what {card.title} read{f'; {beside} learns from no corrections' if beside else ''}.")
     _store(card, [(answer, label, picture)])
     return label
 

@@ -13,6 +13,7 @@ import streamlit as st
 
 from inference.classify import Answer, answer_image
 from inference.decode import FORMATS, MAX_BYTES, decode
+from inference.ink import over_contrasting_ground
 from inference.prepare import is_finished
 from models import datasets, shelf
 from models.errors import InklingError
@@ -66,7 +67,10 @@ def _heading(about: datasets.DatasetInfo) -> tuple[str, str]:
     if about.is_own:
         some = [label if len(label) <= LONGEST_LABEL else f"{label[: LONGEST_LABEL - 1]}…" for label in about.labels[: figures.MOST_BARS]]
         classes = ", ".join(some) + (" and so on" if len(about.labels) > len(some) else "")
-        return about.title, f"Pictures like those of your own data set. The answer is one of its {len(about.labels)} classes: {classes}."
+        return (
+            about.title,
+            f"Pictures like those of your own data set. The answer is one of its {len(about.labels)} classes: {classes}. It is so whatever a picture shows: these networks decline none.",
+        )
     if about.name == "fashion-mnist" and shelf.photo_card():
         return (
             "Recognise garments in pictures",
@@ -148,9 +152,10 @@ def _show_picture(key: str, picture: Picture, card: Card, for_photos: Card | Non
                 st.html(figures.verdict(card, answer, with_bars=not in_colour))
                 if not answer.digits and why.is_asked(key):
                     why.show(for_photos if in_colour else card, in_colour or answer)
-                popover = tell.popover(key)
-                if popover and popover.open:
-                    tell.show(popover, card, answer, lambda: region.cut(decode(picture.content), part), key)
+                expander = tell.expander(key)
+                if expander and expander.open:
+                    beside = for_photos.title if in_colour else ""
+                    tell.show(expander, card, answer, lambda: region.cut(decode(picture.content), part), key, beside)
     return _line(picture, for_photos, in_colour) if in_colour else _line(picture, card, answer, answer.reason)
 
 
@@ -158,12 +163,12 @@ def _line(picture: Picture, card: Card, answer: Answer | None = None, note: str 
     """A line of the table: the answer that is shown first."""
     shown, probability = "", ""
     if answer and (answer.digits or answer.probabilities is not None):
-        shown, probability, note = figures.said(card, answer)[0], f"{answer.probability:.6f}", answer.reason
+        shown, probability, note = figures.said(card, answer)[0], f"{min(answer.probability, 0.9999):.4f}", answer.reason
     return {"file": picture.name, "answer": shown, "probability": probability, "note": note, "data set": card.dataset, "network": card.name}
 
 
 def _show_overrides(key: str, picture: Picture, noun: str) -> None:
-    with st.popover("Adjust", icon=":material/tune:", type="tertiary"):
+    with st.expander("Adjust", icon=":material/tune:", type="compact"):
         st.segmented_control(
             "Dark on light ground?", list(INVERT), default="auto", required=True, key=f"{key}-invert", format_func=str.capitalize
         )
@@ -204,6 +209,8 @@ def _answer(
     small.thumbnail((380, 380))
     if answer.prepared.inside is not None:
         small = figures.faded(small, answer.prepared.inside)
+    elif "A" in small.mode:  # a white digit on nothing would be gone on the light page, a black one on the dark
+        small = over_contrasting_ground(small, "RGB")
     in_colour = None
     if photo_sha256 and not is_finished(image):
         with contextlib.suppress(shelf.ShelfError):
@@ -222,7 +229,9 @@ def _original(name: str, url: str, answer: Answer) -> str:
 
 def _show_table(rows: list[dict[str, str]]) -> None:
     st.subheader("Results", anchor=False)
-    st.dataframe(rows, hide_index=True, width="stretch", column_order=("file", "answer", "probability", "note"))
+    widths = {"file": "medium", "answer": "small", "probability": "small", "note": "large"}
+    columns = {name: st.column_config.TextColumn(width=width) for name, width in widths.items()}
+    st.dataframe(rows, hide_index=True, width="stretch", column_order=tuple(widths), column_config=columns)
     text = io.StringIO()
     writer = csv.DictWriter(text, fieldnames=["file", "answer", "probability", "note", "data set", "network"])
     writer.writeheader()

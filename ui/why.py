@@ -39,7 +39,8 @@ def show(card: Card, answer: Answer) -> None:
         asked = hashlib.sha256(prepared.pixels.tobytes()).hexdigest()
         visitor.count_once("explanations", "uploads_per_minute", f"{card.sha256} {asked}")
         with st.spinner("Covering parts of it…"):
-            st.html(_speaking(card.dataset, card.name, card.sha256, prepared.pixels))
+            guess = card.labels[int(answer.probabilities.argmax())]
+            st.html(_speaking(card.dataset, card.name, card.sha256, prepared.pixels, f"{guess}, by {card.title}"))
         if card.dataset not in DATASETS or card.takes_photos:
             return
         inside = _features(card.dataset, card.name, card.sha256)
@@ -65,12 +66,13 @@ def _known(dataset: str, name: str, sha256: str) -> Known:
 
 
 @st.cache_data(max_entries=64, ttl="15m", show_spinner=False)
-def _speaking(dataset: str, name: str, sha256: str, pixels: np.ndarray) -> str:
-    return speaking(pixels, occlusion(serving.classifier(load_card(dataset, name)), pixels))
+def _speaking(dataset: str, name: str, sha256: str, pixels: np.ndarray, what: str) -> str:
+    return speaking(pixels, occlusion(serving.classifier(load_card(dataset, name)), pixels), what)
 
 
-def speaking(pixels: np.ndarray, told: np.ndarray) -> str:
-    """What speaks for an answer, as colour over what the network sees. told: float32 [H, W], of inference.occlusion."""
+def speaking(pixels: np.ndarray, told: np.ndarray, what: str) -> str:
+    """What speaks for an answer, as colour over what the network sees. told: float32 [H, W], of inference.occlusion. what: the answer,
+    and whose it is."""
     height, width = pixels.shape[:2]
     times = max(1, math.ceil(LEAST_SIDE / max(height, width)))
     grey = Image.fromarray(pixels).convert("L").resize((width * times, height * times), Image.Resampling.NEAREST)
@@ -79,7 +81,7 @@ def speaking(pixels: np.ndarray, told: np.ndarray) -> str:
     mixed = np.asarray(grey)[..., None] * (1 - 0.75 * np.abs(share)) + np.where(share > 0, FOR, AGAINST) * 0.75 * np.abs(share)
     return (
         f'<div class="ink ink-why" data-testid="why"><img src="{figures.data_url(mixed.round().astype(np.uint8))}" alt="what speaks for and against the answer">'
-        '<p class="ink-note"><b class="for">Blue</b> speaks for the answer: covered, it would be less sure. <b class="against">Orange</b> speaks against it.</p></div>'
+        f'<p class="ink-note"><b class="for">Blue</b> speaks for {html.escape(what)}: covered, it would be less sure. <b class="against">Orange</b> speaks against it.</p></div>'
     )
 
 
