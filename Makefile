@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 export UV_SYSTEM_CERTS := 1
-export INKLING_DATA := $(if $(DATA),$(if $(filter sample,$(DATA)),sample,$(shell realpath -m -- "$(DATA)")),$(INKLING_DATA))
+export INKLING_DATA := $(if $(DATA),$(if $(filter-out sample,$(DATA)),$(shell $(PYTHON) -c 'import os, sys; print(os.path.abspath(os.path.expanduser(sys.argv[1])))' "$(DATA)"),sample),$(INKLING_DATA))
 
 .PHONY: app test lint clean
 app: $(VENV)/app.done

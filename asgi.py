@@ -14,6 +14,7 @@ from starlette.formparsers import MultiPartParser
 from starlette.middleware import Middleware
 from streamlit.starlette import App
 
+from ui.refreshes import Refreshes
 from ui.uploads import UploadLimit
 
 M_ARENA_MAX = -8  # glibc's malloc.h
@@ -87,4 +88,4 @@ class SecurityHeaders:
 
 
 _share_arenas()
-app = App(Path(__file__).parent / "app.py", middleware=[Middleware(SecurityHeaders), Middleware(UploadLimit)])
+app = App(Path(__file__).parent / "app.py", middleware=[Middleware(SecurityHeaders), Middleware(UploadLimit), Middleware(Refreshes)])

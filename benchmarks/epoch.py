@@ -31,8 +31,9 @@ from jobs.config import RunConfig
 from jobs.recipes import RECIPES
 from models.datasets import DATASETS
 from training import data
-from training.fit import Member, choose_device, device_name, keep_memory, to_device
+from training.fit import Member, choose_device, device_name, to_device
 from training.layers import ShortCut
+from training.memory import keep_memory
 from training.networks import build
 from training.optimization import build_optimizer, loss_function
 from training.progress import Progress

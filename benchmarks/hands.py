@@ -75,7 +75,7 @@ def print_table(about: str, classifiers: list[Classifier], rows: dict[str, list[
 def is_answered(classifier: Classifier, pixels: np.ndarray) -> np.ndarray:
     """Whether neither gate nor doubt declines each of pixels, uint8 [N, 1, 28, 28]: bool [N]."""
     few = [pixels[at : at + CHUNK] for at in range(0, len(pixels), CHUNK)]
-    let_in = np.concatenate([classifier.gate.probabilities(each)[:, 0] for each in few]) >= classifier.gate.card.decline_below
+    let_in = np.concatenate([classifier.gate.likelihoods(each) for each in few]) >= classifier.gate.card.decline_below
     return let_in & (np.concatenate([classifier.probabilities(each).max(1) for each in few]) >= classifier.card.decline_below)
 
 

@@ -41,13 +41,17 @@ FIELDS: dict[str, dict[str, type]] = {
     "epoch": {
         "progress": float, "member": int, "epoch": int, "train_loss": float, "val_loss": float, "val_accuracy": float, "seconds": float,
     },
-    "held_back": {"member": int, "share": float, "before": float, "val_loss": float, "val_accuracy": float},
+    "held_back": {"member": int, "share": float, "before": float},
     "exported": {"name": str, "dataset": str, "val_accuracy": float, "test_accuracy": float},
     "done": {},
     "failed": {"message": str},
     "cancelled": {},
 }  # fmt: skip
-FROM_OTHERS = {"started": {"start_sha256": str, "teacher_sha256": str}}  # what those that learn from networks tell besides
+# What only some tell besides: those that learn from networks, and those of today.
+FROM_OTHERS = {
+    "started": {"start_sha256": str, "teacher_sha256": str, "train_sha256": str},
+    "held_back": {"val_loss": float, "val_accuracy": float},
+}
 
 
 class ArtefactsError(InklingError):

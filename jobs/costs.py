@@ -64,27 +64,34 @@ def work(config: RunConfig, images: int | None = None) -> float:
 def speed(on_gpu: bool = False) -> float:
     """How much longer than `work` says the latest runs took that were started from the app: 0.5 on a machine twice as quick, 1 before any.
 
-    on_gpu: of those that a GPU trained in place of the processor. What counts is the time in epochs: a run may have been resumed, on
-    another day.
+    on_gpu: of those that a GPU trained in place of the processor; where it trained none and the processor some, torch passes it over,
+    and these tell. What counts is the time in epochs: a run may have been resumed, on another day.
     """
-    ratios = []
+    gpu, processor = _paces()
+    if not on_gpu:
+        return processor or 1.0
+    return gpu or processor or ON_GPU
+
+
+def _paces() -> tuple[float | None, float | None]:
+    """How much longer than `work` says the latest runs took on a GPU, and on the processor; None where there were none."""
+    ratios: dict[bool, list[float]] = {True: [], False: []}
     for folder in runs.list_runs():
         try:
             config = runs.read_config(folder)
             lines = events.read(folder)
             told = {event["kind"]: event for event in lines}
             epochs = {(each["member"], each["epoch"]): each["seconds"] for each in lines if each["kind"] == "epoch"}
-            of_the_kind = on_gpu != str(told["started"].get("device", "CPU")).startswith("CPU")
-            if of_the_kind and config.publish and "done" in told and len(epochs) == config.epochs * config.members:
+            was_on_gpu = not str(told["started"].get("device", "CPU")).startswith("CPU")
+            if config.publish and "done" in told and len(epochs) == config.epochs * config.members:
                 took = sum(epochs.values())
-                ratios.append(max(took, 0.5) / max(work(config, told["started"]["train_images"]), 0.5))
+                ratios[was_on_gpu].append(max(took, 0.5) / max(work(config, told["started"]["train_images"]), 0.5))
         except (ConfigError, KeyError, TypeError):
             continue
-        if len(ratios) == LATEST:
+        if all(len(each) >= LATEST for each in ratios.values()):
             break
-    if not ratios:
-        return ON_GPU if on_gpu else 1.0
-    return min(20.0, max(0.002, statistics.median(ratios)))
+    gpu, processor = (min(20.0, max(0.002, statistics.median(each[:LATEST]))) if each else None for each in (ratios[True], ratios[False]))
+    return gpu, processor
 
 
 def seconds(config: RunConfig, pace: float) -> float:

@@ -40,7 +40,7 @@ def import_zip(content: bytes | memoryview, name: str, title: str, side: int, gr
     The temporary file is gone and the child has ended when this generator ends or is closed. Raises ImportFailed.
     """
     with tempfile.TemporaryDirectory(prefix="inkling-import-") as scratch:
-        path = Path(scratch, "the zip")
+        path = Path(scratch, "upload")
         path.write_bytes(content)
         command = [sys.executable, "-m", "training", "data", "--images", str(path), "--name", name, f"--title={title}", "--size", str(side)]
         child = subprocess.Popen(

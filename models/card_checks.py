@@ -20,6 +20,7 @@ OF_NETWORKS = {
 OF_SEEDS = {"n_seeds.test.mean": NUMBER, "n_seeds.test.std": NUMBER}
 OF_EXPERTS = {"title": str, "members": int}
 OF_GATES = {"test.declined": NUMBER, "validation.by_kind": dict}
+MOST_TURNED = 45  # degrees
 OF_KINDS = {"declined": NUMBER, "auroc": NUMBER}
 OF_PHOTOS = {"test.calibration_error": NUMBER, "test.by_group": dict, "declined.by_kind": dict}
 OF_SHOES = {"test.which_shoe.right": int, "test.which_shoe.n": int}
@@ -50,6 +51,10 @@ def check_network(facts: Facts, labels: Sequence[str]) -> None:
 def check_gate(facts: Facts) -> None:
     """As `check_network`, of a gate's card."""
     _demand(facts, OF_ALL | OF_GATES)
+    if "turned" in facts:  # those that do not look again have it not
+        _demand(facts, {"turned": NUMBER})
+        if not 0 <= facts["turned"] <= MOST_TURNED:
+            raise ValueError(f"turned is {_short(facts['turned'])}, not degrees from 0 to {MOST_TURNED}")
     for kind, measured in facts["validation"]["by_kind"].items():
         _demand(measured, OF_KINDS, f"validation.by_kind.{kind}.")
 

@@ -43,7 +43,7 @@ def test_a_long_class_name_is_shortened_in_the_lead_of_the_upload_page(own_datas
     facts["labels"][0] = "w" * 200
     path.write_text(json.dumps(facts))
     _, lead = upload._heading(datasets.info("ants"))
-    assert f"3 classes: {'w' * (upload.LONGEST_LABEL - 1)}…, class 1, class 2. It is so" in lead
+    assert f"3 classes: {'w' * (upload.LONGEST_LABEL - 1)}…, class 1, class 2. There is no gate before" in lead
 
 
 def test_own_data_sets_are_in_the_picker_and_the_form_offers_what_takes_them(own_dataset):

@@ -179,7 +179,7 @@ def test_entries_that_lie_over_one_another_are_not_read(tmp_path):
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"not a zip at all", bytes(1000)])
 def test_what_is_no_zip_is_refused(tmp_path, content):
     (tmp_path / "a.zip").write_bytes(content)
-    assert "a.zip is neither a folder nor a zip that can be read" in refusal(tmp_path / "a.zip")
+    assert "the file is no zip that can be read, nor a folder" in refusal(tmp_path / "a.zip")
 
 
 def test_the_page_and_the_server_let_in_what_the_import_takes():

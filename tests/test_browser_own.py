@@ -51,7 +51,7 @@ def test_a_zip_becomes_a_data_set_and_its_network_answers(browser: Browser, tmp_
         expect(page.get_by_role("heading", name="What they mix up")).to_be_visible()
         visitor.open("Own images")
         expect(page.get_by_test_id("classes")).to_be_visible()
-        page.get_by_test_id("stPopover").get_by_role("button").click()
+        page.get_by_role("button", name="Delete", exact=True).click()
         page.get_by_role("button", name="Delete for good").click()
         expect(page.get_by_test_id("classes")).to_have_count(0)
         expect(page.get_by_test_id("stSidebar").get_by_text("Digits", exact=True)).to_be_visible()

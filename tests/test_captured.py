@@ -74,6 +74,7 @@ def test_a_finished_network_keeps_no_graph(tmp_path, told):
         run(tmp_path / "run", config, data)
     finally:
         fit.Member = kind
+    assert "capture" in told
     assert [each.replayed for each in made] == [None]
 
 

@@ -69,6 +69,9 @@ NETWORKS = [
 GATES = [
     ("validation.by_kind", ..., "validation.by_kind is missing"),
     ("validation.by_kind", [], "validation.by_kind is [], not an object"),
+    ("turned", "6", "turned is '6', not a number"),
+    ("turned", 90, "turned is 90, not degrees from 0 to 45"),
+    ("turned", float("nan"), "turned is nan, not a number"),
     ("validation.by_kind", {"letter": {"declined": 1.0}}, "validation.by_kind.letter.auroc is missing"),
     ("validation.by_kind", {"letter": {"declined": "1", "auroc": 1.0}}, "validation.by_kind.letter.declined is '1', not a number"),
     ("test.declined", ..., "test.declined is missing"),

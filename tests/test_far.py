@@ -130,6 +130,7 @@ def test_a_node_without_a_shared_folder_trains_to_the_same_weights(monkeypatch, 
     assert status.state == "done"
     assert len(status.epochs) == 3
     assert status.started["start_sha256"] == shelf.load_card("mine", "first").sha256  # what a resumed run looks at
+    assert len(status.started["train_sha256"]) == 64
     assert events.first(run)["kind"] == "queued"
     assert "published mine/further" in (run / "log.txt").read_text()
     card = shelf.load_card("mine", "further")

@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from inference.__main__ import main as infer
-from inference.classify import Classifier, answer_image, load_classifier
+from inference.classify import Classifier, Gate, _turned, answer_image, load_classifier
 from inference.prepare import prepare
 from jobs.config import ConfigError
 from jobs.runs import ROOT
@@ -124,6 +125,46 @@ def test_what_it_said_of_a_picture_is_taken_over_without_asking_again(monkeypatc
     assert taken_over.reason == "This looks like a letter, not a digit."
 
 
+class InTwoMinds(Gate):
+    """A gate whose answers are given, and which notes what it is asked."""
+
+    def __init__(self, answers: list[list[float]], turned: float | None) -> None:
+        facts = {} if turned is None else {"turned": turned}
+        self.card = SimpleNamespace(facts=facts, decline_below=0.5, labels=("digit", "letter", "noise"))
+        self.answers, self.asked = list(answers), []
+
+    def probabilities(self, pixels: np.ndarray) -> np.ndarray:
+        self.asked.append(pixels)
+        return np.array([[own, (1 - own) * 0.9, (1 - own) * 0.1] for own in self.answers.pop(0)], np.float32)
+
+
+def test_where_it_is_in_two_minds_it_looks_again_at_the_picture_turned_both_ways():
+    pixels = np.stack(DIGITS[:4])[:, None]
+    stands = InTwoMinds([[0.99, 0.01, 0.4, 0.6], [0.8, 0.3], [0.7, 0.2]], turned=6.0)
+    odds = (0.4 / 0.6 * 0.8 / 0.2 * 0.7 / 0.3) ** (1 / 3), (0.6 / 0.4 * 0.3 / 0.7 * 0.2 / 0.8) ** (1 / 3)
+    assert stands.likelihoods(pixels) == pytest.approx([0.99, 0.01, *(each / (1 + each) for each in odds)], abs=1e-6)
+    first, left, right = stands.asked
+    assert np.array_equal(first, pixels)
+    assert np.array_equal(left, _turned(pixels[2:], -6.0))
+    assert np.array_equal(right, _turned(pixels[2:], 6.0))
+    assert not np.array_equal(left, right)
+    assert InTwoMinds([[0.99, 0.01, 0.4, 0.6], [0.8, 0.3], [0.7, 0.2]], turned=6.0).strangers(pixels) == ["", "letter", "", "letter"]
+
+
+@pytest.mark.parametrize("turned", [None, 0, 0.0])
+def test_a_gate_whose_card_says_nothing_of_it_looks_once(turned):
+    stands = InTwoMinds([[0.4, 0.6]], turned)
+    assert stands.strangers(np.stack(DIGITS[:2])[:, None]) == ["letter", ""]
+    assert len(stands.asked) == 1
+
+
+def test_pictures_are_turned_about_their_middles():
+    pixels = np.stack(DIGITS[:4])[:, None]
+    assert np.array_equal(_turned(pixels, 0.0), pixels)
+    mirrored = _turned(pixels[..., ::-1].copy(), -6.0)[..., ::-1]
+    assert np.abs(_turned(pixels, 6.0).astype(int) - mirrored).max() <= 8  # OpenCV rounds places to a 32nd of a pixel
+
+
 @pytest.mark.parametrize(("inside", "redrawn", "other", "expected"), [
     (0.7, 0.6, 0.1, 0.5),  # what is likelier of the own kind is let in,
     (0.7, 0.6, 0.55, 0.55),  # unless too much of another kind were too,
@@ -142,15 +183,16 @@ def test_a_gates_threshold_declines_enough_of_each_kind_as_far_as_its_own_kind_a
 def test_the_shipped_gate_lets_its_own_images_in_and_keeps_the_others_out(monkeypatch, dataset: str):
     monkeypatch.setenv("INKLING_MODELS", str(SHIPPED))
     card = shelf.gate_card(dataset)
-    classifier = Classifier(card)
-    own = classifier.probabilities(np.stack([gate.prepare_image(each, dataset) for each in IMAGES[dataset]])[:, None])[:, 0]
+    stands = Gate(card)
+    own = stands.likelihoods(np.stack([gate.prepare_image(each, dataset) for each in IMAGES[dataset]])[:, None])
     strange = outliers.sent(IMAGES[other(dataset)], dataset, np.random.default_rng(0))
-    kept_out = classifier.probabilities(strange[:, None])[:, 0] < card.decline_below
+    kept_out = stands.likelihoods(strange[:, None]) < card.decline_below
     assert (own < card.decline_below).mean() <= 0.02
     assert kept_out.mean() >= 0.95
     facts = card.facts
     assert facts["test"]["declined"] <= 0.01
     assert facts["data"]["origin"] == "full data set"
+    assert facts.get("turned", 0.0) == gate.TURNED[dataset]
     for kind, told in facts["validation"]["by_kind"].items():
         assert told["declined"] >= 0.95, kind
 

@@ -27,6 +27,7 @@ ALLOWED = {  # package: third-party, own
 }
 WORKSHOP = {"tests", "benchmarks", "docs"}  # not part of the product: may import anything
 EXCEPTIONS = {
+    "ui/refreshes.py": {"google"},  # the messages of the websocket are protobuf
     "ui/__main__.py": {"pandas"},  # imported there only to be there when Streamlit wants it
     "jobs/artefacts.py": {"fsspec"},  # only where a cluster shares no folder with the app: requirements-cluster.txt
     "inference/decode.py": {"pillow_heif"},  # only where a HEIC photo comes

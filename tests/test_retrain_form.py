@@ -67,7 +67,7 @@ def test_softmax_by_hand_is_gone_on_from_with_the_optimizer_that_it_knows(by_han
     queued = []
 
     def start(config, *others) -> None:
-        queued.append((config.network, config.optimizer, config.momentum))
+        queued.append((config.network, config.optimizer, config.momentum, config.lr))
         raise queue.Full("enough")
 
     monkeypatch.setattr(queue, "start", start)
@@ -77,4 +77,4 @@ def test_softmax_by_hand_is_gone_on_from_with_the_optimizer_that_it_knows(by_han
     by_hand.button_group(key="retrain-start").set_value("scratch").run()
     by_hand.button(key="retrain-go").click().run()
     assert not by_hand.exception
-    assert queued == [("softmax", "sgd", 0.0), ("lenet5", "adam", 0.9)]
+    assert queued == [("softmax", "sgd", 0.0, 0.02), ("lenet5", "adam", 0.9, 0.004)]

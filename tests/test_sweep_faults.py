@@ -156,12 +156,21 @@ def test_a_device_is_set_up_alike_for_every_training(monkeypatch, device):
 
 def test_a_group_is_trained_with_the_device_set_up(places, monkeypatch):
     asked = []
-    monkeypatch.setattr(cell, "arithmetic", lambda device: asked.append(device) or contextlib.nullcontext())
+
+    @contextlib.contextmanager
+    def arithmetic(device):
+        asked.append(device)
+        yield
+        asked.append("left")
+
+    train = cell.Together.train
+    monkeypatch.setattr(cell, "arithmetic", arithmetic)
+    monkeypatch.setattr(cell.Together, "train", lambda *data: asked.append("trained") or train(*data))
     settings = SHARED | {"optimizer": "sgd", "schedule": "constant", "epochs": 1}
     table = dataclasses.replace(TABLE, rows=(Row(title="", settings=settings),))
     cells, device = list(table.cells(2)), torch.device("cpu")
     assert len(cell.measure_group(cells, tiny.dataset(places / "tiny"), device)) == 2
-    assert asked == [device]
+    assert asked == [device, "trained", "left"]
 
 
 @pytest.mark.parametrize(

@@ -157,6 +157,8 @@ def test_a_killed_run_can_be_resumed_from_the_command_line(places):
     assert main(["fit", "--resume", str(run)]) == 0
     assert runs.status(run).state == "done"
     assert runs.status(run).epochs[-1]["epoch"] == done + 1
+    kinds = [event["kind"] for event in events.read(run) if event["kind"] in ("started", "turn")]
+    assert kinds == ["started", "turn", "started"]  # until it told its own, the process number before was nobody's
 
 
 def test_a_run_whose_torch_cannot_be_loaded_tells_why_it_failed(places):

@@ -66,12 +66,12 @@ def opened(path: Path) -> Iterator[Source]:
     try:
         if path.stat().st_size > MAX_ZIP:
             raise SourceError(
-                f"{path.name} has {path.stat().st_size / 2**20:.0f} MB, more than the {MAX_ZIP // 2**20} MB allowed for a zip; "
+                f"the zip has {path.stat().st_size / 2**20:.0f} MB, more than the {MAX_ZIP // 2**20} MB allowed for a zip; "
                 "save the pictures smaller, or give the folder itself on the command line"
             )
         archive = zipfile.ZipFile(path)
     except (zipfile.BadZipFile, NotImplementedError, ValueError, UnicodeDecodeError) as error:
-        raise SourceError(f"{path.name} is neither a folder nor a zip that can be read ({error}); {FIX}") from None
+        raise SourceError(f"the file is no zip that can be read, nor a folder ({error}); {FIX}") from None
     except OSError as error:
         raise SourceError(f"{path} cannot be read ({error.strerror}); check its name and rights") from None
     with archive:

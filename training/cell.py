@@ -16,7 +16,8 @@ from jobs.config import ConfigError, RunConfig
 from jobs.sweeps import Cell, Result
 from training.data import Dataset
 from training.export import accuracy_on_test
-from training.fit import AfterEpoch, Diverged, Pruned, choose_device, device_name, fit, keep_memory, to_device
+from training.fit import AfterEpoch, Diverged, Pruned, choose_device, device_name, fit, to_device
+from training.memory import keep_memory
 from training.networks import build, count_parameters
 from training.replay import arithmetic
 from training.together import Together

@@ -4,7 +4,6 @@ The training images live on the device as uint8; a batch is one gather, its augm
 """
 
 import contextlib
-import ctypes
 import functools
 import hashlib
 import math
@@ -32,6 +31,7 @@ from training.augmentation import AUGMENTATIONS
 from training.by_hand import descend
 from training.corrected import corrected, hold_back, reminders, repeated
 from training.data import Dataset, OwnDataset, Split
+from training.memory import keep_memory
 from training.networks import build, count_parameters
 from training.optimization import CAPTURABLE, Step, build_optimizer, epoch_plan, loss_function, mean_squared_weights
 from training.progress import Progress
@@ -39,7 +39,6 @@ from training.published import SHA256, demand_unchanged, sha256s, soft_labels, s
 from training.redrawn import redrawn
 from training.replay import Replayed, arithmetic, fault, is_on
 
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
 CHUNK = 250  # images at once where nothing is learned from them
 
 Tensors = tuple[Tensor, Tensor]  # pixels uint8 [N, C, H, W], labels int64 [N] or a teacher's probabilities float [N, classes]
@@ -83,18 +82,6 @@ def member_path(folder: Path, member: int) -> Path:
 def new_network(config: RunConfig, device: torch.device) -> nn.Module:
     """A network on its device, in the memory layout that convolutions are fastest in."""
     return build(config).to(device=device, memory_format=torch.channels_last)
-
-
-def keep_memory() -> None:
-    """Has glibc keep freed memory for the next batch in place of giving it back to the system each time.
-
-    Otherwise every activation above 128 kB is fetched anew, page by page: a third of an epoch at batch 400. Elsewhere
-    than on glibc nothing happens.
-    """
-    with contextlib.suppress(OSError, AttributeError):
-        libc = ctypes.CDLL("libc.so.6")
-        libc.mallopt(M_MMAP_THRESHOLD, 2**30)
-        libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 AfterEpoch = Callable[[dict[str, Any]], None]

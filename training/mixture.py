@@ -17,7 +17,7 @@ from models.datasets import DATASETS
 from training import auxiliary, published
 from training.data import Dataset
 from training.export import ExportError, as_json, check_parity, describe, fit_temperature, predict, write_graph
-from training.fit import keep_memory
+from training.memory import keep_memory
 from training.networks import Normalise, Served, count_parameters, plain_cnn
 from training.redrawn import redrawn
 

@@ -34,7 +34,7 @@ from training.export import (
     versions,
     write_graph,
 )
-from training.fit import keep_memory
+from training.memory import keep_memory
 from training.photo_pictures import GROUP_NAMES, GROUPS, SHAPE, SHOES, Photos, drawn, garments, read, strangers
 
 LABELS = datasets.PHOTO_LABELS

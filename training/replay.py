@@ -29,8 +29,10 @@ def fault() -> str:
         return "torch finds no CUDA device here"
     try:
         (torch.zeros(1, device="cuda") + 1).item()
+    except torch.OutOfMemoryError:  # it is full for now: the run says so itself
+        return ""
     except (RuntimeError, AssertionError) as error:  # the latter: torch was built without CUDA
-        return f"torch cannot compute on the CUDA device that it finds ({str(error).splitlines()[0][:160]})"
+        return f"torch cannot compute on the CUDA device that it finds ({(str(error) or type(error).__name__).splitlines()[0][:160]})"
     return ""
 
 

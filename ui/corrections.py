@@ -109,10 +109,12 @@ def _said_now(chosen: shelf.Card | None, found: "list[Correction]", engine: "Eng
     """What the chosen network itself says of each picture now; nothing where it cannot be asked."""
     if not chosen:
         return [""] * len(found)
+    from corrections import store
+
     kept = tuple((each.id, each.created) for each in found)
     try:
         best = _most_probable(chosen.dataset, chosen.name, chosen.sha256, kept, engine, about)
-    except InklingError:  # the Models page says why
+    except (shelf.ShelfError, store.StoreError):  # the Models page says why; a database that went away is told on the next click
         best = {}
     return [chosen.labels[best[each.id]] if each.id in best else "" for each in found]
 

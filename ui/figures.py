@@ -100,7 +100,7 @@ def verdict(card: Card, answer: Answer, with_bars: bool = True) -> str:
     who = f"{'asked' if answer.stranger else 'says'} {html.escape(card.title)}"
     note = f"<small>{html.escape(answer.reason)}</small><small>{who}</small>" if answer.reason else f"<small>{who}</small>"
     sure = f"declined{note}" if answer.stranger else f"{confidence(answer.probability)}{note}"
-    parts = bars(card, answer.probabilities, answer.stranger) if with_bars and not answer.digits else ""
+    parts = bars(card, answer.probabilities, bool(answer.stranger)) if with_bars and not answer.digits else ""
     return (
         f'<div class="ink"><div class="ink-answer" data-testid="answer" role="status"><span class="ink-glyph{word}{unsure}">{html.escape(shown)}</span>'
         f'<span class="ink-sure">{sure}</span>{"" if answer.digits else seen(answer)}</div>'
@@ -168,15 +168,15 @@ def comparison(card: Card, rival: Card | None) -> str:
     note = f"On {count:,} test images." if count >= 100 else f"On {count:,} test images: so few tell little."
     if rival is not None:
         pairs[f"{html.escape(rival.title)} on the shelf"] = percent(rival.test_accuracy, digits)
-        if card.facts["parameters"] != rival.facts["parameters"]:
-            note += f" The new one has {card.facts['parameters']:,} weights, the other {rival.facts['parameters']:,}."
         if count == rival.facts["test"]["n"]:
-            pairs["Difference"] = f"{(card.test_accuracy - rival.test_accuracy) * 100:+.{digits}f} points"
+            pairs["Difference"] = f"{round((card.test_accuracy - rival.test_accuracy) * 100, digits) + 0.0:+.{digits}f} points"
         else:
             note = (
                 f"The new one on {count:,} images of the bundled sample, the other on {rival.facts['test']['n']:,} test images: "
                 "a hint, not a comparison."
             )
+        if card.parameters != rival.parameters:
+            note += f" The new one has {card.parameters:,} weights, the other {rival.parameters:,}."
     if card.facts["config"]["start_from"] and card.facts["data"]["origin"] == "bundled sample":
         note += " It started from a network that had learned some of these images, which flatters it."
     return f'<div class="ink" data-testid="comparison">{pairs_table(pairs)}<p class="ink-note">{note}</p></div>'

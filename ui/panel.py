@@ -345,7 +345,10 @@ _specs: dict[tuple[str, str], tuple[tuple, dict[str, Any]]] = {}  # of each char
 def _drawn(key: str, chart: Callable[..., Any], *facts: Any) -> dict[str, Any]:
     """A chart as Vega-Lite reads it, drawn once for all who look at the same moment of a run: altair takes tens of milliseconds."""
     *told, total_epochs = facts
-    place, moment = (key, chart.__name__), (total_epochs, *((len(each), each[-1]["time"] if each else 0) for each in told))
+    place, moment = (
+        (key, chart.__name__),
+        (total_epochs, *((len(each), each[-1]["time"] if each else 0, each[-1].get("val_accuracy") if each else None) for each in told)),
+    )
     known, spec = _specs.get(place, (None, {}))
     if known != moment:
         spec = chart(*facts).to_dict()

@@ -56,7 +56,7 @@ OPTIMIZERS = {
 }
 WITHOUT_MOMENTUM = {"sgd": "SGD without momentum", "nag": "Nesterov SGD without momentum"}
 LRS = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.004, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
-LR_FROM_SCRATCH, LR_GOING_ON = 0.004, 0.0005
+LR_FROM_SCRATCH, LR_GOING_ON, LR_BY_HAND = 0.004, 0.0005, 0.02
 BATCH_SIZES = (16, 32, 64, 128, 256, 512, 1024)
 LR_HELP = {
     "constant": "It stays the same for the whole run.",
@@ -130,10 +130,10 @@ def _form(dataset: str, chosen: shelf.Card | None) -> None:
                 titles[settings.GIVEN] = f"{title}, given" if title in titles.values() else title
             names = [*([settings.GIVEN] if given else []), *architectures]
             architecture = st.selectbox("Architecture", names, format_func=titles.get, key=settings.key(f"architecture{own}"))
-        first_lr = LR_GOING_ON if from_chosen else LR_FROM_SCRATCH
+        by_hand = from_chosen and chosen.facts["config"]["network"] == "softmax"  # whose gradient is that of plain SGD
+        first_lr = LR_BY_HAND if by_hand else LR_GOING_ON if from_chosen else LR_FROM_SCRATCH
         defaults = given.config if given else RunConfig(lr=first_lr, batch_size=usual_batch_size, epochs=usual_epochs)
         sets_itself = defaults.schedule == "two_stage"  # learning rate and batch size
-        by_hand = from_chosen and chosen.facts["config"]["network"] == "softmax"  # whose gradient is that of plain SGD
         optimizer = st.selectbox(
             "Optimizer",
             ["sgd"] if by_hand else list(OPTIMIZERS),
@@ -145,7 +145,7 @@ def _form(dataset: str, chosen: shelf.Card | None) -> None:
             "Learning rate",
             settings.with_option(LRS, defaults.lr),
             value=defaults.lr,
-            key=settings.key(f"lr-{start}"),
+            key=settings.key("lr-by-hand" if by_hand else f"lr-{start}"),
             help=LR_HELP[defaults.schedule],
             disabled=sets_itself,
         )
@@ -232,7 +232,8 @@ def _what_it_takes(config: RunConfig) -> str:
     now = panel.look()
     count = len(now.active) + len(now.places)
     before = f" It begins {panel.when(now.begins[-1])}, after {count} other{'s' if count > 1 else ''}." if count else ""
-    return f"Takes about {figures.duration(_seconds(config))}.{before}"
+    what = f"{figures.in_markdown(panel.title(config)[0])}, {'trained further' if config.start_from else 'from scratch'}"
+    return f"{what}: takes about {figures.duration(_seconds(config))}.{before}"
 
 
 def begin(config: RunConfig, kind: str) -> None:

@@ -54,7 +54,7 @@ def show(place: DeltaGenerator, card: Card, answer: Answer, picture: Callable[[]
                 st.success(f"Kept as {figures.in_markdown(kept)}.", icon=":material/check:")
         if beside:
             st.caption(
-                f"For {figures.in_markdown(card.title)}, which sees 28x28 grey pixels and can be retrained on corrections; {beside} cannot, and "
+                f"For {figures.in_markdown(card.title)}, which sees 28x28 grey pixels and can be retrained on corrections; {figures.in_markdown(beside)} cannot, and "
                 "what is none of these classes cannot be kept."
             )
         st.caption(

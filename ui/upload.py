@@ -69,7 +69,7 @@ def _heading(about: datasets.DatasetInfo) -> tuple[str, str]:
         classes = ", ".join(some) + (" and so on" if len(about.labels) > len(some) else "")
         return (
             about.title,
-            f"Pictures like those of your own data set. The answer is one of its {len(about.labels)} classes: {classes}. It is so whatever a picture shows: these networks decline none.",
+            f"Pictures like those of your own data set. The answer is one of its {len(about.labels)} classes: {classes}. There is no gate before these networks: a picture of something else may be called one of these too.",
         )
     if about.name == "fashion-mnist" and shelf.photo_card():
         return (
@@ -163,12 +163,12 @@ def _line(picture: Picture, card: Card, answer: Answer | None = None, note: str 
     """A line of the table: the answer that is shown first."""
     shown, probability = "", ""
     if answer and (answer.digits or answer.probabilities is not None):
-        shown, probability, note = figures.said(card, answer)[0], f"{min(answer.probability, 0.9999):.4f}", answer.reason
+        shown, probability, note = figures.said(card, answer)[0], f"{answer.probability:.6f}", answer.reason
     return {"file": picture.name, "answer": shown, "probability": probability, "note": note, "data set": card.dataset, "network": card.name}
 
 
 def _show_overrides(key: str, picture: Picture, noun: str) -> None:
-    with st.expander("Adjust", icon=":material/tune:", type="compact"):
+    with st.expander("Adjust", icon=":material/tune:", type="compact", key=f"{key}-adjust"):
         st.segmented_control(
             "Dark on light ground?", list(INVERT), default="auto", required=True, key=f"{key}-invert", format_func=str.capitalize
         )
@@ -231,7 +231,8 @@ def _show_table(rows: list[dict[str, str]]) -> None:
     st.subheader("Results", anchor=False)
     widths = {"file": "medium", "answer": "small", "probability": "small", "note": "large"}
     columns = {name: st.column_config.TextColumn(width=width) for name, width in widths.items()}
-    st.dataframe(rows, hide_index=True, width="stretch", column_order=tuple(widths), column_config=columns)
+    rounded = [row | {"probability": figures.confidence(float(row["probability"])) if row["probability"] else ""} for row in rows]
+    st.dataframe(rounded, hide_index=True, width="stretch", column_order=tuple(widths), column_config=columns)
     text = io.StringIO()
     writer = csv.DictWriter(text, fieldnames=["file", "answer", "probability", "note", "data set", "network"])
     writer.writeheader()
