@@ -12,6 +12,7 @@ from jobs.config import RunConfig
 from jobs.recipes import RECIPES
 from jobs.summary import Outcome
 from tests.measured import measure
+from ui import experiments
 
 
 @pytest.fixture(autouse=True)
@@ -240,20 +241,44 @@ def test_the_forms_own_settings_are_in_the_link_too_and_the_untouched_form_is_no
     assert form(visit(dataset="mnist", lr="0.004", epochs="7"), "number_input", "epochs").value == 7
 
 
-def test_the_way_back_leads_to_the_first_table_whatever_a_panel_tells_of_the_one_before():
+def test_the_way_back_leads_to_the_first_table_and_forward_again():
     app = visit()
     app.selectbox(key="experiments-sweep").set_value("r1a").run()
     assert app.query_params["sweep"] == "r1a"
     app.query_params.clear()  # the browser's way back
     app.run()
-    assert app.selectbox(key="experiments-sweep-1").value == "systems"
-    assert "experiments-sweep" not in {each.key for each in app.selectbox}  # what tells its old value is not heard
+    assert app.selectbox(key="experiments-sweep").value == "systems"
     assert set(app.query_params) == set()
-    app.query_params["sweep"] = "r1a"  # and forward again
+    app.query_params["sweep"] = "r1a"
     app.run()
-    assert app.selectbox(key="experiments-sweep-2").value == "r1a"
-    app.selectbox(key="experiments-sweep-2").set_value("r7-lr").run()
+    assert app.selectbox(key="experiments-sweep").value == "r1a"
+    app.selectbox(key="experiments-sweep").set_value("r7-lr").run()
     assert app.query_params["sweep"] == "r7-lr"
+
+
+@pytest.mark.parametrize(("echo", "wanted"), [(60.0, "systems"), (0.0, "r1a")])
+def test_what_a_widget_still_tells_after_the_way_back_is_no_choice(monkeypatch, echo, wanted):
+    app = visit()
+    app.selectbox(key="experiments-sweep").set_value("r1a").run()
+    monkeypatch.setattr(experiments, "ECHO", echo)
+    app.query_params.clear()
+    app.run()
+    app.selectbox(key="experiments-sweep").set_value("r1a").run()  # as the sidebar's panel does, a moment too late
+    assert app.selectbox(key="experiments-sweep").value == wanted
+    assert dict(app.query_params) == ({} if wanted == "systems" else {"sweep": "r1a"})
+
+
+def test_the_way_back_to_other_cells_of_a_table_is_not_undone_by_an_echo(monkeypatch):
+    monkeypatch.setattr(experiments, "ECHO", 60.0)
+    app = visit(sweep="r7-lr", cells="0.1")
+    app.multiselect(key="experiments-cells-r7-lr").set_value(["0.1", "0.3"]).run()
+    assert app.query_params["cells"] == "0.1,0.3"
+    app.query_params["cells"] = "0.1"
+    app.run()
+    app.multiselect(key="experiments-cells-r7-lr").set_value(["0.1", "0.3"]).run()
+    assert app.multiselect(key="experiments-cells-r7-lr").value == ["0.1"]
+    app.multiselect(key="experiments-cells-r7-lr").set_value(["0.2"]).run()
+    assert app.query_params["cells"] == "0.2"
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """The Experiments page: the reference systems and every published table beside what was measured here."""
 
+import time
+
 import streamlit as st
 
 from jobs import links, summary, tables
@@ -9,6 +11,7 @@ from ui import figures, outcome_figures, settings, visitor
 
 SCALES = (("r1a", None), ("r1b", "SGD, momentum 0.9"))  # sweeps and the row of each that the noise scale is drawn for
 CURVES = ("train_loss", "val_loss", "val_accuracy")
+ECHO = 2.0  # seconds after a step of the browser's history in which widgets may still tell what they showed before it
 
 
 def page() -> None:
@@ -51,25 +54,33 @@ def _kept() -> dict:
     return st.session_state.setdefault("experiments-kept", {"sweep": next(iter(tables.SWEEPS)), "cells": {}})
 
 
-def _key(name: str) -> str:
-    """The key of a widget. Each turn of the browser's history makes new ones: a panel of the sidebar that looks by itself at that moment
-    tells what the old ones still show, as if the visitor had just chosen it."""
-    turns = st.session_state.get("experiments-turns", 0)
-    return f"{name}-{turns}" if turns else name
-
-
 def _choose_sweep() -> Sweep:
-    st.session_state.setdefault(_key("experiments-sweep"), _kept()["sweep"])
+    st.session_state.setdefault("experiments-sweep", _kept()["sweep"])
     name = st.selectbox(
         "Table",
         list(tables.SWEEPS),
         format_func=lambda name: tables.SWEEPS[name].title,
-        key=_key("experiments-sweep"),
+        key="experiments-sweep",
         width=360,
-        on_change=_go_on,
+        on_change=_chosen,
     )
     _kept()["sweep"] = name
     return tables.SWEEPS[name]
+
+
+def _chosen() -> None:
+    """Takes over another table."""
+    if _is_echo(("experiments-sweep", st.session_state["experiments-sweep"])):
+        st.session_state["experiments-sweep"] = _kept()["sweep"]
+    else:
+        _go_on()
+
+
+def _is_echo(*told: tuple[str, object]) -> bool:
+    """Whether a widget tells what the browser's history has just led away from: a panel of the sidebar that looks by itself at that moment
+    sends what the widgets still show, as if the visitor had chosen it."""
+    left, moment = st.session_state.get("experiments-left", ((), -ECHO))
+    return time.monotonic() - moment < ECHO and all(each in left for each in told)
 
 
 def _go_on() -> None:
@@ -83,14 +94,17 @@ def _follow_history() -> None:
     chosen others, when it is only not yet written. An address without a table means the first one, but to who comes from another page,
     who finds what was chosen before."""
     acted = st.session_state.pop("experiments-acted", False)
-    is_coming = _key("experiments-sweep") not in st.session_state
+    is_coming = "experiments-sweep" not in st.session_state
     texts, written = st.query_params.to_dict(), st.session_state.get("experiments-written")
     name, cells = texts.get("sweep", "" if is_coming else next(iter(tables.SWEEPS))), texts.get("cells", "")
     if acted or written is None or name not in tables.SWEEPS or (name, cells) == written:
         return
     places, _ = links.read_cells(name, cells)
-    _kept()["sweep"], _kept()["cells"][name] = name, places
-    st.session_state["experiments-turns"] = st.session_state.get("experiments-turns", 0) + 1
+    key = f"experiments-cells-{name}"
+    left = ("experiments-sweep", _kept()["sweep"]), (key, list(_kept()["cells"].get(name, [])))
+    st.session_state["experiments-left"] = left, time.monotonic()
+    _kept()["sweep"] = st.session_state["experiments-sweep"] = name
+    _kept()["cells"][name] = st.session_state[key] = places
 
 
 def _show_picture(sweep: Sweep, outcomes: tuple[Outcome, ...], places: list[str]) -> None:
@@ -126,19 +140,23 @@ def _clicked(sweep: str, key: str) -> None:
         now = [place for place in chosen if place not in turned] + [place for place in now if place in turned and place not in chosen]
     st.session_state[f"{key}-before"] = [item["place"] for item in state.get("selection", {}).get("cell", []) if "place" in item]
     _kept()["cells"][sweep] = now[: links.MOST_CELLS]
-    st.session_state[_key(f"experiments-cells-{sweep}")] = _kept()["cells"][sweep]
+    st.session_state[f"experiments-cells-{sweep}"] = _kept()["cells"][sweep]
 
 
 def _listed(sweep: str) -> None:
     """Takes over the list; the picture is made anew, so that it forgets what was clicked in it."""
+    key = f"experiments-cells-{sweep}"
+    if _is_echo((key, list(st.session_state[key]))):
+        st.session_state[key] = list(_kept()["cells"].get(sweep, []))
+        return
     _go_on()
-    _kept()["cells"][sweep] = list(st.session_state[_key(f"experiments-cells-{sweep}")])
+    _kept()["cells"][sweep] = list(st.session_state[f"experiments-cells-{sweep}"])
     st.session_state["experiments-listed"] = st.session_state.get("experiments-listed", 0) + 1
 
 
 def _choose_cells(sweep: Sweep, outcomes: tuple[Outcome, ...], places: list[str]) -> list[Outcome]:
     by_place = {outcome.place: outcome for outcome in outcomes}
-    key = _key(f"experiments-cells-{sweep.name}")
+    key = f"experiments-cells-{sweep.name}"
     st.session_state.setdefault(key, list(places))
     chosen = st.multiselect(
         "Runs to look at",

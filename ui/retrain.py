@@ -132,7 +132,11 @@ def _form(dataset: str, chosen: shelf.Card | None) -> None:
             architecture = st.selectbox("Architecture", names, format_func=titles.get, key=settings.key(f"architecture{own}"))
         by_hand = from_chosen and chosen.facts["config"]["network"] == "softmax"  # whose gradient is that of plain SGD
         first_lr = LR_BY_HAND if by_hand else LR_GOING_ON if from_chosen else LR_FROM_SCRATCH
-        defaults = given.config if given else RunConfig(lr=first_lr, batch_size=usual_batch_size, epochs=usual_epochs)
+        defaults = (
+            given.config
+            if given
+            else RunConfig(lr=first_lr, batch_size=usual_batch_size, epochs=usual_epochs, augmentation="affine" if about.is_own else "none")
+        )
         sets_itself = defaults.schedule == "two_stage"  # learning rate and batch size
         optimizer = st.selectbox(
             "Optimizer",
@@ -169,7 +173,7 @@ def _form(dataset: str, chosen: shelf.Card | None) -> None:
             list(AUGMENTATIONS),
             index=list(AUGMENTATIONS).index(defaults.augmentation),
             format_func=AUGMENTATIONS.get,
-            key=settings.key("augmentation"),
+            key=settings.key(f"augmentation{own}"),
         )
     asked = given.config.to_dict() if given else {}
     if start != GIVEN_START:
