@@ -1,6 +1,7 @@
 """A page's own refreshes: left out while a run of it is at work, and only then."""
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from streamlit.proto.BackMsg_pb2 import BackMsg
@@ -54,7 +55,8 @@ def heard(*steps: dict, kind: str = "websocket") -> list:
                 await asyncio.sleep(0)
         await at_work
 
-    asyncio.run(play())
+    with ThreadPoolExecutor(1) as pool:  # the main thread has Playwright's loop
+        pool.submit(asyncio.run, play()).result()
     return told[1:]  # without the connection
 
 
