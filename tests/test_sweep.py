@@ -238,7 +238,14 @@ def test_an_interrupt_while_the_workers_start_leaves_no_traceback(places):
 
 def _workers(pid: int) -> list[str]:
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [each for each in children if b"spawn_main" in Path(f"/proc/{each}/cmdline").read_bytes()]
+    return [each for each in children if _is_worker(each)]
+
+
+def _is_worker(pid: str) -> bool:
+    try:
+        return b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):  # another child, gone since it was listed
+        return False
 
 
 def test_the_committed_table_is_shown_without_a_data_set(monkeypatch, capsys):
