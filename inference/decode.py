@@ -24,7 +24,6 @@ MAX_FRAMES = 100
 WORKING_SIDE = 512  # longest side kept: plenty for a 28x28 picture, and every later step is then quick
 
 # About what is checked here. For good: filters are the process's, and two threads decode at once.
-warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 warnings.filterwarnings("ignore", module=r"PIL\b")
 
 # Two pictures at a time, however many visitors: bounds the memory that decoding can take.

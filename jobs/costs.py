@@ -22,6 +22,7 @@ RATES = {
     "resnet": (0.05, 8.0),
 }
 LATEST = 12  # runs that tell how quick this machine is
+MOST_OTHERS = 48  # on the other kind of device, after which no more are read
 ON_GPU = 0.1  # of these seconds, until a run on a GPU has told: a guess, for want of one
 
 
@@ -67,14 +68,6 @@ def speed(on_gpu: bool = False) -> float:
     on_gpu: of those that a GPU trained in place of the processor; where it trained none and the processor some, torch passes it over,
     and these tell. What counts is the time in epochs: a run may have been resumed, on another day.
     """
-    gpu, processor = _paces()
-    if not on_gpu:
-        return processor or 1.0
-    return gpu or processor or ON_GPU
-
-
-def _paces() -> tuple[float | None, float | None]:
-    """How much longer than `work` says the latest runs took on a GPU, and on the processor; None where there were none."""
     ratios: dict[bool, list[float]] = {True: [], False: []}
     for folder in runs.list_runs():
         try:
@@ -88,10 +81,12 @@ def _paces() -> tuple[float | None, float | None]:
                 ratios[was_on_gpu].append(max(took, 0.5) / max(work(config, told["started"]["train_images"]), 0.5))
         except (ConfigError, KeyError, TypeError):
             continue
-        if all(len(each) >= LATEST for each in ratios.values()):
+        if len(ratios[on_gpu]) == LATEST or len(ratios[not on_gpu]) == MOST_OTHERS:
             break
-    gpu, processor = (min(20.0, max(0.002, statistics.median(each[:LATEST]))) if each else None for each in (ratios[True], ratios[False]))
-    return gpu, processor
+    latest = ratios[on_gpu] or (ratios[False][:LATEST] if on_gpu else [])
+    if not latest:
+        return ON_GPU if on_gpu else 1.0
+    return min(20.0, max(0.002, statistics.median(latest)))
 
 
 def seconds(config: RunConfig, pace: float) -> float:

@@ -1,8 +1,9 @@
 """events.jsonl: what a run says of itself, one JSON object a line, only ever appended to.
 
-Kinds: queued (of a run that was started from the app: it waits), turn (it has a device, or goes on by a command, without one), started, redrawing (digits are drawn anew),
-teaching (a teacher is asked for its answers), corrections (how many are learned from), step, epoch, held_back (of what was learned from
-corrections, as validation asks), exported, then one of done, failed, cancelled; a run that is resumed goes on behind its ending.
+Kinds: queued (of a run that was started from the app: it waits), turn (it has a device, or goes on by a command, without one), started,
+redrawing (digits are drawn anew), teaching (a teacher is asked for its answers), corrections (how many are learned from), step, epoch,
+held_back (of what was learned from corrections, as validation asks), exported, then one of done, failed, cancelled; a run that is resumed
+goes on behind its ending.
 """
 
 import contextlib

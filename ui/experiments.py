@@ -70,17 +70,17 @@ def _choose_sweep() -> Sweep:
 
 def _chosen() -> None:
     """Takes over another table."""
-    if _is_echo(("experiments-sweep", st.session_state["experiments-sweep"])):
+    if _is_echo("experiments-sweep"):
         st.session_state["experiments-sweep"] = _kept()["sweep"]
     else:
         _go_on()
 
 
-def _is_echo(*told: tuple[str, object]) -> bool:
+def _is_echo(key: str) -> bool:
     """Whether a widget tells what the browser's history has just led away from: a panel of the sidebar that looks by itself at that moment
     sends what the widgets still show, as if the visitor had chosen it."""
-    left, moment = st.session_state.get("experiments-left", ((), -ECHO))
-    return time.monotonic() - moment < ECHO and all(each in left for each in told)
+    left, moment = st.session_state.get("experiments-left", ({}, -ECHO))
+    return time.monotonic() - moment < ECHO and key in left and left[key] == st.session_state[key]
 
 
 def _go_on() -> None:
@@ -101,7 +101,7 @@ def _follow_history() -> None:
         return
     places, _ = links.read_cells(name, cells)
     key = f"experiments-cells-{name}"
-    left = ("experiments-sweep", _kept()["sweep"]), (key, list(_kept()["cells"].get(name, [])))
+    left = {"experiments-sweep": _kept()["sweep"], key: list(_kept()["cells"].get(name, []))}
     st.session_state["experiments-left"] = left, time.monotonic()
     _kept()["sweep"] = st.session_state["experiments-sweep"] = name
     _kept()["cells"][name] = st.session_state[key] = places
@@ -146,7 +146,7 @@ def _clicked(sweep: str, key: str) -> None:
 def _listed(sweep: str) -> None:
     """Takes over the list; the picture is made anew, so that it forgets what was clicked in it."""
     key = f"experiments-cells-{sweep}"
-    if _is_echo((key, list(st.session_state[key]))):
+    if _is_echo(key):
         st.session_state[key] = list(_kept()["cells"].get(sweep, []))
         return
     _go_on()

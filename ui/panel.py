@@ -274,7 +274,7 @@ def _show_live(folder: Path) -> None:
         st.html(figures.error("The data set was deleted", "The pictures of the run at work are gone; cancel it."))
         _show_cancel(folder)
         return
-    done = f" · {status.progress:.0%}".replace("%", " %") if status.progress < 1 else ""
+    done = f" · {figures.percent(status.progress, 0)}" if status.progress < 1 else ""
     left = f" · {figures.duration(status.seconds_left)} left" if done and (status.seconds_left or 0) >= 1 else ""
     st.progress(status.progress, text=f"{_in_markdown(config)}  \n{status.stage or 'finishing'}{done}{left}")
     if status.started and status.started["is_sample"]:
@@ -345,10 +345,7 @@ _specs: dict[tuple[str, str], tuple[tuple, dict[str, Any]]] = {}  # of each char
 def _drawn(key: str, chart: Callable[..., Any], *facts: Any) -> dict[str, Any]:
     """A chart as Vega-Lite reads it, drawn once for all who look at the same moment of a run: altair takes tens of milliseconds."""
     *told, total_epochs = facts
-    place, moment = (
-        (key, chart.__name__),
-        (total_epochs, *((len(each), each[-1]["time"] if each else 0, each[-1].get("val_accuracy") if each else None) for each in told)),
-    )
+    place, moment = (key, chart.__name__), (total_epochs, *((len(each), each[-1] if each else None) for each in told))
     known, spec = _specs.get(place, (None, {}))
     if known != moment:
         spec = chart(*facts).to_dict()

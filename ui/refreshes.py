@@ -1,7 +1,7 @@
 """Keeps a page's own refreshes out of the moment in which another run of it ends.
 
 Streamlit makes a new runner for what is asked between a run's last look for requests and its last message, and from then on ignores what the
-old one still says (streamlit/streamlit#9921): the answer to a stroke is lost, once in some ten thousand strokes of a class. Refreshes come
+old one still says (streamlit/streamlit#9921): the answer to a stroke is lost, three to six times in 180,000 strokes of a class. Refreshes come
 again by themselves, so that one of these can be left out.
 """
 
