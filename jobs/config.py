@@ -102,6 +102,12 @@ class RunConfig:
     label_smoothing: float = _number(0.0, 0.0, 0.5, "label smoothing (cross entropy only)")
     teacher: str = _name("published network whose answers are learned in place of the labels (distillation); none when empty")
     teacher_temperature: float = _number(2.0, 0.1, 100.0, "distillation: what logits are divided by before they are compared")
+    teacher_views: int = _number(
+        1,
+        1,
+        32,
+        "distillation: how often each image is drawn anew with the augmentation before the teacher is asked; 1: it is asked about the image as it is",
+    )
     optimizer: str = _choice(
         "adam", "sgd", "nag", "adam", "adamw", "rmsprop", "adagrad", "adadelta", help="optimizer; nag is sgd with Nesterov momentum"
     )
@@ -258,7 +264,8 @@ def unused(config: RunConfig) -> str:
             *(("step_every", "step_gamma", "step_cuts") if config.schedule != "step" else ()),
             *(("lr", "batch_size") if config.schedule == "two_stage" else ()),
         ),
-        "a run without a teacher": ("teacher_temperature",) if not config.teacher else (),
+        "a run without a teacher": ("teacher_temperature", "teacher_views") if not config.teacher else (),
+        "the augmentation none": ("teacher_views",) if config.augmentation == "none" else (),
     }
     for by, names in idle.items():
         said += [f"{name} is not used by {by}" for name in names if getattr(config, name) != field_of(name).default]

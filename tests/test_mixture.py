@@ -18,7 +18,7 @@ from training import export, fit, mixture, pictures, published, redrawn
 from training.__main__ import main as train
 from training.data import Dataset
 from training.export import ExportError
-from training.networks import Served
+from training.networks import Mixture, Served
 
 DIGITS = sample_pictures("MNIST")[:40]
 ROUTES = torch.tensor([[9.0, -9.0], [-9.0, 9.0], [0.0, 0.0]])  # to the first expert, to the second, to both
@@ -36,14 +36,17 @@ class Says(torch.nn.Module):
 
 
 def test_a_picture_goes_to_the_expert_that_the_router_names():
-    first, second = (Served([Says(torch.tensor([[20.0 * (number == at) for number in range(10)]]))]) for at in (0, 1))
-    told = mixture.Mixture(first, second, Says(ROUTES))(torch.zeros(3, 1, 28, 28, dtype=torch.uint8))[0]
+    first, second, third = (Served([Says(torch.tensor([[20.0 * (number == at) for number in range(10)]]))]) for at in (0, 1, 2))
+    pixels = torch.zeros(3, 1, 28, 28, dtype=torch.uint8)
+    told = Mixture(first, [second], Says(ROUTES))(pixels)[0]
     assert told[:, :2].numpy() == pytest.approx(np.array([[1, 0], [0, 1], [0.5, 0.5]]), abs=1e-4)
+    told = Mixture(first, [second, third], Says(ROUTES))(pixels)[0]  # two for other hands are averaged
+    assert told[:, :3].numpy() == pytest.approx(np.array([[1, 0, 0], [0, 0.5, 0.5], [0.5, 0.25, 0.25]]), abs=1e-4)
 
 
 def test_experts_are_mixed_at_their_own_temperatures():
     sure, cool = (Served([Says(torch.tensor([[4.0] + [0.0] * 9]))], temperature=temperature) for temperature in (1.0, 4.0))
-    told = mixture.Mixture(sure, cool, Says(ROUTES))(torch.zeros(3, 1, 28, 28, dtype=torch.uint8))[0][:, 0]
+    told = Mixture(sure, [cool], Says(ROUTES))(torch.zeros(3, 1, 28, 28, dtype=torch.uint8))[0][:, 0]
     alone = [float(np.exp(4 / temperature) / (np.exp(4 / temperature) + 9)) for temperature in (1, 4)]
     assert told.numpy() == pytest.approx(np.array([*alone, sum(alone) / 2]), abs=1e-4)
 
@@ -56,7 +59,7 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Dataset:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("INKLING_MODELS", str(tmp_path / "models"))
     source = tiny.dataset(tmp_path / "data")
-    for name, hidden in (("one", 32), ("two", 48)):
+    for name, hidden in (("one", 32), ("two", 48), ("three", 24)):
         folder, lock = runs.create(tiny.config(hidden=(hidden,), epochs=1), tmp_path / name)
         os.close(lock)
         fit.fit(runs.read_config(folder), folder, source)
@@ -65,26 +68,36 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Dataset:
 
 
 def test_it_is_published_and_answers_but_no_run_goes_on_from_it(data: Dataset):
-    card = mixture.publish("one", "two", "both", data)
+    card = mixture.publish("one", ["two", "three"], "all", data)
     assert card.is_mixed
-    assert card.facts["members"] == 2
-    apart = [shelf.load_card("mnist", name) for name in ("one", "two")]
+    assert card.facts["members"] == 3
+    apart = [shelf.load_card("mnist", name) for name in ("one", "two", "three")]
     assert [each["sha256"] for each in card.facts["mixture"]["of"]] == [each.sha256 for each in apart]
     assert card.parameters == sum(each.parameters for each in apart) + card.facts["mixture"]["router"]
-    said, first, second = (Classifier(each).probabilities(DIGITS[:, None]).argmax(1) for each in (card, *apart))
-    assert (said == first)[first == second].all()  # where both agree, so does it
-    for act in (lambda: published.start_weights(tiny.config(start_from="both"), 0), lambda: published.network(card)):
-        with pytest.raises(ConfigError, match="both is of networks of several kinds"):
-            act()
+    said, *each = (Classifier(each).probabilities(DIGITS[:, None]).argmax(1) for each in (card, *apart))
+    assert (said == each[0])[(each[0] == each[1]) & (each[1] == each[2])].all()  # where all agree, so does it
+    with pytest.raises(ConfigError, match="all is of networks of several kinds"):
+        published.start_weights(tiny.config(start_from="all"), 0)
+
+
+def test_it_can_teach_since_its_card_says_what_it_is_made_of(data: Dataset):
+    card = mixture.publish("one", ["two", "three"], "all", data)
+    with torch.inference_mode():
+        built = published.network(card)(torch.from_numpy(DIGITS[:, None].copy()))[0].numpy()
+    assert np.abs(built - Classifier(card).probabilities(DIGITS[:, None])).max() < 1e-4
+    older = [{key: value for key, value in each.items() if key != "layers"} for each in card.facts["mixture"]["of"]]
+    card.facts["mixture"]["of"] = older  # of before cards said so
+    with pytest.raises(ConfigError, match="all is of networks of several kinds"):
+        published.network(card)
 
 
 def test_a_name_that_is_taken_or_kept_is_refused_before_anything_is_trained(data: Dataset, monkeypatch, capsys):
     monkeypatch.setattr(mixture, "train_router", None)
     for name in ("one", "gate"):
         with pytest.raises(ExportError, match=f"cannot be called {name}"):
-            mixture.publish("one", "two", name, data)
-    with pytest.raises(shelf.ShelfError, match="three"):
-        mixture.publish("one", "three", "both", data)
+            mixture.publish("one", ["two"], name, data)
+    with pytest.raises(shelf.ShelfError, match="nobody"):
+        mixture.publish("one", ["nobody"], "both", data)
     assert train(["mix", "one", "two", "--name", "two", "--data", str(data.folder)]) == 1
     assert "cannot be called two" in capsys.readouterr().err
 

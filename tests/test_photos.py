@@ -15,7 +15,7 @@ from jobs.config import ConfigError
 from models import datasets, shelf
 from models.datasets import NONE_OF_THEM, PHOTO_LABELS
 from tests import tiny
-from training import efficientnet, photo_pictures, photo_tuning, photos, published
+from training import efficientnet, photo_pictures, photo_tuning, photos, published, teaching
 from training.__main__ import main as train
 from training.efficientnet import EfficientNetLite0, WeightsError, pretrained
 from training.export import ExportError
@@ -279,7 +279,7 @@ def test_the_shipped_one_answers_photos_and_the_classic_ones_what_they_know(tmp_
 def test_it_can_neither_be_continued_nor_taught_from_nor_replaced_by_a_run(tmp_path):
     for settings in ({"start_from": "photo"}, {"teacher": "photo"}):
         config = tiny.config(dataset="fashion-mnist", **settings)
-        ask = published.start_weights if "start_from" in settings else published.soft_labels
+        ask = published.start_weights if "start_from" in settings else teaching.soft_labels
         with pytest.raises(ConfigError, match="photo has other classes"):
             ask(config, *((0,) if "start_from" in settings else (torch.zeros(1, 1, 28, 28, dtype=torch.uint8), lambda: False)))
 

@@ -70,11 +70,11 @@ def _parser() -> argparse.ArgumentParser:
 
     mix = commands.add_parser(
         "mix",
-        help="mix two networks of MNIST by what each knows best",
-        description="Publishes one graph of two networks on the shelf and a router, trained here, that tells which of them a picture is for.",
+        help="mix networks of MNIST by what each knows best",
+        description="Publishes one graph of networks on the shelf and a router, trained here, that tells which of them a picture is for.",
     )
     mix.add_argument("first", metavar="NETWORK", help="the one that knows MNIST's own images best")
-    mix.add_argument("second", metavar="OTHER", help="the one that also knows other hands and pens")
+    mix.add_argument("others", nargs="+", metavar="OTHER", help="one that also knows other hands and pens; several are averaged")
     mix.add_argument("--name", required=True, help="publish it as mnist/NAME")
     mix.set_defaults(command=_mix)
 
@@ -150,7 +150,7 @@ def _photos(options: argparse.Namespace) -> int:
 def _mix(options: argparse.Namespace) -> int:
     from training import data, mixture
 
-    card = mixture.publish(options.first, options.second, options.name, data.find(mixture.DATASET, options.data))
+    card = mixture.publish(options.first, options.others, options.name, data.find(mixture.DATASET, options.data))
     print(f"published {card.dataset}/{card.name}: {card.test_accuracy:.2%} of {card.facts['test']['n']:,} test images")
     return 0
 

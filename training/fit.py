@@ -35,9 +35,10 @@ from training.memory import keep_memory
 from training.networks import build, count_parameters
 from training.optimization import CAPTURABLE, Step, build_optimizer, epoch_plan, loss_function, mean_squared_weights
 from training.progress import Progress
-from training.published import SHA256, demand_unchanged, sha256s, soft_labels, start_weights
+from training.published import SHA256, demand_unchanged, sha256s, start_weights
 from training.redrawn import redrawn
 from training.replay import Replayed, arithmetic, fault, is_on
+from training.teaching import soft_labels, views
 
 CHUNK = 250  # images at once where nothing is learned from them
 
@@ -108,15 +109,8 @@ def fit(
     torch.set_num_threads(config.threads or runs.cores())
     train, validation = to_device(data.train, device), to_device(data.validation, device)
     test = to_device(data.test, device) if tests_each_epoch else None
-    events.append(
-        folder,
-        "started",
-        pid=os.getpid(),
-        host=socket.gethostname(),
-        device=device_name(device),
-        parameters=count_parameters(build(config)),
-        **_learned_from(config, folder, data),
-    )
+    about = {"device": device_name(device), "parameters": count_parameters(build(config))} | _learned_from(config, folder, data)
+    events.append(folder, "started", pid=os.getpid(), host=socket.gethostname(), **about)
     # `cancel` leaves its mark before it looks for the pid in the started event: whichever came first, one sees the other.
     if (folder / runs.CANCEL).exists():
         raise Cancelled(CANCELLED)
@@ -131,7 +125,7 @@ def fit(
             train = _with(others, train)
     with arithmetic(device), stopped_by_signal() as should_stop, Progress(folder, config, len(train[1]), board) as progress:
         if config.teacher and not _is_trained(config, folder):
-            train = train[0], _taught(config, folder, train[0], should_stop)
+            train = _taught(config, folder, train[0], should_stop)
         kind = HandMember if config.network == "softmax" else Member
         return [
             # each made when its turn comes: it seeds
@@ -177,13 +171,13 @@ def _with(more: Split, train: Tensors) -> Tensors:
     return tuple(torch.cat(pair) for pair in zip(train, to_device(more, train[0].device), strict=True))
 
 
-def _taught(config: RunConfig, folder: Path, pixels: Tensor, should_stop: Callable[[], bool]) -> Tensor:
+def _taught(config: RunConfig, folder: Path, pixels: Tensor, should_stop: Callable[[], bool]) -> Tensors:
     demand_unchanged(config, "teacher", folder)
     events.append(folder, "teaching")
-    labels = soft_labels(config, pixels, should_stop)
-    if labels is None:
+    pixels = views(config, pixels)
+    if (labels := soft_labels(config, pixels, should_stop)) is None:
         raise Cancelled(CANCELLED)
-    return labels
+    return pixels, labels
 
 
 class Member:
@@ -201,7 +195,8 @@ class Member:
             self.network.load_state_dict(self.start)
         self.is_captured = is_on(device) and config.optimizer in CAPTURABLE and config.schedule != "two_stage"
         self.optimizer = build_optimizer(config, self.network.parameters(), device if self.is_captured else None)
-        self.augment = AUGMENTATIONS[config.augmentation]
+        self.views = config.teacher_views if config.teacher else 1
+        self.augment = AUGMENTATIONS[config.augmentation if self.views == 1 else "none"]
         bfloat16 = uses_bfloat16(config, device)
         self.autocast = torch.autocast(device.type, torch.bfloat16, enabled=bfloat16, cache_enabled=not self.is_captured)
         self.replayed: Replayed | None = None
@@ -254,8 +249,11 @@ class Member:
         )  # one more: a run that is resumed now is held back already
 
     def _epoch(self, epoch: int, pixels: Tensor, labels: Tensor) -> float:
-        plan, seen = epoch_plan(self.config, epoch, len(labels)), 0
-        order = torch.randperm(len(labels)).to(self.device)
+        count, seen = len(labels) // self.views, 0
+        plan, order = epoch_plan(self.config, epoch, count), torch.randperm(count)
+        if self.views > 1:  # one view of each image
+            order += count * torch.randint(self.views, (count,))
+        order = order.to(self.device)
         total = torch.zeros((), device=self.device)
         self.network.train()
         for number, step in enumerate(plan, 1):

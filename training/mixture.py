@@ -1,62 +1,44 @@
-"""Two published networks of MNIST in one graph, and a small one between them that tells which of the two a picture is for.
+"""Published networks of MNIST in one graph, and a small one between them that tells which of them a picture is for.
 
-The first knows MNIST's own images best, the second also other hands and pens; their answers are mixed by shares that a router reads
-from the picture: a mixture of experts (Jacobs, Jordan, Nowlan & Hinton 1991, Neural Computation 3). The experts come as they are,
-and the router learns only from where an image is from, never from the experts' answers, which on training images are nearly all right.
+The first knows MNIST's own images best, the others, which are averaged, also other hands and pens; both answers are mixed by shares that
+a router reads from the picture: a mixture of experts (Jacobs, Jordan, Nowlan & Hinton 1991, Neural Computation 3). The experts come as
+they are, and the router learns only from where an image is from, never from the experts' answers, which on training images are nearly
+all right.
 """
 
 import time
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from jobs.config import RunConfig
 from models import shelf
-from models.datasets import DATASETS
 from training import auxiliary, published
 from training.data import Dataset
 from training.export import ExportError, as_json, check_parity, describe, fit_temperature, predict, write_graph
 from training.memory import keep_memory
-from training.networks import Normalise, Served, count_parameters, plain_cnn
+from training.networks import Mixture, count_parameters, new_router
 from training.redrawn import redrawn
 
 DATASET = "mnist"  # the other one has no other hands
-CHANNELS = (8, 16, 32)
 EPOCHS, BATCH_SIZE, LR, WEIGHT_DECAY = 6, 256, 0.005, 0.01
 
 
-class Mixture(Served):
-    """The published graph of a mixture: uint8 pixels in, probabilities and logits out, as `Served`.
-
-    router: images, float [N, 1, 28, 28] in 0..1 -> logits, float [N, 2], of being one of the first expert's and one of the second's.
-    """
-
-    def __init__(self, first: Served, second: Served, router: nn.Module) -> None:
-        super().__init__([])
-        self.first, self.second, self.router = first, second, router
-
-    def average_logits(self, images: Tensor) -> Tensor:
-        """Logits before the temperature: the logarithm of the two experts' probabilities, each at its own temperature, in the router's shares."""
-        first, second = (torch.softmax(each.average_logits(images) / each.temperature, dim=1) for each in (self.first, self.second))
-        share = torch.softmax(self.router(images), dim=1)[:, :1]
-        return torch.log((share * first + (1 - share) * second).clamp_min(1e-12))
-
-
-def publish(first: str, second: str, name: str, data: Dataset) -> shelf.Card:
-    """Mixes two networks of the shelf, first the one for MNIST's own images, and publishes the mixture as `name`.
+def publish(first: str, others: list[str], name: str, data: Dataset) -> shelf.Card:
+    """Mixes networks of the shelf, first the one for MNIST's own images, and publishes the mixture as `name`.
 
     Raises ShelfError, ConfigError and ExportError.
     """
     began = time.monotonic()
     shelf.check_name(DATASET, name)
-    if (DATASET, name) in shelf.KEPT or name in (first, second):
+    if (DATASET, name) in shelf.KEPT or name in (first, *others):
         raise ExportError(f"the mixture cannot be called {name}, which is taken; choose another name with --name")
-    cards = [shelf.load_card(DATASET, each) for each in (first, second)]
-    experts = [published.network(card) for card in cards]
+    cards = [shelf.load_card(DATASET, each) for each in (first, *others)]
+    one, *rest = [published.network(card) for card in cards]
     router = train_router(data)
     pixels, labels = torch.from_numpy(np.array(data.validation.pixels)), torch.from_numpy(data.validation.labels)
-    served = Mixture(*experts, router).eval()
+    served = Mixture(one, rest, router).eval()
     served.temperature.fill_(fit_temperature(predict(served, pixels), labels))
     target = shelf.shelf_folder() / DATASET
     scratch = target / f".{name}.{time.monotonic_ns()}.onnx"
@@ -69,7 +51,10 @@ def publish(first: str, second: str, name: str, data: Dataset) -> shelf.Card:
             "members": sum(each.facts["members"] for each in cards),
             "averaged": True,
             "mixture": {
-                "of": [{"title": each.title, "sha256": each.sha256, "members": each.facts["members"]} for each in cards],
+                "of": [
+                    {"title": each.title, "sha256": each.sha256, "members": each.facts["members"], **published.layers(each)}
+                    for each in cards
+                ],
                 "router": count_parameters(router),
             },
             "n_seeds": cards[0].facts["n_seeds"],
@@ -88,10 +73,7 @@ def train_router(data: Dataset) -> nn.Module:
     """A network that tells MNIST's own training images from those drawn anew, in evaluation mode; two logits each, own ones first."""
     keep_memory()
     torch.manual_seed(0)
-    about, other = DATASETS[DATASET], redrawn("train", data)
+    other = redrawn("train", data)
     pixels = torch.from_numpy(np.concatenate([data.train.pixels, other.pixels]))
     sources = torch.cat([torch.zeros(len(data.train)), torch.ones(len(other))]).long()
-    body = plain_cnn(RunConfig(dataset=DATASET, network="cnn", channels=CHANNELS), about)
-    body[-1] = nn.Linear(CHANNELS[-1], 2)
-    router = nn.Sequential(Normalise(about.mean, about.std), body)
-    return auxiliary.train(router, pixels, sources, epochs=EPOCHS, batch_size=BATCH_SIZE, lr=LR, weight_decay=WEIGHT_DECAY)
+    return auxiliary.train(new_router(), pixels, sources, epochs=EPOCHS, batch_size=BATCH_SIZE, lr=LR, weight_decay=WEIGHT_DECAY)

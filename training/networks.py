@@ -20,6 +20,7 @@ INITS = {
     "xavier": nn.init.xavier_uniform_,  # Glorot & Bengio 2010, equation 16
     "kaiming": partial(nn.init.kaiming_uniform_, nonlinearity="relu"),  # He et al. 2015, arXiv:1502.01852, equation 10
 }
+ROUTER = (8, 16, 32)  # channels of a mixture's router
 
 
 class Normalise(nn.Module):
@@ -260,3 +261,29 @@ class Served(nn.Module):
             return logits[0]
         probabilities = torch.stack([torch.softmax(each, dim=1) for each in logits]).mean(0)
         return torch.log(probabilities.clamp_min(1e-12))
+
+
+class Mixture(Served):
+    """The published graph of a mixture of experts: uint8 pixels in, probabilities and logits out, as `Served`.
+
+    first: the expert for the data set's own images. others: those for other hands and pens, whose probabilities are averaged.
+    router: images, float [N, 1, 28, 28] in 0..1 -> logits, float [N, 2], of being one of the first expert's and one of the others'.
+    """
+
+    def __init__(self, first: Served, others: list[Served], router: nn.Module, temperature: float = 1.0) -> None:
+        super().__init__([], temperature)
+        self.first, self.others, self.router = first, nn.ModuleList(others), router
+
+    def average_logits(self, images: Tensor) -> Tensor:
+        """Logits before the temperature: the logarithm of the experts' probabilities, each at its own temperature, in the router's shares."""
+        first, *others = (torch.softmax(each.average_logits(images) / each.temperature, dim=1) for each in (self.first, *self.others))
+        share = torch.softmax(self.router(images), dim=1)[:, :1]
+        return torch.log((share * first + (1 - share) * torch.stack(others).mean(0)).clamp_min(1e-12))
+
+
+def new_router() -> nn.Sequential:
+    """A mixture's router with fresh weights: a small CNN with two logits, for MNIST's 28x28 grey pictures."""
+    about = datasets.info("mnist")
+    body = plain_cnn(RunConfig(dataset="mnist", network="cnn", channels=ROUTER), about)
+    body[-1] = nn.Linear(ROUTER[-1], 2)
+    return nn.Sequential(Normalise(about.mean, about.std), body)

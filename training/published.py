@@ -4,8 +4,8 @@ The ONNX file is the only copy of the weights: its initializers keep torch's par
 """
 
 import dataclasses
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import onnx
 import torch
@@ -16,9 +16,8 @@ from jobs import events
 from jobs.config import ConfigError, RunConfig
 from jobs.recipes import MIXED
 from models import shelf
-from training.networks import Served, build
+from training.networks import Mixture, Served, build, new_router
 
-CHUNK = 250  # images that a teacher sees at once
 SHA256 = {"start_from": "start_sha256", "teacher": "teacher_sha256"}  # what a run's started event tells of the networks that it learns from
 
 
@@ -46,7 +45,7 @@ def start_weights(config: RunConfig, member: int) -> dict[str, Tensor]:
 
     Raises ConfigError when the published network has another architecture than the configuration.
     """
-    card = _card(config.dataset, config.start_from)
+    card = card_of(config, "start_from")
     published = card.facts["config"]
     if card.is_mixed:
         raise ConfigError(MIXED.format(name=card.name))
@@ -57,11 +56,43 @@ def start_weights(config: RunConfig, member: int) -> dict[str, Tensor]:
             raise ConfigError(
                 f"{name} is {wanted[name]} but {config.start_from} was trained with {before}; use its value, or start from scratch"
             )
-    return _weights(onnx.load_model_from_string(card.read_graph()).graph, member % card.facts["members"], build(config))
+    return _weights(onnx.load_model_from_string(card.read_graph()).graph, f"members.{member % card.facts['members']}.", build(config))
 
 
-def _weights(graph: onnx.GraphProto, member: int, fresh: torch.nn.Module) -> dict[str, Tensor]:
-    prefix = f"members.{member}."
+def network(card: shelf.Card) -> Served:
+    """A published network as torch modules again, in evaluation mode. Raises ConfigError where it is of several kinds and its card does not
+    say which."""
+    graph = onnx.load_model_from_string(card.read_graph()).graph
+    if "mixture" not in card.facts:
+        return _served(graph, "", layers(card)).eval()
+    first, *others = card.facts["mixture"]["of"]
+    if any("layers" not in each for each in (first, *others)):
+        raise ConfigError(MIXED.format(name=card.name))
+    router = new_router()
+    router.load_state_dict(_weights(graph, "router.", router))
+    experts = [_served(graph, f"others.{number}.", each) for number, each in enumerate(others)]
+    return Mixture(_served(graph, "first.", first), experts, router, card.facts["temperature"]).eval()
+
+
+def layers(card: shelf.Card) -> dict[str, Any]:
+    """What `network` builds the networks of a graph by: each one's configuration, and what is done with their answers. Raises ConfigError."""
+    facts = card.facts
+    told = facts.get("member_configs") or ([] if card.is_mixed else [facts["config"]] * facts["members"])
+    if not told:
+        raise ConfigError(MIXED.format(name=card.name))
+    return {"layers": told, "temperature": facts["temperature"], "mirrored": facts["config"].get("mirrored", False)}
+
+
+def _served(graph: onnx.GraphProto, prefix: str, about: dict[str, Any]) -> Served:
+    """The networks whose weights' names begin with prefix; about: as `layers`."""
+    members = []
+    for number, settings in enumerate(about["layers"]):
+        members.append(build(dataclasses.replace(RunConfig.from_dict(settings), start_from="", teacher="", publish="")))
+        members[-1].load_state_dict(_weights(graph, f"{prefix}members.{number}.", members[-1]))
+    return Served(members, about["temperature"], about["mirrored"])
+
+
+def _weights(graph: onnx.GraphProto, prefix: str, fresh: torch.nn.Module) -> dict[str, Tensor]:
     weights = fresh.state_dict()  # keeps what a graph does not hold: the counters of batch normalisation
     found = {
         each.name.removeprefix(prefix): torch.from_numpy(numpy_helper.to_array(each).copy())
@@ -70,45 +101,14 @@ def _weights(graph: onnx.GraphProto, member: int, fresh: torch.nn.Module) -> dic
     }
     if missing := [name for name in weights if name not in found and not name.endswith("num_batches_tracked")]:
         raise ConfigError(
-            f"the graph has no weights {', '.join(missing[:3])} of network {member + 1}, so no run can go on or learn from it; publish it anew by python -m training export"
+            f"the graph has no weights {', '.join(prefix + name for name in missing[:3])}, so no run can go on or learn from it; publish it anew by python -m training export"
         )
     return weights | found
 
 
-def network(card: shelf.Card) -> Served:
-    """A published network as torch modules again, in evaluation mode. Raises ConfigError when it is a mixture, or of several kinds and its
-    card does not say which."""
-    told = card.facts.get("member_configs") or ([] if card.is_mixed else [card.facts["config"]] * card.facts["members"])
-    if not told:
-        raise ConfigError(MIXED.format(name=card.name))
-    graph, members = onnx.load_model_from_string(card.read_graph()).graph, []
-    for number, settings in enumerate(told):
-        members.append(build(dataclasses.replace(RunConfig.from_dict(settings), start_from="", teacher="", publish="")))
-        members[-1].load_state_dict(_weights(graph, number, members[-1]))
-    return Served(members, temperature=card.facts["temperature"], mirrored=card.facts["config"].get("mirrored", False)).eval()
-
-
-@torch.inference_mode()
-def soft_labels(config: RunConfig, pixels: Tensor, should_stop: Callable[[], bool]) -> Tensor | None:
-    """What `config.teacher` answers to training images uint8 [N, C, H, W]: its probabilities at the configuration's temperature,
-    float32 [N, classes]; None when it was told to stop before the end. Raises ConfigError and ShelfError.
-
-    Images that are augmented later keep the label of the image as it is.
-    """
-    card = _card(config.dataset, config.teacher)
-    teacher = network(card).to(device=pixels.device, memory_format=torch.channels_last)
-    precise = card.facts["config"]["precision"] != "bfloat16"
-    parts = []
-    for chunk in pixels.split(CHUNK):
-        if should_stop():
-            return None
-        with torch.autocast(pixels.device.type, torch.bfloat16, enabled=not precise):
-            logits = teacher.average_logits((chunk.float() / 255).contiguous(memory_format=torch.channels_last))
-        parts.append(torch.softmax(logits.float() / config.teacher_temperature, dim=1))
-    return torch.cat(parts)
-
-
-def _card(dataset: str, name: str) -> shelf.Card:
+def card_of(config: RunConfig, setting: str) -> shelf.Card:
+    """The card of the network that `setting` names, start_from or teacher. Raises ShelfError, and ConfigError where it has other classes."""
+    dataset, name = config.dataset, getattr(config, setting)
     card = shelf.load_card(dataset, name)
     if (dataset, name) in shelf.KEPT:
         raise ConfigError(f"{name} has other classes than {dataset}; choose another network to start or learn from")

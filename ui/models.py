@@ -194,7 +194,7 @@ def _figures(card: shelf.Card) -> dict[str, str]:
 
 
 def _inside(facts: dict) -> str:
-    """How many; of a mixture, of either side: "4 + 1"."""
+    """How many; of a mixture, of each expert: "4 + 1"."""
     return " + ".join(str(each["members"]) for each in facts["mixture"]["of"]) if "mixture" in facts else str(facts["members"])
 
 
@@ -213,11 +213,13 @@ def _training(card: shelf.Card) -> dict[str, str]:
     if config["start_from"]:
         shown["Started from"] = config["start_from"]
     if "mixture" in facts:
-        shown["Other hands"] = f"mixed with {facts['mixture']['of'][1]['title']}"
+        _, *others = (each["title"] for each in facts["mixture"]["of"])
+        shown["Other hands"] = f"mixed with {', '.join(others)}"
     if config.get("redrawn"):  # cards older than these settings do not have them
         shown["Redrawn too"] = "other hands and pens"
     if isinstance(told := facts["run"].get("corrections"), int) and told:
         shown["Corrections"] = f"{told:,} learned"
     if config.get("teacher"):
-        shown["Teacher"] = str(config["teacher"])
+        asked = f", {config['teacher_views']} views of each image" if config.get("teacher_views", 1) != 1 else ""
+        shown["Teacher"] = f"{config['teacher']}{asked}"
     return {name: html.escape(value) for name, value in shown.items()}
