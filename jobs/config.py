@@ -106,7 +106,7 @@ class RunConfig:
         1,
         1,
         32,
-        "distillation: how often each image is drawn anew with the augmentation before the teacher is asked; 1: it is asked about the image as it is",
+        "distillation: views of each image that the teacher is asked about, once: the image itself and others changed by the augmentation; with 1 the image alone, and the augmentation changes what the student sees",
     )
     optimizer: str = _choice(
         "adam", "sgd", "nag", "adam", "adamw", "rmsprop", "adagrad", "adadelta", help="optimizer; nag is sgd with Nesterov momentum"

@@ -8,7 +8,7 @@ from typing import Any
 Facts = dict[str, Any]
 NUMBER = (int, float)
 MOST_IMAGES = 2**53  # what a page can count with
-KINDS = {int: "a whole number", NUMBER: "a number", str: "a text", list: "a list", dict: "an object"}
+KINDS = {int: "a whole number", NUMBER: "a number", bool: "true or false", str: "a text", list: "a list", dict: "an object"}
 
 OF_ALL = {"bytes": int, "latency_ms": NUMBER, "validation.accuracy": NUMBER, "test.accuracy": NUMBER, "test.n": int}
 OF_NETWORKS = {
@@ -19,6 +19,7 @@ OF_NETWORKS = {
 }  # fmt: skip
 OF_SEEDS = {"n_seeds.test.mean": NUMBER, "n_seeds.test.std": NUMBER}
 OF_EXPERTS = {"title": str, "members": int}
+OF_LAYERS = {"temperature": NUMBER, "mirrored": bool}
 OF_GATES = {"test.declined": NUMBER, "validation.by_kind": dict}
 MOST_TURNED = 45  # degrees
 OF_KINDS = {"declined": NUMBER, "auroc": NUMBER}
@@ -36,7 +37,7 @@ def check_network(facts: Facts, labels: Sequence[str]) -> None:
     if "architectures" in facts:  # cards older than it, and than reliability, do not have it
         _demand(facts, {"architectures": list})
     if "member_configs" in facts:
-        _check_member_configs(facts["member_configs"], facts["members"])
+        _check_configs("member_configs", facts["member_configs"], facts["members"])
     if "reliability" in test:
         _check_reliability(test["reliability"])
     if "mixture" in facts:
@@ -46,6 +47,9 @@ def check_network(facts: Facts, labels: Sequence[str]) -> None:
             raise ValueError(f"mixture.of has {len(experts)} networks, a mixture at least 2")
         for expert in experts:
             _demand(expert, OF_EXPERTS, "mixture.of: ")
+            if "layers" in expert:  # cards older than them do not have them
+                _demand(expert, OF_LAYERS, "mixture.of: ")
+                _check_configs("mixture.of: layers", expert["layers"], expert["members"])
 
 
 def check_gate(facts: Facts) -> None:
@@ -82,7 +86,7 @@ def _demand(facts: Any, wanted: dict[str, Any], where: str = "") -> None:
 
 
 def _demand_kind(place: str, value: Any, kind: Any) -> None:
-    if not isinstance(value, kind) or isinstance(value, bool) or (kind in (int, NUMBER) and not math.isfinite(value)):
+    if not isinstance(value, kind) or (kind in (int, NUMBER) and (isinstance(value, bool) or not math.isfinite(value))):
         raise ValueError(f"{place} is {_short(value)}, not {KINDS[kind]}")
 
 
@@ -95,12 +99,12 @@ def _check_confusion(rows: list[Any], classes: int) -> None:
         raise ValueError(f"test.confusion has {len(rows)} rows for {classes} labels")
 
 
-def _check_member_configs(configs: Any, members: int) -> None:
-    """Of an ensemble of several kinds, the configuration of each network: what a run that it teaches builds them by."""
+def _check_configs(place: str, configs: Any, members: int) -> None:
+    """Of networks of several kinds, the configuration of each one: what a run that they teach builds them by."""
     if not isinstance(configs, list) or len(configs) != members:
-        raise ValueError(f"member_configs is {_short(configs)}, not a list of {members} configurations")
+        raise ValueError(f"{place} is {_short(configs)}, not a list of {members} configurations")
     for each in configs:
-        _demand_kind("member_configs: one", each, dict)
+        _demand_kind(f"{place}: one", each, dict)
 
 
 def _check_reliability(bins: Any) -> None:

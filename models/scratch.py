@@ -1,12 +1,32 @@
-"""Folders that appear whole and go at once: made under another name and renamed, renamed and then deleted."""
+"""Files and folders that appear whole and go at once: made under another name and renamed, renamed and then deleted."""
 
+import contextlib
 import os
 import shutil
+import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import IO
 
 OLD = 3600.0  # seconds after which what is still half made, or half deleted, is of a process that was killed
+
+
+@contextlib.contextmanager
+def whole(path: Path) -> Iterator[IO[bytes]]:
+    """An open file that becomes `path`, in place of what is there, where the with block ends; nothing is left of it where that raises.
+
+    Of two at once the later one stays. Raises OSError.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=path.name, suffix=".partial", delete=False) as file:
+        try:
+            yield file
+            file.flush()
+            os.replace(file.name, path)
+        except BaseException:
+            os.unlink(file.name)
+            raise
 
 
 def new(parent: Path) -> Path:

@@ -17,6 +17,7 @@ from tests.test_app import html_of
 
 DIGITS = list("0123456789")
 EXPERT = {"title": "One", "members": 4}
+LAYERS = {"title": "Two", "members": 2, "layers": [{}, {}], "temperature": 1.0, "mirrored": False}
 
 
 @pytest.fixture
@@ -43,6 +44,10 @@ NETWORKS = [
     ("mixture", {"of": [EXPERT, {"title": "Two"}]}, "mixture.of: members is missing"),
     ("mixture", {"of": [EXPERT, {"title": "Two", "members": "<b>4"}]}, "mixture.of: members is '<b>4', not a whole number"),
     ("mixture", {"of": [EXPERT, {"members": 4}]}, "mixture.of: title is missing"),
+    ("mixture", {"of": [EXPERT, LAYERS | {"layers": [{}]}]}, "mixture.of: layers is [{}], not a list of 2 configurations"),
+    ("mixture", {"of": [EXPERT, LAYERS | {"layers": [{}, 7]}]}, "mixture.of: layers: one is 7, not an object"),
+    ("mixture", {"of": [EXPERT, LAYERS | {"temperature": True}]}, "mixture.of: temperature is True, not a number"),
+    ("mixture", {"of": [EXPERT, LAYERS | {"mirrored": 1}]}, "mixture.of: mirrored is 1, not true or false"),
     ("mixture", {"of": [EXPERT, 7]}, "mixture.of: title is missing"),
     ("architectures", None, "architectures is None, not a list"),
     ("n_seeds", {"n": 2}, "n_seeds.test.mean is missing"),

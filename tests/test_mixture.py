@@ -91,6 +91,13 @@ def test_it_can_teach_since_its_card_says_what_it_is_made_of(data: Dataset):
         published.network(card)
 
 
+def test_a_mixture_is_no_expert_which_is_said_before_anything_is_trained(data: Dataset, monkeypatch):
+    mixture.publish("one", ["two"], "both", data)
+    monkeypatch.setattr(mixture, "train_router", None)
+    with pytest.raises(ConfigError, match="both is of networks of several kinds"):
+        mixture.publish("both", ["three"], "all", data)
+
+
 def test_a_name_that_is_taken_or_kept_is_refused_before_anything_is_trained(data: Dataset, monkeypatch, capsys):
     monkeypatch.setattr(mixture, "train_router", None)
     for name in ("one", "gate"):

@@ -1,7 +1,9 @@
-"""models/scratch.py: folders appear whole and go at once; what killed processes left is cleared away, what is being made is not."""
+"""models/scratch.py: files and folders appear whole and go at once; what killed processes left is cleared away, what is being made is not."""
 
 import os
 import time
+
+import pytest
 
 from models import scratch
 
@@ -43,3 +45,26 @@ def aged_with_file(folder):
     folder.mkdir()
     (folder / "file").write_bytes(b"x")
     return aged(folder)
+
+
+def test_a_file_appears_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "new" / "file"
+    with scratch.whole(path) as file:
+        file.write(b"first")
+        assert not path.exists()
+    assert path.read_bytes() == b"first"
+
+
+def test_nothing_is_left_of_a_file_whose_writing_failed(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"first")
+
+    def write() -> None:
+        with scratch.whole(path) as file:
+            file.write(b"sec")
+            raise OSError("the disk is full")
+
+    with pytest.raises(OSError, match="the disk is full"):
+        write()
+    assert path.read_bytes() == b"first"
+    assert [*tmp_path.iterdir()] == [path]

@@ -1,7 +1,5 @@
 """The corrections that a run learns from beside its data set: read once, kept in the run's folder until it is done, and shown again and again."""
 
-import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +9,7 @@ from torch import Tensor, nn
 
 from jobs import artefacts, events
 from jobs.config import ConfigError
-from models import datasets
+from models import datasets, scratch
 from models.errors import InklingError
 from training.data import Split, redrawn_sample
 
@@ -35,9 +33,8 @@ def corrected(folder: Path, dataset: str) -> Split:
     path = folder / FILE
     if not path.exists():
         made = _read(dataset)
-        with tempfile.NamedTemporaryFile(dir=folder, prefix=FILE, suffix=".partial", delete=False) as file:
+        with scratch.whole(path) as file:
             np.savez_compressed(file, pixels=made.pixels, labels=made.labels)
-        os.replace(file.name, path)
     with np.load(path, allow_pickle=False) as file:
         return Split(pixels=file["pixels"], labels=file["labels"])
 

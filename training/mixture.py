@@ -35,6 +35,7 @@ def publish(first: str, others: list[str], name: str, data: Dataset) -> shelf.Ca
     if (DATASET, name) in shelf.KEPT or name in (first, *others):
         raise ExportError(f"the mixture cannot be called {name}, which is taken; choose another name with --name")
     cards = [shelf.load_card(DATASET, each) for each in (first, *others)]
+    layers = [published.layers(card) for card in cards]  # refuses what is a mixture itself
     one, *rest = [published.network(card) for card in cards]
     router = train_router(data)
     pixels, labels = torch.from_numpy(np.array(data.validation.pixels)), torch.from_numpy(data.validation.labels)
@@ -52,8 +53,8 @@ def publish(first: str, others: list[str], name: str, data: Dataset) -> shelf.Ca
             "averaged": True,
             "mixture": {
                 "of": [
-                    {"title": each.title, "sha256": each.sha256, "members": each.facts["members"], **published.layers(each)}
-                    for each in cards
+                    {"title": each.title, "sha256": each.sha256, "members": each.facts["members"], **about}
+                    for each, about in zip(cards, layers, strict=True)
                 ],
                 "router": count_parameters(router),
             },

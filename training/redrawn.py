@@ -1,14 +1,13 @@
 """MNIST's digits in other hands and with other pens, as people send them: kept on disk, since making them takes minutes."""
 
 import hashlib
-import os
-import tempfile
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 import inference
+from models import scratch
 from training import hands, pictures, strokes, ways
 from training.data import Dataset, Split, cache_folder
 
@@ -27,10 +26,8 @@ def redrawn(part: str, source: Dataset) -> Split:
     path = cache_folder() / f"redrawn-{part}-{_fingerprint(part, source)}.npz"
     if not path.exists():
         made = _make(part, source)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".partial", delete=False) as file:
+        with scratch.whole(path) as file:
             np.savez_compressed(file, pixels=made.pixels, labels=made.labels)
-        os.replace(file.name, path)
     with np.load(path, allow_pickle=False) as file:
         return Split(pixels=file["pixels"], labels=file["labels"])
 
