@@ -25,7 +25,8 @@ GATES_HEAD = (
 def row(card: shelf.Card) -> str:
     """One line of the table."""
     facts, spread = card.facts, card.facts["n_seeds"]
-    several = f"{spread['n']}: {spread['test']['mean']:.2%} ± {spread['test']['std'] * 100:.2f}" if spread["n"] > 1 else "1"
+    of = f"{spread['n']} of {facts['members']}" if "mixture" in facts else spread["n"]  # of a mixture, the first expert's
+    several = f"{of}: {spread['test']['mean']:.2%} ± {spread['test']['std'] * 100:.2f}" if spread["n"] > 1 else "1"
     trained = f"{facts['run']['seconds'] / 60:.0f} min" + (f", after {start}" if (start := facts["config"].get("start_from")) else "")
     return (
         f"| {card.title} | {DATASETS[card.dataset].title} | **{card.test_accuracy:.2%}** | {several} | {facts['test']['calibration_error']:.2%} "

@@ -16,7 +16,8 @@ from models.errors import InklingError
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 SHIPPED = ("fc", "lenet5", "small", "ensemble")
-# For what people draw and send: the small CNN reads other hands best (docs/accuracy.md).
+# For what people draw: of the networks that answer in a fraction of a millisecond, the one that reads digits in a hurry best
+# (docs/accuracy.md).
 USUAL = {"mnist": "small", "fashion-mnist": "ensemble"}
 TITLES = {
     "fc": "Fully connected",

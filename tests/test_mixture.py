@@ -112,7 +112,7 @@ def test_a_name_that_is_taken_or_kept_is_refused_before_anything_is_trained(data
 def test_the_shipped_ensemble_reads_other_hands_nearly_as_well_as_the_network_for_them(monkeypatch):
     monkeypatch.setenv("INKLING_MODELS", str(ROOT / "models"))
     ensemble, small = (shelf.load_card("mnist", name) for name in ("ensemble", "small"))
-    assert ensemble.facts["mixture"]["of"][1]["sha256"] == small.sha256
+    assert small.sha256 in [each["sha256"] for each in ensemble.facts["mixture"]["of"]]
     pixels, labels = pictures.written("validation", "0123456789", 400, "mnist", 0.5)
     right = [(Classifier(card).probabilities(pixels[:, None]).argmax(1) == labels).mean() for card in (ensemble, small)]
     assert right[1] >= 0.97

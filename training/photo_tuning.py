@@ -1,7 +1,7 @@
 """Fine-tunes the photo network: its later blocks and its layer of groups learn from photos that look different each time.
 
 A linear layer on what ImageNet left is the start, so that the first steps do not spoil the blocks below it (Kumar et al. 2022,
-arXiv:2202.10054). Everything here was chosen on a third of the training photos (EXPERIMENTS.md, "Photos").
+arXiv:2202.10054). Everything here was chosen on a third of the training photos (EXPERIMENTS.md, "Accuracy").
 """
 
 import math

@@ -226,7 +226,7 @@ def _storage(optuna: Any, study: Study) -> Any:
         except (ImportError, sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.OptunaError, ValueError) as error:
             reason = str(error).splitlines()[0]
             raise SearchError(
-                f"the storage {_shown(study)} cannot be used: {reason}; give a URL such as postgresql://USER@HOST/DATABASE"
+                f"the storage {_shown(study)} cannot be used: {reason}; give a URL such as postgresql+psycopg://USER@HOST/DATABASE"
             ) from None
 
 

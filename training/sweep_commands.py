@@ -54,7 +54,7 @@ def add(commands: Any) -> tuple[argparse.ArgumentParser, argparse.ArgumentParser
         "--storage",
         default="",
         metavar="URL",
-        help="database that several machines share, such as postgresql://USER@HOST/DATABASE (default: a file in the runs folder)",
+        help="database that several machines share, such as postgresql+psycopg://USER@HOST/DATABASE (default: a file in the runs folder)",
     )
     search.add_argument(
         "--test", type=int, nargs="?", const=1, metavar="N", help="at the end train the best settings with N seeds and read the test images"

@@ -188,9 +188,15 @@ def _figures(card: shelf.Card) -> dict[str, str]:
     }
     spread = facts["n_seeds"]
     if spread["n"] > 1:
-        of = "Members alone" if facts["members"] > 1 else f"{spread['n']} seeds"
-        shown[of] = f"{figures.percent(spread['test']['mean'], 2)} ± {spread['test']['std'] * 100:.2f}"
+        shown[_alone(facts)] = f"{figures.percent(spread['test']['mean'], 2)} ± {spread['test']['std'] * 100:.2f}"
     return shown
+
+
+def _alone(facts: dict) -> str:
+    """Whose mean and spread the card gives: of a mixture, of the first expert's networks only."""
+    if "mixture" in facts:
+        return f"{facts['mixture']['of'][0]['title']} alone, n = {facts['n_seeds']['n']}"
+    return "Members alone" if facts["members"] > 1 else f"{facts['n_seeds']['n']} seeds"
 
 
 def _inside(facts: dict) -> str:
