@@ -40,7 +40,7 @@ TABLE = Table(
     Column("network", String(64), nullable=False),
     Column("shape", String(24), nullable=False),
     Column("pixels", LargeBinary, nullable=False),
-    Column("picture", LargeBinary, nullable=False),
+    Column("picture", LargeBinary(MOST_PICTURE_BYTES), nullable=False),  # without a length MySQL's end at 64 kB
     UniqueConstraint("dataset", "sha256"),
 )
 
@@ -196,6 +196,13 @@ def pictures(engine: Engine, ids: Iterable[int]) -> dict[int, bytes]:
     wanted = sqlalchemy.select(TABLE.c.id, TABLE.c.picture).where(TABLE.c.id.in_(list(ids)))
     with told("read"), engine.connect() as connection:
         return {row.id: bytes(row.picture) for row in connection.execute(wanted)}
+
+
+def pixels(engine: Engine, ids: Iterable[int], about: DatasetInfo) -> dict[int, np.ndarray]:
+    """What networks see of corrections of a data set, uint8 [C, H, W], by id. Raises StoreError."""
+    wanted = sqlalchemy.select(TABLE.c.id, TABLE.c.pixels).where(TABLE.c.id.in_(list(ids)) & _is_of(about))
+    with told("read"), engine.connect() as connection:
+        return {row.id: np.frombuffer(row.pixels, np.uint8).reshape(about.shape) for row in connection.execute(wanted)}
 
 
 def _shape(about: DatasetInfo) -> str:

@@ -21,6 +21,7 @@ JPEGS = ("JPEG", "MPO")  # as Pillow calls them; the latter have a second pictur
 MAX_PIXELS = dict.fromkeys(JPEGS, 50_000_000)  # a JPEG is decoded at a reduced scale, and phones take 48 megapixels
 MAX_PIXELS_OTHER = 25_000_000
 MAX_FRAMES = 100
+TILE_WIDTH, TILE_LENGTH = 322, 323  # tags of TIFF 6.0, section 15
 WORKING_SIDE = 512  # longest side kept: plenty for a 28x28 picture, and every later step is then quick
 
 # About what is checked here. For good: filters are the process's, and two threads decode at once.
@@ -96,6 +97,10 @@ def _check_size(image: Image.Image) -> None:
     if width * height > limit:
         raise UnreadableImage(
             f"The picture has {width}x{height} = {width * height / 1e6:.0f} megapixels, more than the {limit // 10**6} allowed; save it smaller."
+        )
+    if image.format == "TIFF" and (tile := image.tag_v2.get(TILE_WIDTH, 0) * image.tag_v2.get(TILE_LENGTH, 0)) > limit:
+        raise UnreadableImage(  # the decoder fills whole tiles, however little of them the picture is
+            f"The picture comes in tiles of {tile / 1e6:,.0f} megapixels, more than the {limit // 10**6} allowed; save it anew with another program."
         )
     # A TIFF's pages are never counted: Pillow walks them in quadratic time, and only the first one is read.
     frames = getattr(image, "n_frames", 1) if image.format != "TIFF" else 1

@@ -42,6 +42,8 @@ def between_bands(colours: np.ndarray) -> tuple[int, int, int, int]:
     top, right, bottom, left = kept = [depth if depths[(at + 2) % 4] else 0 for at, depth in enumerate(depths)]
     height, width = colours.shape[:2]
     inner = colours[top : height - bottom, left : width - right]
+    if not inner.size:  # they meet: there is nothing between them
+        return 0, 0, width, height
     for turns, (side, depth) in enumerate(zip(sides, kept, strict=True)):
         begins = np.abs(np.rot90(inner, turns)[0] - np.median(side[0], axis=0)).max(axis=1) > PLAIN
         if depth and begins.mean() < STRAIGHT:

@@ -8,12 +8,13 @@ import re
 
 MOST_SCANS = 40  # of a JPEG; those that programs write have 1 to 20
 MOST_SEGMENTS = 2_000  # of a JPEG's header, 64 kB each at most
+MOST_FILLING = 1_000  # bytes between two of them, which Pillow walks one by one; programs write none, or a few
 MOST_CHUNKS = 20_000  # of a PNG; programs write 4 to 32 kB into each
 MOST_BLOCKS = 100_000  # of a GIF; programs fill them with 255 bytes each, which is 25 MB
 
-_MARKER = re.compile(
-    rb"\xff+([^\x00\x01\xd0-\xd8\xff])"
-)  # of a segment or the end; within a scan 0xff is followed by 0 or a restart marker
+# Of a segment or the end; within a scan 0xff is followed by 0 or a restart marker. Filled up with more of 0xff it is the last that counts:
+# one that took all of them would look at a million of them a million times.
+_MARKER = re.compile(rb"\xff([^\x00\x01\xd0-\xd8\xff])")
 _END, _SCAN = 0xD9, 0xDA
 
 
@@ -29,7 +30,12 @@ def excess(content: bytes, most_frames: int) -> str:
 def _jpeg(content: bytes) -> str:
     """Up to the end of the picture: what cameras hang on behind it, such as a film, is not looked at by decoders either."""
     at, scans, segments = 2, 0, 0
-    while (found := _MARKER.search(content, at)) and found[1][0] != _END:
+    while True:
+        found = _MARKER.search(content, at)
+        if not scans and (found.start() if found else len(content)) - at > MOST_FILLING:
+            return f"over {MOST_FILLING:,} bytes between its segments, more than are allowed"
+        if not found or found[1][0] == _END:
+            break
         segments += 1
         scans += found[1][0] == _SCAN
         if segments > MOST_SEGMENTS:
@@ -62,8 +68,8 @@ def _gif(content: bytes, most_frames: int) -> str:
             size = content[at]
             at += 1 + size
             blocks += 1
-        if blocks > MOST_BLOCKS:
-            return f"over {MOST_BLOCKS:,} blocks, more than are allowed"
+            if blocks > MOST_BLOCKS:
+                return f"over {MOST_BLOCKS:,} blocks, more than are allowed"
     return f"{frames:,} frames, more than the {most_frames} allowed" if frames > most_frames else ""
 
 

@@ -14,7 +14,7 @@ OF_ALL = {"bytes": int, "latency_ms": NUMBER, "validation.accuracy": NUMBER, "te
 OF_NETWORKS = {
     "architecture": str, "members": int, "n_seeds.n": int, "test.calibration_error": NUMBER, "test.confusion": list,
     "data.train": int, "data.origin": str, "run.seconds": NUMBER, "run.device": str,
-    "config.optimizer": str, "config.lr": NUMBER, "config.schedule": str, "config.batch_size": int, "config.epochs": int,
+    "config.network": str, "config.optimizer": str, "config.lr": NUMBER, "config.schedule": str, "config.batch_size": int, "config.epochs": int,
     "config.augmentation": str, "config.start_from": str,
 }  # fmt: skip
 OF_SEEDS = {"n_seeds.test.mean": NUMBER, "n_seeds.test.std": NUMBER}

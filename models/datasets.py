@@ -127,8 +127,10 @@ def list_own() -> tuple[list[DatasetInfo], list[str]]:
     found, problems = [], []
     try:
         folders = [each for each in datasets_folder().iterdir() if OWN_NAME.fullmatch(each.name) and (each / FACTS).is_file()]
-    except OSError:  # there is none yet
+    except FileNotFoundError:  # there is none yet
         return [], []
+    except OSError as error:
+        return [], [f"The folder of own data sets cannot be read ({error.strerror}); check INKLING_DATASETS and the rights to it"]
     for folder in sorted(folders):
         try:
             found.append(info(folder.name))

@@ -224,7 +224,7 @@ def gate_version(dataset: str) -> int:
     """A number that is another one when the graph of a data set's gate is; 0 where there is none. The card is put there after it."""
     path = shelf_folder() / dataset / f"{GATE}.json"
     try:
-        return path.stat().st_mtime_ns ^ path.with_suffix(".onnx").stat().st_mtime_ns
+        return hash((path.stat().st_mtime_ns, path.with_suffix(".onnx").stat().st_mtime_ns))
     except OSError:
         return 0
 

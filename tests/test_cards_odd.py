@@ -68,6 +68,7 @@ NETWORKS = [
     ("run.seconds", math.nan, "run.seconds is nan, not a number"),
     ("run.seconds", math.inf, "run.seconds is inf, not a number"),
     ("run.seconds", 10**400, "damaged"),
+    ("config.network", ..., "config.network is missing"),
     ("members", True, "members is True, not a whole number"),
     ("validation.accuracy", math.nan, "its threshold or an accuracy is not from 0 to 1"),
 ]

@@ -25,6 +25,13 @@ def test_the_built_in_ones_are_28x28_grey_and_always_there():
     assert all(datasets.info(name).shape == (1, 28, 28) and not datasets.info(name).is_own for name in DATASETS)
 
 
+def test_a_folder_of_them_that_cannot_be_read_is_told(folder):
+    folder.write_text("no folder")
+    own, (told,) = datasets.list_own()
+    assert own == []
+    assert told.startswith("The folder of own data sets cannot be read (Not a directory)")
+
+
 def test_own_ones_follow_by_title(folder):
     for name in ("zebras", "ants"):
         shapes.own_dataset(folder, name, side=32, channels=3)

@@ -67,6 +67,15 @@ def test_tiny_and_narrow_noise_is_answered_somehow(size: tuple[int, int]):
     assert prepare(Image.fromarray(noise), "fashion-mnist").pixels.shape == (28, 28)
 
 
+@pytest.mark.parametrize("height", [12, 15, 20])
+def test_a_strip_whose_bands_meet_is_answered_somehow(height: int):
+    strip = Image.new("RGB", (512, height), "white")
+    strip.paste("black", (0, height // 2 - 1, 512, height // 2 + 2))
+    for way in (strip, strip.rotate(90, expand=True)):
+        assert prepare(way, "fashion-mnist").pixels.shape == (28, 28)
+        assert without_bands(way).size == way.size
+
+
 def test_a_dragged_rectangle_is_a_part_of_the_picture():
     image = Image.new("RGB", (400, 200))
     image.paste("red", (100, 50, 200, 150))

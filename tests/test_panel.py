@@ -114,6 +114,31 @@ def test_news_of_a_run_are_found_however_many_younger_ones_wait(places):
         os.close(lock)
 
 
+def test_a_run_that_is_deleted_while_somebody_looks_is_passed_over(places, monkeypatch):
+    monkeypatch.setattr(visitor, "is_public", lambda: False)
+    found = [*ended(1), places / "20260101-000000-gone"]
+    monkeypatch.setattr(runs, "list_runs", lambda: found)
+    assert [folder for folder, _ in panel._ended()] == found[:1]
+    monkeypatch.setattr(panel, "config_of", lambda run: RunConfig())
+    page = AppTest.from_string("from ui import history; history.page()", default_timeout=60).run()
+    assert not page.exception
+    assert len([each for each in page.button if each.label == "Delete"]) == 1
+
+
+def test_each_button_of_the_news_is_of_one_run(places, monkeypatch):
+    """While somebody looks another run may end, whose news take the place: a click must not be taken for one of its."""
+    monkeypatch.setattr(visitor, "is_public", lambda: False)
+    (first,) = ended(1)
+    events.append(first, "failed", message="the loss became nan")
+    page = AppTest.from_string("from ui import panel; panel.forget(); panel.show()", default_timeout=60).run()
+    before = {each.key for each in page.button}
+    (second,) = set(ended(1)) - {first}
+    events.append(second, "failed", message="the loss became nan")
+    after = {each.key for each in page.run().button}
+    assert len(before) == len(after) == 2
+    assert not before & after
+
+
 def test_who_waits_for_a_retrain_hears_of_its_end_while_another_is_at_work(places, monkeypatch):
     monkeypatch.setattr(visitor, "is_public", lambda: False)
     (own,) = ended(1)

@@ -23,7 +23,7 @@ READ = {
     "bytes": 8, "latency_ms": 1, "architecture": "fc", "members": 1, "n_seeds": {"n": 1}, "data": {"train": 1, "origin": "full data set"},
     "run": {"seconds": 2.5, "device": "CPU, 1 thread"},
     "config": {
-        "optimizer": "adam", "lr": 0.001, "schedule": "constant", "batch_size": 1, "epochs": 1, "augmentation": "none", "start_from": "",
+        "network": "fc", "optimizer": "adam", "lr": 0.001, "schedule": "constant", "batch_size": 1, "epochs": 1, "augmentation": "none", "start_from": "",
     },
 }  # fmt: skip
 

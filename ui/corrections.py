@@ -1,7 +1,6 @@
 """The Corrections page: what people said was read wrong, to review and delete, and to retrain a network on."""
 
 import base64
-import datetime
 import html
 from typing import TYPE_CHECKING
 
@@ -48,7 +47,7 @@ def page() -> None:
     try:
         engine = serving.corrections()
         found = store.find(engine, about, with_pixels=False)
-        left_over = store.count_left_over(engine, _known())
+        left_over = 0 if _is_any_damaged() else store.count_left_over(engine, _known())
         shown = found[: st.session_state.get("corrections-shown", FEW)]
         pictures = store.pictures(engine, [each.id for each in shown])
     except InklingError as error:
@@ -82,6 +81,11 @@ def _known() -> list[DatasetInfo]:
     return [*datasets.DATASETS.values(), *datasets.list_own()[0]]
 
 
+def _is_any_damaged() -> bool:
+    """Whether an own data set is there and cannot be read now: it is not known whose the corrections are that none of the others shows."""
+    return bool(datasets.list_own()[1])
+
+
 def _show_left_over(engine: "Engine", count: int) -> None:
     """Corrections that no data set shows any more: they are somebody's pictures all the same."""
     if not count:
@@ -111,29 +115,38 @@ def _said_now(chosen: shelf.Card | None, found: "list[Correction]", engine: "Eng
         return [""] * len(found)
     from corrections import store
 
-    kept = tuple((each.id, each.created) for each in found)
     try:
-        best = _most_probable(chosen.dataset, chosen.name, chosen.sha256, kept, engine, about)
+        best = _most_probable(chosen, found, engine, about)
     except (shelf.ShelfError, store.StoreError):  # the Models page says why; a database that went away is told on the next click
         best = {}
     return [chosen.labels[best[each.id]] if each.id in best else "" for each in found]
 
 
-@st.cache_data(max_entries=20, ttl="15m", show_spinner=False)
-def _most_probable(
-    dataset: str, name: str, sha256: str, kept: tuple[tuple[int, datetime.datetime], ...], _engine: "Engine", _about: DatasetInfo
-) -> dict[int, int]:
-    """The number of the most probable class by the correction's id. Asked once, not on every click: 2,000 pictures take an ensemble
-    seconds, and their pixels up to 98 MB."""
+_asked: dict[tuple, int] = {}  # what a network said of a correction; of visitors that ask at once each writes the same
+MOST_ASKED = 50_000
+AT_ONCE = 64  # pictures
+
+
+def _most_probable(chosen: shelf.Card, found: "list[Correction]", engine: "Engine", about: DatasetInfo) -> dict[int, int]:
+    """The number of the most probable class by the correction's id. Each is asked about once, not on every click: 2,000 pictures take an
+    ensemble seconds."""
     from corrections import store
 
-    classifier, found = serving.classifier(shelf.load_card(dataset, name)), store.find(_engine, _about)
-    parts = [found[at : at + 64] for at in range(0, len(found), 64)]
-    return {
-        each.id: int(number)
-        for part in parts
-        for each, number in zip(part, classifier.probabilities(np.stack([each.pixels for each in part])).argmax(1), strict=True)
-    }
+    keys = {each.id: (str(engine.url), chosen.sha256, each.id, each.created) for each in found}
+    best = {number: _asked[key] for number, key in keys.items() if key in _asked}
+    new = [number for number in keys if number not in best]
+    if not new:
+        return best
+    classifier = serving.classifier(chosen)
+    for at in range(0, len(new), AT_ONCE):
+        pixels = store.pixels(engine, new[at : at + AT_ONCE], about)
+        if pixels:
+            probable = classifier.probabilities(np.stack(list(pixels.values()))).argmax(1)
+            best |= {number: int(index) for number, index in zip(pixels, probable, strict=True)}
+    if len(_asked) + len(new) > MOST_ASKED:
+        _asked.clear()
+    _asked.update({keys[number]: best[number] for number in new if number in best})
+    return best
 
 
 def _show_retrain(chosen: shelf.Card, found: "list[Correction]", said_now: list[str]) -> None:
@@ -182,7 +195,8 @@ def _remove_left_over(engine: "Engine") -> None:
 
     try:
         visitor.demand("correct")
-        store.remove_left_over(engine, _known())
+        if not _is_any_damaged():
+            store.remove_left_over(engine, _known())
     except InklingError as error:
         st.session_state["corrections-left-over-problem"] = str(error)
 

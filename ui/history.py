@@ -64,7 +64,10 @@ def _list() -> None:
 
 
 def _show(run: Path, config: RunConfig) -> None:
-    status = runs.status(run)
+    try:
+        status = runs.status(run)
+    except OSError:  # somebody has just deleted it
+        return
     with st.container(border=True, key=f"history-{run.name}"):
         st.html(_line(run, config, status))
         with st.container(horizontal=True):

@@ -92,7 +92,7 @@ def _ended() -> list[tuple[Path, runs.Status]]:
     """Runs that ended lately, however many younger ones wait: a run is as young as its last event."""
     found = []
     for folder in runs.list_runs():
-        with contextlib.suppress(OSError):  # deleted just now
+        with contextlib.suppress(OSError, ValueError):  # deleted just now; the latter from max() of nothing
             changed = max(path.stat().st_mtime_ns for path in (folder, folder / "events.jsonl") if path.exists())
             if time.time() - changed / 1e9 > NEWS_LASTS or runs.is_alive(folder):
                 continue
@@ -308,6 +308,7 @@ def show_curves(status: runs.Status, total_epochs: int, key: str) -> None:
 
 
 def _show_news(folder: Path, status: runs.Status, card: shelf.Card | None) -> None:
+    """Every key names the run or its network: another one's news may take this place while somebody looks, and a click is meant for this."""
     with st.container(border=True):
         if status.state == "done" and card is not None:
             _show_new_network(status, card)
@@ -318,9 +319,9 @@ def _show_news(folder: Path, status: runs.Status, card: shelf.Card | None) -> No
         else:
             st.html(figures.error("The retrain failed", status.message))
         if status.state != "done" and may_act_on(folder):
-            st.button("Resume", icon=":material/resume:", key="retrain-resume", width="stretch", on_click=resume, args=(folder,), help="Goes on from the last whole epoch.")  # fmt: skip
+            st.button("Resume", icon=":material/resume:", key=f"retrain-resume-{folder.name}", width="stretch", on_click=resume, args=(folder,), help="Goes on from the last whole epoch.")  # fmt: skip
             problems.show(f"retrain-problem-{folder.name}")
-        if st.button("Dismiss", key="retrain-dismiss", width="stretch"):
+        if st.button("Dismiss", key=f"retrain-dismiss-{folder.name}", width="stretch"):
             st.session_state.setdefault("retrain-dismissed", set()).add(folder.name)
             st.rerun()
 
@@ -368,11 +369,11 @@ def _show_new_network(status: runs.Status, card: shelf.Card) -> None:
     show_curves(status, card.facts["config"]["epochs"], card.name)
     chosen = sidebar.chosen_card()
     if chosen is None or chosen.name != name or sidebar.chosen_dataset() != dataset:
-        st.button("Use it", type="primary", key="retrain-use", width="stretch", on_click=_use, args=(dataset, name))
+        st.button("Use it", type="primary", key=f"retrain-use-{name}", width="stretch", on_click=_use, args=(dataset, name))
     if visitor.may_act():
-        with st.popover("Delete it", width="stretch", key="retrain-delete"):
+        with st.popover("Delete it", width="stretch", key=f"retrain-delete-{name}"):
             st.write(f"Deletes {figures.in_markdown(card.title)} for everybody. What its retrain told stays on the page Retrains.")
-            st.button("Delete for good", type="primary", key="retrain-delete-sure", on_click=_delete, args=(card,))
+            st.button("Delete for good", type="primary", key=f"retrain-delete-sure-{name}", on_click=_delete, args=(card,))
         problems.show("retrain-delete-problem")
 
 

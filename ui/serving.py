@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import streamlit as st
+from streamlit.errors import StreamlitAPIException
 
 from inference.classify import Classifier, load_classifier
 from jobs.config import RunConfig
@@ -18,7 +19,7 @@ from models import shelf
 if TYPE_CHECKING:
     from corrections.store import Engine
 
-MOST_CLASSIFIERS = 24
+MOST_CLASSIFIERS = 64  # 3 MB each of a LeNet-5; loading one that had to go takes longer than an answer
 STALE = 0.5  # seconds that one look at the shelf serves all who draw
 CROWD = 1  # answers at work at once, beyond which slow networks are asked only where they were chosen
 FIRST_PAGE = 1.0  # seconds: the browser is still fetching the canvas, and loading here would hold up what it asks for
@@ -80,7 +81,12 @@ def corrections() -> "Engine":
 
     is_named = st.secrets.load_if_toml_exists() and "corrections" in st.secrets.get("connections", {})
     with store.told("opened"):
-        engine = st.connection("corrections", type="sql", **({} if is_named else {"url": store.url()})).engine
+        try:
+            engine = st.connection("corrections", type="sql", **({} if is_named else {"url": store.url()})).engine
+        except StreamlitAPIException:  # what it says may hold a part of the address
+            raise store.StoreError(
+                "corrections cannot be opened: [connections.corrections] in .streamlit/secrets.toml lacks a setting; give it a url"
+            ) from None
     _make_table(engine, str(engine.url))
     return engine
 

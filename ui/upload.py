@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import streamlit as st
+from PIL import Image
 
 from inference.classify import Answer, answer_image
-from inference.decode import FORMATS, MAX_BYTES, decode
+from inference.decode import FORMATS, MAX_BYTES, UnreadableImage, decode
 from inference.ink import over_contrasting_ground
 from inference.prepare import is_finished
 from models import datasets, shelf
@@ -131,9 +132,12 @@ def _show_picture(key: str, picture: Picture, card: Card, for_photos: Card | Non
         invert, crop, part = _overrides(key)
         # Each look at a picture anew is a new answer: inverted, uncropped, a part of it, or by another network.
         visitor.count_once("pictures", "uploads_per_minute", f"{key} {card.sha256} {photo_sha256} {invert} {crop} {part}")
-        image_url, answer, in_colour = _answer(
+        found = _answer(
             card.dataset, card.name, card.sha256, photo_sha256, shelf.gate_version(card.dataset), picture.content, invert, crop, part
         )
+        if isinstance(found, str):
+            raise UnreadableImage(found)
+        image_url, answer, in_colour = found
     except InklingError as error:  # also of a network that somebody has just deleted
         st.html(figures.error(picture.name, str(error)))
         return _line(picture, card, note=str(error))
@@ -174,7 +178,7 @@ def _show_overrides(key: str, picture: Picture, noun: str) -> None:
         )
         st.toggle(f"Crop to the {noun}", value=True, key=f"{key}-crop")
         if st.toggle(f"Say where the {noun} is", key=f"{key}-where"):
-            part = region.drag(decode(picture.content), f"{key}-drag")
+            part = region.drag(_decoded(picture.content), f"{key}-drag")
             if part != st.session_state.get(f"{key}-part"):
                 st.session_state[f"{key}-part"] = part
                 st.rerun()
@@ -197,13 +201,17 @@ def _answer(
     invert: bool | None,
     crop: bool,
     part: region.Region | None,
-) -> tuple[str, Answer, Answer | None]:
+) -> tuple[str, Answer, Answer | None] | str:
     """The picture or the part of it that was marked, small, with its ground faded, as a data URL, the answer to it, and the photo network's.
 
     That is None for a finished picture, and where its graph is damaged, which the Models page says. sha256, photo_sha256 and gate: which
-    graphs answer, so that no other ones' answer is found. Raises UnreadableImage, ShelfError.
+    graphs answer, so that no other ones' answer is found. Where the file cannot be read it is the sentence that says why: what is raised is
+    not kept, and each rerun of the page would decode it again. Raises ShelfError.
     """
-    image = region.cut(decode(content), part)
+    try:
+        image = region.cut(decode(content), part)
+    except UnreadableImage as error:
+        return str(error)
     answer = answer_image(serving.classifier(shelf.load_card(dataset, name)), image, invert, crop)
     small = image.copy()
     small.thumbnail((380, 380))
@@ -216,6 +224,12 @@ def _answer(
         with contextlib.suppress(shelf.ShelfError):
             in_colour = answer_image(serving.classifier(shelf.load_card(dataset, shelf.PHOTO)), image)
     return figures.data_url(small), answer, in_colour
+
+
+@st.cache_data(max_entries=16, ttl="15m", show_spinner=False)  # 1 MB each
+def _decoded(content: bytes) -> Image.Image:
+    """As `decode`, once: a rectangle that is dragged runs the page again with every move."""
+    return decode(content)
 
 
 def _original(name: str, url: str, answer: Answer) -> str:
