@@ -13,7 +13,6 @@ import contextlib
 import errno
 import hashlib
 import json
-import math
 import posixpath
 import shutil
 import uuid
@@ -29,7 +28,8 @@ from models.errors import InklingError
 BOX, CANCEL = "box.json", "cancel"  # what is in it, and the job that is to stop
 RUN, NETWORKS, DATASETS, TOLD = "run", "networks", "datasets", "told"  # folders of a box
 CORRECTIONS = "corrections.npz"
-MOST_TOLD = 2**26  # bytes of events that are taken home
+MOST_TOLD = 2**23  # bytes of events that are taken home, some 80,000 of them
+MOST = 1e300  # of any number in them: the pages reckon with floats
 LOCAL_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 # What a job may tell, with what, and of which type: a page that shows it may rely on that. Its pid is left out: it is nobody's here.
 FIELDS: dict[str, dict[str, type]] = {
@@ -235,7 +235,7 @@ def _sound(told: Iterable[events.Event], config: RunConfig) -> Iterator[bytes]:
 
 def _is(value: object, of: type) -> bool:
     if of is float:
-        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        return isinstance(value, int | float) and not isinstance(value, bool) and -MOST < value < MOST
     return isinstance(value, of) and not (of is int and isinstance(value, bool))
 
 

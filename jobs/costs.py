@@ -6,7 +6,7 @@ import statistics
 
 from jobs import events, runs
 from jobs.config import LARGE, ConfigError, RunConfig
-from models import datasets
+from models import datasets, shelf
 
 FIXED = 6.0  # seconds: imports, reading the data, calibration, the ONNX graph, its check and the test images
 # Of one member on one core, fitted to the runs in experiments/ (a factor of two off at worst for most): seconds for 1e9 multiplications
@@ -23,6 +23,8 @@ RATES = {
 }
 LATEST = 12  # runs that tell how quick this machine is
 MOST_OTHERS = 48  # on the other kind of device, after which no more are read
+TWO_STAGE_BATCH = 400  # pictures a step of R4's schedule, which has its own sizes, on average
+ASKED = 0.3e-3  # seconds that a teacher takes for one of many pictures, for each millisecond that its card gives for one alone
 ON_GPU = 0.1  # of these seconds, until a run on a GPU has told: a guess, for want of one
 
 
@@ -59,7 +61,17 @@ def work(config: RunConfig, images: int | None = None) -> float:
     images = images or datasets.info(config.dataset).train_images
     passes = images * config.epochs * config.members * (1.4 if config.redrawn or config.corrections else 1.0)
     by_size, by_step = RATES[config.network]
-    return by_size * multiplications(config) * passes / 1e9 + by_step * passes / config.batch_size / 1000
+    batch_size = TWO_STAGE_BATCH if config.schedule == "two_stage" else config.batch_size
+    return by_size * multiplications(config) * passes / 1e9 + by_step * passes / batch_size / 1000
+
+
+def asking(config: RunConfig) -> float:
+    """Seconds on one core that its teacher takes to answer, before the first epoch; 0 without one, or without a card that says."""
+    card = shelf.find_card(config.dataset, config.teacher) if config.teacher else None
+    if card is None:
+        return 0.0
+    images = datasets.info(config.dataset).train_images * (1.4 if config.redrawn or config.corrections else 1.0)
+    return images * config.teacher_views * card.facts["latency_ms"] * ASKED
 
 
 def speed(on_gpu: bool = False) -> float:
@@ -91,7 +103,7 @@ def speed(on_gpu: bool = False) -> float:
 
 def seconds(config: RunConfig, pace: float) -> float:
     """How long a run is expected to take, from its turn to its network on the shelf. pace: what `speed` said."""
-    return FIXED + work(config) * pace
+    return FIXED + (work(config) + asking(config)) * pace
 
 
 def in_words(duration: float) -> str:

@@ -69,7 +69,7 @@ def parse(lines: Iterable[bytes]) -> list[Event]:
 
 def first(folder: Path) -> Event | None:
     """The first event, without reading the others; None before there is a whole one."""
-    with contextlib.suppress(OSError, ValueError), (folder / FILE).open("rb") as file:
+    with contextlib.suppress(OSError, ValueError, RecursionError), (folder / FILE).open("rb") as file:
         event = json.loads(file.readline())
         return event if isinstance(event, dict) and "kind" in event else None
     return None

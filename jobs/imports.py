@@ -25,6 +25,8 @@ class ImportFailed(InklingError):
 
 def name_of(title: str) -> str:
     """What a data set of this title is called in commands and paths: 'Meine Häuser' -> 'meine-hauser'. Raises ImportFailed."""
+    if not title.isprintable():
+        raise ImportFailed(f"the name is {title!r}, which has characters that cannot be shown; leave them out")
     plain = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode().lower()
     name = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:40].strip("-")
     if not OWN_NAME.fullmatch(name):

@@ -125,7 +125,15 @@ def resume(
             _demand_place(most)
             demand()
             (folder / runs.CANCEL).unlink(missing_ok=True)
-            _begin(folder, lock, config, environment, runs.owner(folder) or "")
+            ended = [event for event in events.read(folder) if event["kind"] in events.ENDINGS][-1:]
+            try:
+                _begin(folder, lock, config, environment, runs.owner(folder) or "")
+            except Exception:  # it stays what it was: cancelled, failed or crashed
+                leave(folder)
+                with contextlib.suppress(OSError):
+                    for event in ended:
+                        events.append(folder, **{name: value for name, value in event.items() if name != "time"})
+                raise
     finally:
         os.close(lock)
 

@@ -8,6 +8,7 @@ sweep asks for it), seconds (of all epochs), parameters, device, and versions.
 """
 
 import dataclasses
+import errno
 import fcntl
 import hashlib
 import json
@@ -136,7 +137,7 @@ def read_results(sweep: str) -> dict[str, Result]:
     for line in lines:
         try:
             result = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         if isinstance(result, dict) and isinstance(result.get("cell"), str):
             results.setdefault(result["cell"], result)
@@ -154,7 +155,9 @@ def append_result(sweep: str, result: Result) -> bool:
             return False
         size = os.fstat(descriptor).st_size
         torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"  # a killed writer may have left half a line
-        os.write(descriptor, (("\n" if torn else "") + json.dumps(result) + "\n").encode())
+        line = (("\n" if torn else "") + json.dumps(result) + "\n").encode()
+        if os.write(descriptor, line) < len(line):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
         return True
     finally:
         os.close(descriptor)

@@ -23,6 +23,7 @@ def whole(path: Path) -> Iterator[IO[bytes]]:
         try:
             yield file
             file.flush()
+            os.fsync(file.fileno())  # after a power cut there would be an empty file of that name
             os.replace(file.name, path)
         except BaseException:
             os.unlink(file.name)

@@ -14,14 +14,13 @@ import numpy as np
 import pytest
 import streamlit
 from PIL import Image, ImageDraw
-from streamlit.errors import StreamlitAPIException
 from streamlit.testing.v1 import AppTest
 
 from corrections import store
 from inference.classify import answer_image
 from jobs.runs import ROOT
 from models import datasets, shelf
-from tests import shapes, tiny
+from tests import tiny
 from tests.test_corrections import correction
 from ui import beside, figures, region, serving, tell, upload, visitor, why
 
@@ -301,6 +300,7 @@ def test_a_gate_that_was_mended_is_asked_again(damaged):
 
 def test_each_look_at_a_picture_anew_counts_as_one_more(monkeypatch):
     counted = []
+    streamlit.cache_data.clear()  # what is kept counts no more, whoever looked at it first
     monkeypatch.setattr(visitor, "count", lambda what, limit: counted.append((what, limit)))
     app = run_page(upload_page)
     app.file_uploader(key="upload-files").set_value([("one.png", digit_png(), "image/png")]).run()
@@ -320,50 +320,6 @@ def test_a_file_that_cannot_be_read_is_decoded_once_however_often_the_page_runs(
     for _ in range(3):
         assert "damaged or cut off" in html_of(app.run())
     assert len(decoded) == 1
-
-
-def test_the_network_is_asked_once_about_each_correction(monkeypatch, tmp_path):
-    monkeypatch.setenv("INKLING_CORRECTIONS", f"sqlite:///{tmp_path / 'corrections.sqlite3'}")
-    engine, asked, pixels = store.open_store(), [], store.pixels
-    monkeypatch.setattr(store, "pixels", lambda engine, ids, about: asked.append(list(ids)) or pixels(engine, ids, about))
-    for seed in range(3):
-        store.keep(engine, correction(seed, label="7"), datasets.DATASETS["mnist"])
-    app = AppTest.from_string("from ui import corrections; corrections.page()", default_timeout=60).run()
-    (ids,) = asked
-    assert len(ids) == 3
-    asked.clear()
-    store.remove(engine, ids[1:2])
-    app.run()
-    assert asked == []
-    store.keep(engine, correction(7, label="3"), datasets.DATASETS["mnist"])
-    assert not app.run().exception
-    assert [len(ids) for ids in asked] == [1]
-
-
-def test_corrections_of_a_data_set_that_cannot_be_read_now_are_not_offered_for_deletion(monkeypatch, tmp_path):
-    monkeypatch.setenv("INKLING_CORRECTIONS", f"sqlite:///{tmp_path / 'corrections.sqlite3'}")
-    monkeypatch.setenv("INKLING_DATASETS", str(tmp_path / "own"))
-    shapes.own_dataset(tmp_path / "own", "shapes", side=16, channels=1)
-    own = datasets.info("shapes")
-    pixels = np.zeros(own.shape, np.uint8)
-    store.keep(store.open_store(), correction(dataset="shapes", label=own.labels[0], pixels=pixels), own)
-    facts = tmp_path / "own" / "shapes" / datasets.FACTS
-    whole = facts.read_bytes()
-    for content, count in ((whole, 0), (whole[:-9], 0), (None, 1)):  # whole, damaged, deleted
-        facts.write_bytes(content) if content else shutil.rmtree(facts.parent)
-        app = AppTest.from_string("from ui import corrections; corrections.page()", default_timeout=60).run()
-        assert not app.exception
-        assert len([each for each in app.button if each.key == "corrections-delete-left-over"]) == count
-
-
-def test_a_connection_without_an_address_is_one_sentence(monkeypatch):
-    def connection(*_: object, **__: object) -> None:
-        raise StreamlitAPIException("Missing SQL DB connection param: dialect")
-
-    monkeypatch.setattr(serving.st, "connection", connection)
-    app = AppTest.from_string("from ui import corrections; corrections.page()", default_timeout=60).run()
-    assert not app.exception
-    assert "[connections.corrections] in .streamlit/secrets.toml lacks a setting; give it a url" in html_of(app)
 
 
 def test_corrections_are_not_said_to_be_read_by_a_network_that_cannot_be_asked(damaged, monkeypatch, tmp_path):

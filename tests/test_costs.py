@@ -58,6 +58,20 @@ def test_what_was_measured_took_what_is_expected_within_a_factor_of_three():
         assert 1 / 3 < middle < 3, (network, middle)
 
 
+def test_a_schedule_with_sizes_of_its_own_costs_the_same_whatever_batch_size_stands_beside_it():
+    costly = [costs.work(dataclasses.replace(RECIPES["r4-mixpool"].config, batch_size=size)) for size in (1, 128, 10_000)]
+    assert costly[0] == costly[1] == costly[2]
+
+
+def test_what_a_teacher_takes_counts(monkeypatch):
+    plain = RunConfig(network="fc", augmentation="elastic")
+    one = costs.asking(dataclasses.replace(plain, teacher="ensemble"))
+    assert costs.asking(plain) == costs.asking(dataclasses.replace(plain, teacher="nobody")) == 0
+    assert costs.asking(dataclasses.replace(plain, teacher="ensemble", teacher_views=32)) == pytest.approx(32 * one)
+    assert costs.seconds(dataclasses.replace(plain, teacher="ensemble"), 2.0) == pytest.approx(costs.seconds(plain, 2.0) + 2 * one)
+    assert 30 < one < 300
+
+
 def test_twice_the_epochs_members_or_images_are_twice_the_work():
     base = costs.work(RunConfig())
     assert costs.work(RunConfig(epochs=2)) == costs.work(RunConfig(members=2)) == costs.work(RunConfig(), images=108_000) == 2 * base

@@ -145,6 +145,9 @@ def test_views_without_a_teacher_or_changes_are_told_to_do_nothing():
     assert "teacher_views is not used by a run without a teacher" in unused(tiny.config(teacher_views=4, augmentation="shift"))
     assert "teacher_views is not used by the augmentation none" in unused(tiny.config(teacher_views=4, teacher="ensemble"))
     assert not unused(tiny.config(teacher_views=4, teacher="ensemble", augmentation="shift"))
+    pixels = torch.zeros(2, 1, 28, 28, dtype=torch.uint8)
+    assert teaching.views(tiny.config(teacher_views=4, teacher="ensemble"), pixels) is pixels
+    assert teaching.views(tiny.config(teacher_views=4, augmentation="shift"), pixels) is pixels
 
 
 def test_a_teacher_that_is_not_there_is_named(tmp_path, teacher):

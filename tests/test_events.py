@@ -79,6 +79,12 @@ def test_a_line_that_is_no_event_is_ignored(tmp_path, line):
     assert kinds(tmp_path) == ["started", "done"]
 
 
+def test_a_line_nested_without_end_is_no_event(tmp_path):
+    write(tmp_path, b"[" * 100_000 + b"\n")
+    assert events.first(tmp_path) is None
+    assert events.read(tmp_path) == []
+
+
 def test_appending_never_rewrites_what_was_there(tmp_path):
     events.append(tmp_path, "started")
     before = (tmp_path / events.FILE).read_bytes()

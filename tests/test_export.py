@@ -222,6 +222,16 @@ def test_a_failed_export_leaves_the_published_network_as_it_was(tmp_path, own_sh
     assert len(list((own_shelf / "mnist").iterdir())) == 2
 
 
+def test_a_run_is_not_measured_on_data_that_it_may_have_learned_from(tmp_path, own_shelf):
+    data = tiny.dataset(tmp_path / "data")
+    run = trained(tmp_path / "run", data)
+    others = tiny.dataset(tmp_path / "others")
+    others.train.pixels[0] ^= 1
+    with pytest.raises(export.ExportError, match=r"run learned from other images than those of tests; give it its own, by --data"):
+        export.publish([run], "flattered", others)
+    assert not list(own_shelf.rglob("*.json"))
+
+
 def test_an_unfinished_run_is_not_published(tmp_path):
     data = tiny.dataset(tmp_path / "data")
     run = trained(tmp_path / "run", data)

@@ -254,6 +254,7 @@ HOSTILE = [
     {"kind": "step", "time": 1.0, "member": 0, "x": 0.1, "loss": "low", "lr": 0.1, "progress": 0.5},
     {"kind": "redrawing", "time": None},
     {"kind": "redrawing", "time": float("nan")},
+    {"kind": "redrawing", "time": 10**400},
     {"kind": "failed", "time": 1.0, "message": 7},
     {"kind": "exported", "time": 1.0, "name": "../../x", "dataset": "mnist", "val_accuracy": 1.0, "test_accuracy": 1.0},
     {"kind": "exported", "time": 1.0, "name": "short", "dataset": "fashion-mnist", "val_accuracy": 1.0, "test_accuracy": 1.0},

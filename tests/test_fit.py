@@ -91,6 +91,21 @@ def test_a_run_that_was_stopped_ends_with_the_weights_of_an_unbroken_one(tmp_pat
     assert same(unbroken, fit.fit(config, tmp_path / "broken", data))
 
 
+def test_a_run_that_is_stopped_after_its_last_step_is_stopped(tmp_path):
+    data, config = tiny.dataset(tmp_path / "data"), tiny.config(epochs=2)
+
+    def stop(facts: dict) -> None:
+        if facts["epoch"] == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    folder, lock = runs.create(config, tmp_path / "run")
+    os.close(lock)
+    with pytest.raises(Cancelled):
+        fit.fit(config, folder, data, after_epoch=stop)
+    assert len(runs.status(folder).epochs) == 2
+    assert same(fit.fit(config, folder, data), run(tmp_path / "unbroken", config, data))
+
+
 def test_a_run_that_was_cancelled_before_it_began_trains_nothing(tmp_path):
     data = tiny.dataset(tmp_path / "data")
     folder, lock = runs.create(tiny.config(), tmp_path / "run")

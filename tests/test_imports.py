@@ -27,6 +27,12 @@ def test_a_title_gives_a_name(title, name):
     assert name_of(title) == name
 
 
+@pytest.mark.parametrize("title", ["a\0b", "a\nb", "a\ud800b"])
+def test_a_title_that_no_command_line_can_hold_is_refused(title):
+    with pytest.raises(ImportFailed, match="characters that cannot be shown; leave them out"):
+        name_of(title)
+
+
 @pytest.mark.parametrize("title", ["", "!!!", "漢字", "MNIST", "Fashion MNIST", "../.."])
 def test_a_title_that_gives_no_name_is_refused(title):
     with pytest.raises(ImportFailed, match=r"; give (another )?one"):

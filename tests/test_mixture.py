@@ -70,6 +70,7 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Dataset:
 def test_it_is_published_and_answers_but_no_run_goes_on_from_it(data: Dataset):
     card = mixture.publish("one", ["two", "three"], "all", data)
     assert card.is_mixed
+    assert card.title.startswith("Mixture · ")
     assert card.facts["members"] == 3
     apart = [shelf.load_card("mnist", name) for name in ("one", "two", "three")]
     assert [each["sha256"] for each in card.facts["mixture"]["of"]] == [each.sha256 for each in apart]

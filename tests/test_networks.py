@@ -11,6 +11,7 @@ from jobs.recipes import RECIPES
 from tests import shapes, tiny
 from training.augmentation import AUGMENTATIONS
 from training.layers import ACTIVATIONS, POOLING
+from training.lenet_1998 import PartialConvolution
 from training.networks import MixedPool, ResidualBlock, Served, build, count_parameters
 from training.optimization import RENEWED_EVERY, build_optimizer, epoch_plan, loss_function, lr_at, mean_squared_weights
 
@@ -164,6 +165,15 @@ def test_the_weight_penalty_counts_every_layer_but_the_last():
     for layer, value in zip(network, (1.0, 2.0, 100.0), strict=True):
         nn.init.constant_(layer.weight, value)
     assert mean_squared_weights(network).item() == 1 + 4
+
+
+def test_the_weight_penalty_has_the_partly_connected_layer_of_1998_too():
+    network = build(RunConfig(network="lenet5-1998"))
+    before = mean_squared_weights(network).item()
+    (partial,) = (module for module in network.modules() if isinstance(module, PartialConvolution))
+    with torch.no_grad():
+        partial.weight.mul_(10)
+    assert mean_squared_weights(network).item() > 2 * before
 
 
 @pytest.mark.parametrize("network", ["fc", "mixpool"])

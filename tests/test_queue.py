@@ -210,6 +210,24 @@ def test_a_cancelled_run_can_be_resumed():
     go(second)
 
 
+def test_a_resume_that_fails_leaves_the_run_what_it_was(monkeypatch):
+    first, second = queue.start(RunConfig()), queue.start(RunConfig())
+    runs.cancel(second)
+    until(second, "cancelled")
+    until(lambda: not runs.is_alive(second))
+
+    def no_memory(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOMEM, "Cannot allocate memory")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(queue.subprocess, "Popen", no_memory)
+        with pytest.raises(runs.NotWritten, match="Cannot allocate memory"):
+            queue.resume(second)
+    assert runs.status(second).state == "cancelled"
+    assert names(queue.waiting()) == []
+    go(first)
+
+
 def test_two_servers_on_one_folder_run_every_job_once_and_one_at_a_time(root, tmp_path):
     """Two processes start five runs each at the same time; every run works for a moment."""
     (tmp_path / "go").touch()

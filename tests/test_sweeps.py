@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+import os
 
 import pytest
 
@@ -62,6 +63,16 @@ def test_a_cell_is_written_once_and_a_torn_line_is_passed_over():
     assert sweeps.append_result("r1a", {"cell": "b", "test_accuracy": 0.6})
     assert not sweeps.append_result("r1a", {"cell": "a", "test_accuracy": 0.7})
     assert {key: result["test_accuracy"] for key, result in sweeps.read_results("r1a").items()} == {"a": 0.5, "b": 0.6}
+
+
+def test_a_result_that_a_full_disk_cuts_off_is_not_taken_for_written(monkeypatch):
+    write = os.write
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", lambda descriptor, line: write(descriptor, line[:9]))
+        with pytest.raises(OSError, match="No space left on device"):
+            sweeps.append_result("r1a", {"cell": "a", "test_accuracy": 0.5})
+    assert sweeps.append_result("r1a", {"cell": "a", "test_accuracy": 0.5})
+    assert list(sweeps.read_results("r1a")) == ["a"]
 
 
 def _meet_at(barrier) -> None:

@@ -63,6 +63,20 @@ def test_a_file_that_makes_them_too_many_is_refused_before_it_is_read(files, siz
     assert told_by(upload()) == [status, 204, 204]
 
 
+@pytest.mark.parametrize(("count", "file_id", "status"), [(399, "b" * 36, 204), (400, "b" * 36, 413), (1, "b" * 65, 413)])
+def test_files_without_end_and_names_without_end_are_refused_though_they_are_empty(files, count, file_id, status):
+    for number in range(count):
+        files.add_file("C", UploadedFileRec(file_id=str(number), name="", type="", data=b""))
+
+    async def upload() -> list[int]:
+        server = Server()
+        server.go.set()
+        await server.request(f"/_stcore/upload_file/C/{file_id}", 0)
+        return server.statuses
+
+    assert told_by(upload()) == [status]
+
+
 def test_chunks_of_any_length_are_not_believed_to_be_as_few_bytes_as_is_said_beside_them(files):
     async def upload() -> list[int]:
         server = Server()

@@ -265,16 +265,6 @@ def test_more_drawings_a_minute_than_allowed_are_told_when_to_go_on(monkeypatch)
     visitor.count("drawings", "answers_per_minute")
 
 
-def test_an_act_whose_outcome_is_kept_counts_once(monkeypatch):
-    monkeypatch.setattr(st, "session_state", {})
-    site.path().write_text(PUBLIC + "[limits]\nuploads_per_minute = 2\n")
-    for key in ("a", "b", "a", "b"):
-        visitor.count_once("pictures", "uploads_per_minute", key)
-    with pytest.raises(visitor.NotAllowed, match="More than 2 pictures a minute"):
-        visitor.count_once("pictures", "uploads_per_minute", "c")
-    visitor.count_once("pictures", "uploads_per_minute", "a")
-
-
 @pytest.mark.parametrize("name", ["draw", "upload", "models", "history", "corrections", "own_images", "experiments"])
 def test_a_public_page_without_a_provider_offers_a_stranger_nothing_but_looking(name):
     app = AppTest.from_string(f"from ui import sidebar, {name}; sidebar.show(); {name}.page()", default_timeout=60).run()

@@ -6,6 +6,7 @@ cache, and last the sample bundled with Inkling, of which page and log then say 
 """
 
 import gzip
+import hashlib
 import http.client
 import os
 import socket
@@ -247,3 +248,10 @@ def _fix(path: Path) -> str:
     if cache_folder() in path.parents:
         return f"delete the folder {path.parent} and start again: it is downloaded afresh"
     return "put an intact copy in its place, or give another folder with --data"
+
+
+def digest(split: Split) -> str:
+    """The sha256 of all pixels and labels: own images that were imported again may be as many and others."""
+    found = hashlib.sha256(np.ascontiguousarray(split.pixels))
+    found.update(np.ascontiguousarray(split.labels))
+    return found.hexdigest()

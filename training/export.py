@@ -29,7 +29,7 @@ from jobs.summary import changes
 from models import datasets, scratch, shelf
 from models.errors import InklingError
 from training import checkpoint
-from training.data import Dataset, OwnDataset, Split, sample
+from training.data import Dataset, OwnDataset, Split, digest, sample
 from training.fit import member_path
 from training.networks import Served, build, count_parameters
 from training.published import architecture
@@ -62,6 +62,7 @@ def publish(folders: list[Path], name: str, data: Dataset | OwnDataset, average:
     if any(config.dataset != dataset for config in configs):
         raise ExportError("the runs were trained on different data sets; export them one data set at a time")
     _demand_alike(folders, configs, average)
+    _demand_own_data(folders, data)
     groups = [[_load(config, folder, member) for member in range(config.members)] for config, folder in zip(configs, folders, strict=True)]
     pixels, labels = torch.from_numpy(np.array(data.validation.pixels)), torch.from_numpy(data.validation.labels)
     if average:
@@ -103,6 +104,14 @@ def _demand_servable(content: bytes, dataset: str, name: str) -> None:
         ) from None
 
 
+def _demand_own_data(folders: list[Path], data: Dataset | OwnDataset) -> None:
+    """Raises ExportError where a run learned from other images than these: what it learned from may be among these' test images."""
+    for folder in folders:
+        told = [event["train_sha256"] for event in events.read(folder) if "train_sha256" in event][-1:]
+        if told and told != [digest(data.train)]:
+            raise ExportError(f"{folder} learned from other images than those of {data.origin}; give it its own, by --data")
+
+
 def _demand_alike(folders: list[Path], configs: list[RunConfig], average: bool) -> None:
     """Raises ExportError where one card cannot stand for the runs: it has one configuration, of which weights are read back out of the
     graph by others. Networks of several kinds are averaged whatever their layers: nothing is read back out of those."""
@@ -129,7 +138,7 @@ def _load(config: RunConfig, folder: Path, member: int) -> torch.nn.Module:
     network = build(config)
     path = member_path(folder, member)
     done = checkpoint.load(path, network) if path.exists() else 0
-    if done < config.epochs:
+    if done < config.epochs + bool(config.corrections and config.start_from):  # the last one of these: what was held back
         raise ExportError(f"{path} has {done} of {config.epochs} epochs; finish it first with: python -m training fit --resume {folder}")
     return network.eval().to(memory_format=torch.contiguous_format)
 
@@ -300,10 +309,8 @@ def _origin(data: Dataset | OwnDataset) -> str:
 
 
 def _title(network: str, members: int, name: str) -> str:
-    if name in shelf.TITLES:
-        return shelf.TITLES[name]
     kind = shelf.TITLES["ensemble" if members > 1 else network]
-    return f"{kind} · {time.strftime('%d %b %H:%M')}"
+    return shelf.TITLES.get(name, f"{kind} · {time.strftime('%d %b %H:%M')}")
 
 
 def _figures(probabilities: np.ndarray, labels: np.ndarray, decline_below: float) -> dict[str, Any]:

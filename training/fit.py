@@ -5,7 +5,6 @@ The training images live on the device as uint8; a batch is one gather, its augm
 
 import contextlib
 import functools
-import hashlib
 import math
 import os
 import signal
@@ -30,7 +29,7 @@ from training import checkpoint
 from training.augmentation import AUGMENTATIONS
 from training.by_hand import descend
 from training.corrected import corrected, hold_back, reminders, repeated
-from training.data import Dataset, OwnDataset, Split
+from training.data import Dataset, OwnDataset, Split, digest
 from training.memory import keep_memory
 from training.networks import build, count_parameters
 from training.optimization import CAPTURABLE, Step, build_optimizer, epoch_plan, loss_function, mean_squared_weights
@@ -38,7 +37,7 @@ from training.progress import Progress
 from training.published import SHA256, demand_unchanged, sha256s, start_weights
 from training.redrawn import redrawn
 from training.replay import Replayed, arithmetic, fault, is_on
-from training.teaching import soft_labels, views
+from training.teaching import soft_labels, views, views_each
 
 CHUNK = 250  # images at once where nothing is learned from them
 
@@ -144,7 +143,7 @@ def _learned_from(config: RunConfig, folder: Path, data: Dataset | OwnDataset) -
         for event in events.read(folder):
             told |= event if event["kind"] == "started" else {}
     facts = {
-        "data": data.origin, "is_sample": data.is_sample, "train_images": len(data.train), "train_sha256": _digest(data.train),
+        "data": data.origin, "is_sample": data.is_sample, "train_images": len(data.train), "train_sha256": digest(data.train),
     }  # fmt: skip
     if any(told.get(name, facts[name]) != facts[name] for name in facts if name != "data"):
         now = f"{len(data.train):,}" if told["train_images"] != len(data.train) else "others, as many"
@@ -152,13 +151,6 @@ def _learned_from(config: RunConfig, folder: Path, data: Dataset | OwnDataset) -
             f"{folder} began with the {told['train_images']:,} training images of {told['data']}, and {data.origin} has {now}; give it the data that it began with, by --data, or start a new run"
         )
     return facts | sha256s(config) | {key: told[key] for key in SHA256.values() if key in told}
-
-
-def _digest(split: Split) -> str:
-    """Of all pixels and labels: own images that were imported again may be as many and others."""
-    digest = hashlib.sha256(np.ascontiguousarray(split.pixels))
-    digest.update(np.ascontiguousarray(split.labels))
-    return digest.hexdigest()
 
 
 def _is_trained(config: RunConfig, folder: Path) -> bool:
@@ -195,7 +187,7 @@ class Member:
             self.network.load_state_dict(self.start)
         self.is_captured = is_on(device) and config.optimizer in CAPTURABLE and config.schedule != "two_stage"
         self.optimizer = build_optimizer(config, self.network.parameters(), device if self.is_captured else None)
-        self.views = config.teacher_views if config.teacher else 1
+        self.views = views_each(config)
         self.augment = AUGMENTATIONS[config.augmentation if self.views == 1 else "none"]
         bfloat16 = uses_bfloat16(config, device)
         self.autocast = torch.autocast(device.type, torch.bfloat16, enabled=bfloat16, cache_enabled=not self.is_captured)
@@ -231,6 +223,8 @@ class Member:
         self.replayed = None  # its graph holds memory of the device, and this network, which holds it
         if self.config.corrections and self.config.start_from and done <= self.config.epochs:
             self._hold_back(*validation)
+        if self.should_stop():  # told in the last step or after it: all is trained, and nothing is published
+            raise Cancelled(CANCELLED)
         return self.network.eval()
 
     def _hold_back(self, pixels: Tensor, labels: Tensor) -> None:

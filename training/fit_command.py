@@ -97,14 +97,15 @@ def _fit(options: argparse.Namespace) -> int:
                 stack.callback(os.close, locks.acquire_for_job(folder))
             elif options.run:  # the app started this process with the run's lock already held
                 _give_way()
-                if site.read().ray_address:
-                    try:
+                try:
+                    if site.read().ray_address:
                         _take_corrections(folder)
                         return cluster.follow(folder)
-                    except InklingError as error:  # Ray refused it, or inkling.toml cannot be read
-                        events.append(folder, "failed", message=str(error))
-                        raise
-                if queue.wait_for_turn(folder) is None:
+                    turn = queue.wait_for_turn(folder)
+                except InklingError as error:  # Ray refused it, or inkling.toml cannot be read
+                    events.append(folder, "failed", message=str(error))
+                    raise
+                if turn is None:
                     events.append(folder, "cancelled")
                     return 1
             else:
@@ -164,6 +165,8 @@ def _train(folder: Path, data_folder: Path | None, tensorboard: bool = False) ->
     with contextlib.suppress(OSError):
         reserve.write_bytes(bytes(2**16))  # given up at the end, so that a full disk has room for what is said of it
     try:
+        import torch
+
         from training import corrected, data, export, fit
 
         config = runs.read_config(folder)
@@ -175,7 +178,12 @@ def _train(folder: Path, data_folder: Path | None, tensorboard: bool = False) ->
             print(
                 f"Training on the bundled sample of {len(source.train)} images: expect a less accurate network than with the full data set."
             )
-        fit.fit(config, folder, source, board=folder / "tensorboard" if tensorboard else None)
+        try:
+            fit.fit(config, folder, source, board=folder / "tensorboard" if tensorboard else None)
+        except torch.OutOfMemoryError:
+            raise ConfigError(
+                "the GPU has no memory left for this run; give a smaller batch size or narrower layers, wait for what else it is at work on, or train with --device cpu"
+            ) from None
         corrected.demand_learned(folder)
         if config.publish:
             card = export.publish([folder], config.publish, source, average=config.members > 1)

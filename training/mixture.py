@@ -51,6 +51,7 @@ def publish(first: str, others: list[str], name: str, data: Dataset) -> shelf.Ca
         card |= {
             "members": sum(each.facts["members"] for each in cards),
             "averaged": True,
+            "title": shelf.TITLES.get(name, f"Mixture · {time.strftime('%d %b %H:%M')}"),
             "mixture": {
                 "of": [
                     {"title": each.title, "sha256": each.sha256, "members": each.facts["members"], **about}

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from jobs.config import RunConfig
+from training.lenet_1998 import PartialConvolution
 
 
 def loss_function(config: RunConfig, logits: Tensor, labels: Tensor) -> Tensor:
@@ -137,7 +138,7 @@ def _two_stage(epochs: int, images: int) -> tuple[tuple[Step, ...], ...]:
 
 def mean_squared_weights(network: nn.Module) -> Tensor:
     """The sum over all layers but the last of the mean of the squared weights, R4's L2 term; 0 for a network of one layer."""
-    layers = [module for module in network.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
+    layers = [module for module in network.modules() if isinstance(module, nn.Conv2d | nn.Linear | PartialConvolution)]
     if len(layers) == 1:
         return layers[0].weight.new_zeros(())
     return torch.stack([layer.weight.square().mean() for layer in layers[:-1]]).sum()

@@ -18,6 +18,11 @@ CHUNK = 250  # images that are changed, or that a teacher sees, at once
 MOST_BYTES = 4 * 2**30  # of the views of all images, which are kept on the device
 
 
+def views_each(config: RunConfig) -> int:
+    """How many views of each training image there are: one without a teacher to ask about them, or where all would be the same."""
+    return config.teacher_views if config.teacher and config.augmentation != "none" else 1
+
+
 def views(config: RunConfig, pixels: Tensor) -> Tensor:
     """Training images uint8 [N, C, H, W] as they are, then as often as `config.teacher_views` says as its augmentation changes them:
     uint8 [teacher_views * N, C, H, W]. The same ones every time, so that a run that is resumed learns from those it began with.
@@ -25,7 +30,7 @@ def views(config: RunConfig, pixels: Tensor) -> Tensor:
     A teacher that is asked about the very picture that its student sees teaches more than one asked about the picture as it was (Beyer et
     al. 2022, arXiv:2106.05237); a few views, drawn and answered once, cost a fraction of new ones every epoch. Raises ConfigError.
     """
-    count, size = config.teacher_views, pixels.numel()
+    count, size = views_each(config), pixels.numel()
     if count * size > MOST_BYTES:
         raise ConfigError(
             f"teacher_views is {count}, which makes {count * size / 2**30:.1f} GB of pictures; at most {MOST_BYTES // 2**30} GB are kept: give {max(1, MOST_BYTES // size)} or fewer"
@@ -48,7 +53,7 @@ def soft_labels(config: RunConfig, pixels: Tensor, should_stop: Callable[[], boo
     are kept on disk for the next run that learns from the same teacher and images, or goes on doing so.
     """
     card = card_of(config, "teacher")
-    kept = _kept(card, pixels) if config.teacher_views > 1 else None
+    kept = _kept(card, pixels) if views_each(config) > 1 else None
     if kept and kept.exists():
         logits = torch.from_numpy(np.load(kept, allow_pickle=False)).to(pixels.device)
     elif (logits := _logits(card, pixels, should_stop)) is None:

@@ -130,8 +130,6 @@ def _show_picture(key: str, picture: Picture, card: Card, for_photos: Card | Non
     try:
         photo_sha256 = for_photos.sha256 if for_photos else ""
         invert, crop, part = _overrides(key)
-        # Each look at a picture anew is a new answer: inverted, uncropped, a part of it, or by another network.
-        visitor.count_once("pictures", "uploads_per_minute", f"{key} {card.sha256} {photo_sha256} {invert} {crop} {part}")
         found = _answer(
             card.dataset, card.name, card.sha256, photo_sha256, shelf.gate_version(card.dataset), picture.content, invert, crop, part
         )
@@ -206,8 +204,10 @@ def _answer(
 
     That is None for a finished picture, and where its graph is damaged, which the Models page says. sha256, photo_sha256 and gate: which
     graphs answer, so that no other ones' answer is found. Where the file cannot be read it is the sentence that says why: what is raised is
-    not kept, and each rerun of the page would decode it again. Raises ShelfError.
+    not kept, and each rerun of the page would decode it again. Raises ShelfError and NotAllowed.
     """
+    # Here, so that what is kept is free, whoever looked at it first, and all that is answered anew counts: inverted, or by another network.
+    visitor.count("pictures", "uploads_per_minute")
     try:
         image = region.cut(decode(content), part)
     except UnreadableImage as error:

@@ -9,7 +9,9 @@ import streamlit
 from streamlit import runtime
 
 MOST_UPLOADED = 300 * 2**20  # bytes of files of an open page, which the server keeps in memory until it is closed
-UPLOAD = re.compile(r"/_stcore/upload_file/([^/]+)/")
+MOST_KEPT = 400  # of them, empty ones too: each takes its name, and a look at every upload
+UPLOAD = re.compile(r"/_stcore/upload_file/([^/]+)/(.*)")
+LONGEST_ID = 64  # characters of what the browser calls a file; Streamlit gives it 36
 
 Message = MutableMapping[str, Any]
 
@@ -27,8 +29,10 @@ class UploadLimit:
             await self.app(scope, receive, send)
             return
         session, size = found[1], _announced(scope)
-        if _stored(session) + self.coming[session] + size > MOST_UPLOADED:
-            refusal = f"The files of one page end at {MOST_UPLOADED // 2**20} MB: take some away, or reload the page"
+        files = _files(session)
+        is_too_many = len(files) >= MOST_KEPT or len(found[2]) > LONGEST_ID
+        if is_too_many or sum(len(each.data) for each in files) + self.coming[session] + size > MOST_UPLOADED:
+            refusal = f"The files of one page end at {MOST_UPLOADED // 2**20} MB and {MOST_KEPT} files: take some away, or reload the page"
             await send({"type": "http.response.start", "status": 413, "headers": [(b"content-type", b"text/plain")]})
             await send({"type": "http.response.body", "body": refusal.encode()})
             return
@@ -48,7 +52,6 @@ def _announced(scope: Message) -> int:
     return int(length) if length.isdigit() else streamlit.get_option("server.maxUploadSize") * 2**20
 
 
-def _stored(session: str) -> int:
-    """Bytes of the files that an open page has uploaded."""
-    files = runtime.get_instance().uploaded_file_mgr.file_storage.get(session, {})
-    return sum(len(each.data) for each in list(files.values()))
+def _files(session: str) -> list[Any]:
+    """The files that an open page has uploaded."""
+    return list(runtime.get_instance().uploaded_file_mgr.file_storage.get(session, {}).values())

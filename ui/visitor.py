@@ -21,7 +21,6 @@ DOING = {  # what needs a right, as a sentence begins
 }
 
 
-MOST_KEPT = 200  # acts of a kind that are remembered as counted, as many as pictures' answers are kept
 PROXIED = ("Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP")  # headers that proxies add
 
 
@@ -150,16 +149,6 @@ def count(what: str, limit: str) -> None:
         wait = math.ceil(60 - (now - times[-most_a_minute]))
         raise NotAllowed(f"More than {most_a_minute:,} {what} a minute from one visitor: try again in {wait} s.")
     st.session_state[f"visitor-{what}"] = [*times, now]
-
-
-def count_once(what: str, limit: str, key: str) -> None:
-    """Counts one act as `count` does, unless it is one of this visitor's last MOST_KEPT, told by their keys, whose outcome is kept. Raises NotAllowed."""
-    kept = st.session_state.setdefault(f"visitor-{what}-kept", {})
-    if key not in kept:
-        count(what, limit)
-        kept[key] = None
-        while len(kept) > MOST_KEPT:
-            kept.pop(next(iter(kept)))
 
 
 def show() -> None:

@@ -1,6 +1,5 @@
 """Why a network says what it says: what speaks for the answer, what it takes the picture for alike, and what each layer makes of it."""
 
-import hashlib
 import html
 import math
 
@@ -36,8 +35,6 @@ def show(card: Card, answer: Answer) -> None:
     """All three. Not for numbers of several digits, which are several pictures."""
     prepared = answer.prepared
     try:
-        asked = hashlib.sha256(prepared.pixels.tobytes()).hexdigest()
-        visitor.count_once("explanations", "uploads_per_minute", f"{card.sha256} {asked}")
         with st.spinner("Covering parts of it…"):
             guess = card.labels[int(answer.probabilities.argmax())]
             st.html(_speaking(card.dataset, card.name, card.sha256, prepared.pixels, f"{guess}, by {card.title}"))
@@ -67,6 +64,7 @@ def _known(dataset: str, name: str, sha256: str) -> Known:
 
 @st.cache_data(max_entries=64, ttl="15m", show_spinner=False)
 def _speaking(dataset: str, name: str, sha256: str, pixels: np.ndarray, what: str) -> str:
+    visitor.count("explanations", "uploads_per_minute")  # what is kept is free
     return speaking(pixels, occlusion(serving.classifier(load_card(dataset, name)), pixels), what)
 
 
