@@ -28,7 +28,7 @@ from models.errors import InklingError
 BOX, CANCEL = "box.json", "cancel"  # what is in it, and the job that is to stop
 RUN, NETWORKS, DATASETS, TOLD = "run", "networks", "datasets", "told"  # folders of a box
 CORRECTIONS = "corrections.npz"
-MOST_TOLD = 2**23  # bytes of events that are taken home, some 80,000 of them
+MOST_TOLD = 2**26  # bytes of events that are taken home: those of days, whose end must not be cut off
 MOST = 1e300  # of any number in them: the pages reckon with floats
 LOCAL_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 # What a job may tell, with what, and of which type: a page that shows it may rely on that. Its pid is left out: it is nobody's here.

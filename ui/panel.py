@@ -92,8 +92,8 @@ def _ended() -> list[tuple[Path, runs.Status]]:
     """Runs that ended lately, however many younger ones wait: a run is as young as its last event."""
     found = []
     for folder in runs.list_runs():
-        with contextlib.suppress(OSError, ValueError):  # deleted just now; the latter from max() of nothing
-            changed = max(path.stat().st_mtime_ns for path in (folder, folder / "events.jsonl") if path.exists())
+        with contextlib.suppress(OSError):  # deleted just now
+            changed = max(path.stat().st_mtime_ns for path in (folder, folder / "events.jsonl") if path.exists() or path == folder)
             if time.time() - changed / 1e9 > NEWS_LASTS or runs.is_alive(folder):
                 continue
             status = _status_of_ended(folder, changed)
