@@ -21,7 +21,7 @@ def test_two_retrains_wait_their_turn_are_cancelled_and_resumed_and_stay_on_reco
     with server(tmp_path) as url:
         ada, ben = Visitor(browser, url), Visitor(browser, url)
         ada.page.get_by_text("Settings", exact=True).click()
-        ada.page.get_by_test_id("stNumberInputField").fill("40")
+        ada.page.get_by_test_id("stNumberInputField").fill("400")  # so many that what is resumed is at work until it is cancelled
         ada.page.get_by_test_id("stNumberInputField").press("Enter")
         queue_one(ada, "Start training")
         expect(ben.page.get_by_role("button", name="Cancel")).to_be_visible()
