@@ -102,7 +102,7 @@ def test_answers_to_several_views_are_asked_for_once(tmp_path, teacher, monkeypa
     ):  # of other images, or asked once only
         with pytest.raises(TypeError):
             other()
-    assert [*(tmp_path / "cache").rglob("*.npy")] == [kept]
+    assert [*(tmp_path / "cache").rglob("*.npz")] == [kept]
 
 
 def test_views_that_would_fill_the_memory_are_refused(monkeypatch):

@@ -27,10 +27,19 @@ def test_digits_are_made_once_and_kept(few: Path, tmp_path: Path, monkeypatch):
     assert 50 <= len(made) <= 60
     assert (made.pixels.dtype, made.labels.dtype) == (np.uint8, np.int64)
     assert set(made.labels.tolist()) <= set(range(10))
-    monkeypatch.setattr(redrawn, "_make", None)
+    monkeypatch.setattr(redrawn, "_make", lambda *_: pytest.fail("made again"))
     again = redrawn.redrawn("train", source)
     assert np.array_equal(again.pixels, made.pixels)
     assert [path.suffix for path in few.iterdir()] == [".npz"]
+
+
+def test_what_the_disk_has_lost_a_part_of_is_made_anew(few: Path, tmp_path: Path):
+    source = tiny.dataset(tmp_path / "data")
+    made = redrawn.redrawn("train", source)
+    (path,) = few.iterdir()
+    for damaged in (path.read_bytes()[:-200], b"", path.read_bytes()[:300] + bytes(50) + path.read_bytes()[350:]):
+        path.write_bytes(damaged)
+        assert np.array_equal(redrawn.redrawn("train", source).pixels, made.pixels)
 
 
 def test_other_code_or_other_digits_are_not_taken_for_these(few: Path, tmp_path: Path, monkeypatch):

@@ -59,7 +59,13 @@ def test_a_pen_is_as_wide_as_asked_and_its_ends_are_round(pen: float):
     assert ink[40, 15:145].sum() == pytest.approx(100 + pen, abs=1.5)
 
 
-def test_hands_of_one_part_are_not_in_the_other():
+def test_hands_of_one_part_and_their_siblings_are_not_in_the_other():
+    whose = {id(strokes): hand for (hand, _), strokes in hands._all().items()}
+    learned_from, measured = (
+        {whose[id(strokes)].split("-")[0] for _, strokes in hands.glyphs(part, "0123456789")} for part in ("train", "validation")
+    )
+    assert "playwrite" in learned_from  # a family of eighteen
+    assert not learned_from & measured
     train, validation = (hands.glyphs(part, "5") for part in ("train", "validation"))
     assert len(train) > 150
     assert len(validation) > 60

@@ -1,7 +1,7 @@
 """python -m training.hands FOLDER    # makes hands.npz anew from the handwriting fonts (.ttf, .otf, .woff2) in FOLDER
 
 Digits and letters of some 250 hands, as strokes: the centre lines of handwriting fonts (SIL Open Font License, of Google
-Fonts), traced. Every third hand is kept for validation.
+Fonts), traced. Every third hand is kept for validation, less those of a family that has another one to learn from.
 """
 
 import argparse
@@ -37,18 +37,25 @@ def _all() -> dict[tuple[str, str], list[np.ndarray]]:
 def glyphs(part: str, characters: str) -> list[tuple[str, Glyph]]:
     """Characters and their strokes, of every hand of a part ("train" or "validation").
 
-    Fonts of one family may share characters: what is drawn the same in both parts is left out of validation.
+    Fonts of one family are of one hand, more or less, and their names begin with the same word: of those held out, the ones with a
+    sibling to learn from are in neither part. What is drawn the same in both parts nevertheless is left out of validation.
     """
     hands = sorted({hand for hand, _ in _all()})
     held_out = set(hands[::HELD_OUT])
+    families = {_family(hand) for hand in hands if hand not in held_out}
     chosen = [(hand, character, strokes) for (hand, character), strokes in _all().items() if character in characters]
     train = [(character, strokes) for hand, character, strokes in chosen if hand not in held_out]
     if part == "train":
         return train
     drawn = {np.concatenate(strokes).tobytes() for _, strokes in train}
+    unseen = {hand for hand in held_out if _family(hand) not in families}
     return [
-        (character, strokes) for hand, character, strokes in chosen if hand in held_out and np.concatenate(strokes).tobytes() not in drawn
+        (character, strokes) for hand, character, strokes in chosen if hand in unseen and np.concatenate(strokes).tobytes() not in drawn
     ]
+
+
+def _family(hand: str) -> str:
+    return hand.partition("-")[0]
 
 
 def _ink(font: ImageFont.FreeTypeFont, character: str) -> np.ndarray | None:

@@ -23,6 +23,7 @@ PENS = (0.02, 0.28)  # thinnest and thickest, times the height of what is drawn
 ON_PAPER = 0.25  # share of the pictures
 TRACED_AT = 120  # pixels
 CHUNK = 250
+SEEDS = {"train": 0, "validation": 1}  # so that what is bent for one part is not bent the same way for the other
 
 
 def picture(glyph: Glyph, random: np.random.Generator) -> Image.Image:
@@ -112,7 +113,7 @@ def written(
     chosen = np.random.default_rng(len(known)).integers(0, len(known), count)
     shown = [known[at][1] for at in chosen]
     show = partial(seen, dataset=dataset, strength=strength, hurried=hurried, pieces=pieces)
-    return in_parts(show, shown), np.array([characters.index(known[at][0]) for at in chosen])
+    return in_parts(show, shown, SEEDS[part]), np.array([characters.index(known[at][0]) for at in chosen])
 
 
 def in_parts(show: Callable[..., np.ndarray], items: list | np.ndarray, seed: int = 0) -> np.ndarray:

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 import inference
-from models import scratch
 from training import hands, pictures, strokes, ways
 from training.data import Dataset, Split, cache_folder
+from training.kept import kept
 
 # Digits of the data set traced and drawn anew, digits of hands.npz, and digits by the rules of ways.py, which are no measure of anything.
 COUNTS = {"train": (24_000, 24_000, 20_000), "validation": (3_000, 3_000, 0)}
@@ -24,26 +24,22 @@ PREPARED_BY = ("prepare", "ink", "surroundings", "rules", "components", "strokes
 def redrawn(part: str, source: Dataset) -> Split:
     """The digits made of a part ("train" or "validation") of MNIST and of that part's hands."""
     path = cache_folder() / f"redrawn-{part}-{_fingerprint(part, source)}.npz"
-    if not path.exists():
-        made = _make(part, source)
-        with scratch.whole(path) as file:
-            np.savez_compressed(file, pixels=made.pixels, labels=made.labels)
-    with np.load(path, allow_pickle=False) as file:
-        return Split(pixels=file["pixels"], labels=file["labels"])
+    return Split(**kept(path, partial(_make, part, source)))
 
 
-def _make(part: str, source: Dataset) -> Split:
+def _make(part: str, source: Dataset) -> dict[str, np.ndarray]:
     images, (of_images, of_hands, of_ways) = getattr(source, part), COUNTS[part]
     random = np.random.default_rng(len(images))
     chosen = random.permutation(len(images))[:of_images]
     strength, hurried, pieces = HOW_FAR_BENT[part], HURRIED[part], PIECES[part]
-    made = [(pictures.in_parts(partial(pictures.redrawn, hurried=hurried), images.pixels[chosen, 0]), images.labels[chosen])]
+    drawn = pictures.in_parts(partial(pictures.redrawn, hurried=hurried), images.pixels[chosen, 0], pictures.SEEDS[part])
+    made = [(drawn, images.labels[chosen])]
     made.append(pictures.written(part, DIGITS, of_hands, "mnist", strength, hurried, pieces))
     if of_ways:
         made.append(by_rule(of_ways, random, strength, hurried, PIECES_BY_RULE))
     pixels, labels = np.concatenate([each for each, _ in made])[:, None], np.concatenate([each for _, each in made])
-    kept = pixels.any((1, 2, 3))
-    return Split(pixels=pixels[kept], labels=labels[kept])
+    shows = pixels.any((1, 2, 3))
+    return {"pixels": pixels[shows], "labels": labels[shows]}
 
 
 def by_rule(count: int, random: np.random.Generator, strength: float, hurried: float, pieces: float = 0.0) -> tuple[np.ndarray, np.ndarray]:

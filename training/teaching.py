@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,10 @@ import torch
 from torch import Tensor
 
 from jobs.config import ConfigError, RunConfig
-from models import scratch, shelf
+from models import shelf
 from training.augmentation import AUGMENTATIONS
 from training.data import cache_folder
+from training.kept import kept
 from training.published import card_of, network
 
 CHUNK = 250  # images that are changed, or that a teacher sees, at once
@@ -53,19 +55,15 @@ def soft_labels(config: RunConfig, pixels: Tensor, should_stop: Callable[[], boo
     are kept on disk for the next run that learns from the same teacher and images, or goes on doing so.
     """
     card = card_of(config, "teacher")
-    kept = _kept(card, pixels) if views_each(config) > 1 else None
-    if kept and kept.exists():
-        logits = torch.from_numpy(np.load(kept, allow_pickle=False)).to(pixels.device)
-    elif (logits := _logits(card, pixels, should_stop)) is None:
+    ask = partial(_answers, card, pixels, should_stop)
+    answers = kept(_path(card, pixels), ask) if views_each(config) > 1 else ask()
+    if answers is None:
         return None
-    elif kept:
-        with scratch.whole(kept) as file:
-            np.save(file, logits.cpu().numpy())
-    return torch.softmax(logits / config.teacher_temperature, dim=1)
+    return torch.softmax(torch.from_numpy(answers["logits"]).to(pixels.device) / config.teacher_temperature, dim=1)
 
 
-def _logits(card: shelf.Card, pixels: Tensor, should_stop: Callable[[], bool]) -> Tensor | None:
-    """float32 [N, classes], before any temperature; None when it was told to stop before the end."""
+def _answers(card: shelf.Card, pixels: Tensor, should_stop: Callable[[], bool]) -> dict[str, np.ndarray] | None:
+    """The "logits", float32 [N, classes], before any temperature; None when it was told to stop before the end."""
     teacher = network(card).to(device=pixels.device, memory_format=torch.channels_last)
     precise = card.facts["config"]["precision"] != "bfloat16"
     parts = []
@@ -74,11 +72,11 @@ def _logits(card: shelf.Card, pixels: Tensor, should_stop: Callable[[], bool]) -
             return None
         with torch.autocast(pixels.device.type, torch.bfloat16, enabled=not precise):
             parts.append(teacher.average_logits((chunk.float() / 255).contiguous(memory_format=torch.channels_last)).float())
-    return torch.cat(parts)
+    return {"logits": torch.cat(parts).cpu().numpy()}
 
 
-def _kept(card: shelf.Card, pixels: Tensor) -> Path:
+def _path(card: shelf.Card, pixels: Tensor) -> Path:
     """Where a teacher's answers to these very pixels are kept: about 30 MB for six views of 120,000 images."""
     digest = hashlib.sha256(card.sha256.encode())
     digest.update(pixels.cpu().numpy())
-    return cache_folder() / f"answers-{card.dataset}-{digest.hexdigest()[:16]}.npy"
+    return cache_folder() / f"answers-{card.dataset}-{digest.hexdigest()[:16]}.npz"
