@@ -23,6 +23,7 @@ from pathlib import Path
 
 from jobs import costs, events, locks, runs, site
 from jobs.config import RunConfig
+from models import datasets
 from models.errors import InklingError
 
 FOLDER = ".queue"  # of the runs folder; a file a place, NUMBER.RUN
@@ -90,10 +91,12 @@ def start(
 
     environment: variables that the process has beside those of this one; what is secret goes here, not into a file or a command.
     owner: who may cancel it, kept in the run's events. most: runs that may be at work or wait. demand: raises what else forbids it,
-    asked while nobody can take a place: two clicks at one moment are counted one after the other. Raises Full, and what `demand` raises.
+    asked while nobody can take a place: two clicks at one moment are counted one after the other. Raises Full, DatasetError, and what
+    `demand` raises.
     """
     _reap()
     with _locked():
+        datasets.info(config.dataset)  # it may have been deleted a moment ago
         _demand_place(most)
         demand()
         folder, lock = runs.create(config)
@@ -110,7 +113,7 @@ def start(
 def resume(
     folder: Path, environment: Mapping[str, str] | None = None, most: int = MOST_RUNS, demand: Callable[[], None] = lambda: None
 ) -> None:
-    """Gives a run that stopped another place in the queue; it goes on from its checkpoint. Raises Full, locks.Busy, ConfigError.
+    """Gives a run that stopped another place in the queue; it goes on from its checkpoint. Raises Full, locks.Busy, ConfigError, DatasetError.
 
     most, demand: as of `start`.
     """
@@ -122,6 +125,7 @@ def resume(
             raise locks.Busy(f"{folder.name} is done already; there is nothing to resume")
         with _locked():
             leave(folder)  # the place of a process that was killed while it waited
+            datasets.info(config.dataset)
             _demand_place(most)
             demand()
             (folder / runs.CANCEL).unlink(missing_ok=True)
@@ -136,6 +140,14 @@ def resume(
                 raise
     finally:
         os.close(lock)
+
+
+@contextlib.contextmanager
+def held_still() -> Iterator[list[Path]]:
+    """The runs that wait or are at work; within the block none is added to them, by this process or another. Raises NotWritten."""
+    with _locked():
+        waits = [place.run for place in waiting()]  # first: one whose turn comes in between is both
+        yield [*waits, *active_runs()]
 
 
 def _demand_place(most: int) -> None:

@@ -5,6 +5,7 @@ A run is alive exactly while somebody holds its lock (locks.py).
 
 import contextlib
 import errno
+import functools
 import json
 import os
 import re
@@ -12,7 +13,7 @@ import shutil
 import signal
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -156,8 +157,18 @@ def cancel(folder: Path) -> None:
 
 def owner(folder: Path) -> str | None:
     """Who asked for a run that was started from the app, as it was told then; None of a run that a command started."""
+    with contextlib.suppress(LookupError):
+        return _owner(folder)
+    return None
+
+
+@functools.lru_cache(maxsize=4096)
+def _owner(folder: Path) -> str | None:
+    """The first event stays what it is, so it is read once. Raises LookupError, which is not remembered, before there is one."""
     first = events.first(folder)
-    return str(first.get("owner", "")) if first and first["kind"] == "queued" else None
+    if first is None:
+        raise LookupError(f"{folder} has said nothing yet")
+    return str(first.get("owner", "")) if first["kind"] == "queued" else None
 
 
 def remove(folder: Path) -> None:
@@ -185,13 +196,13 @@ def is_alive(folder: Path) -> bool:
     return locks.is_held(folder / locks.LOCK) or locks.is_held(folder / locks.JOB_LOCK)
 
 
-def list_runs() -> list[Path]:
-    """Run folders, newest first."""
+def list_runs(without: Container[Path] = ()) -> list[Path]:
+    """Run folders, newest first; those in `without` are not even looked at."""
     root = runs_folder()
     if not root.is_dir():
         return []
     return sorted(
-        (each for each in root.iterdir() if RUN_ID.fullmatch(each.name) and (each / "config.json").is_file()),
+        (each for each in root.iterdir() if each not in without and RUN_ID.fullmatch(each.name) and (each / "config.json").is_file()),
         key=lambda each: each.name,
         reverse=True,
     )

@@ -1,6 +1,7 @@
 """The pages with own data sets, through Streamlit's AppTest."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from corrections import store
+from jobs import queue, runs
+from jobs.config import RunConfig
 from models import datasets
 from tests import shapes
 from tests.test_app import html_of, run_app, run_page
@@ -120,6 +123,21 @@ def test_a_data_set_stays_where_its_corrections_cannot_be_deleted(own_dataset, m
     own_images._delete(datasets.info("ants"))
     assert problems.told("own-problem-ants") == "corrections cannot be opened (OperationalError)"
     assert datasets.info("ants").is_own
+
+
+def test_a_data_set_stays_while_a_retrain_waits_for_it_or_is_at_work(own_dataset, monkeypatch):
+    monkeypatch.setattr(st, "session_state", {})
+    monkeypatch.setattr(visitor, "demand", lambda act: None)
+    run, lock = runs.create(RunConfig(dataset="ants", network="fc"))
+    monkeypatch.setattr(queue, "active_runs", lambda: [run])
+    monkeypatch.setattr(serving, "corrections", lambda: None)
+    monkeypatch.setattr(store, "remove_all", lambda kept, dataset: None)
+    own_images._delete(datasets.info("ants"))
+    assert "a retrain is at work on these pictures" in problems.told("own-problem-ants")
+    assert datasets.info("ants").is_own
+    own_images._delete(datasets.info("tiny"))
+    assert [each.name for each in datasets.list_own()[0]] == ["ants"]
+    os.close(lock)
 
 
 def test_a_data_set_with_damaged_pictures_is_still_listed(own_dataset, monkeypatch):

@@ -9,7 +9,7 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from jobs import events, queue, runs
+from jobs import events, news, queue, runs
 from jobs.config import RunConfig
 from ui import panel, visitor
 
@@ -109,16 +109,33 @@ def ended(count: int) -> list[Path]:
 def test_news_of_a_run_are_found_however_many_younger_ones_wait(places):
     (done,) = ended(1)
     locks = [runs.create(RunConfig())[1] for _ in range(12)]
-    assert [folder for folder, _ in panel._ended()] == [done]
+    assert [folder for folder, _ in news.ended_lately([])] == [done]
     for lock in locks:
         os.close(lock)
+
+
+def test_runs_that_ended_long_ago_are_not_looked_at_each_time_and_one_that_is_resumed_is_news_again(places, monkeypatch):
+    new, old, other = ended(3)
+    for path in (old, old / events.FILE, other, other / events.FILE):
+        os.utime(path, (1e9, 1e9))
+    looked_at = []
+    monkeypatch.setattr(news.runs, "is_alive", lambda folder: looked_at.append(folder))
+    for _ in range(3):
+        assert [folder for folder, _ in news.ended_lately([])] == [new]
+    assert [looked_at.count(folder) for folder in (old, other)] == [1, 1]
+    events.append(old, "done")  # it was resumed meanwhile
+    assert [folder for folder, _ in news.ended_lately([])] == [new]
+    assert {folder for folder, _ in news.ended_lately([old])} == {old, new}  # within the millisecond: in either order
+    events.append(other, "done")
+    monkeypatch.setattr(news, "_looked_at", news.time.monotonic() - news.AGAIN)
+    assert {folder for folder, _ in news.ended_lately([])} == {other, old, new}
 
 
 def test_a_run_that_is_deleted_while_somebody_looks_is_passed_over(places, monkeypatch):
     monkeypatch.setattr(visitor, "is_public", lambda: False)
     found = [*ended(1), places / "20260101-000000-gone"]
-    monkeypatch.setattr(runs, "list_runs", lambda: found)
-    assert [folder for folder, _ in panel._ended()] == found[:1]
+    monkeypatch.setattr(runs, "list_runs", lambda without=(): found)
+    assert [folder for folder, _ in news.ended_lately([])] == found[:1]
     monkeypatch.setattr(panel, "config_of", lambda run: RunConfig())
     page = AppTest.from_string("from ui import history; history.page()", default_timeout=60).run()
     assert not page.exception

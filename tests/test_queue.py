@@ -15,6 +15,8 @@ import pytest
 
 from jobs import costs, events, locks, queue, runs, site
 from jobs.config import RunConfig
+from models import datasets
+from tests import shapes
 
 ROOT = Path(__file__).parent.parent
 PATIENCE = 30.0  # seconds
@@ -118,6 +120,33 @@ def test_a_run_that_cannot_be_queued_leaves_no_folder(monkeypatch):
         queue.start(RunConfig())
     assert runs.list_runs() == []
     assert queue.waiting() == []
+
+
+def test_no_retrain_begins_while_a_data_set_is_deleted_nor_on_what_is_gone(monkeypatch, tmp_path):
+    monkeypatch.setenv("INKLING_DATASETS", str(tmp_path / "datasets"))
+    shapes.own_dataset(tmp_path / "datasets", "ants", side=8, channels=1)
+    config = RunConfig(dataset="ants", network="fc")
+    before = queue.start(config)
+    with ThreadPoolExecutor() as people:
+        with queue.held_still() as active:
+            assert active == [before]
+            later = [people.submit(queue.start, config), people.submit(queue.resume, stopped(config))]
+            time.sleep(0.2)
+            assert not any(each.done() for each in later)
+            datasets.remove("ants")
+        for each in later:
+            with pytest.raises(datasets.DatasetError, match=r"^there is no data set 'ants'"):
+                each.result(PATIENCE)
+    assert names(queue.waiting()) == []
+
+
+def stopped(config: RunConfig) -> Path:
+    """A run that was cancelled."""
+    folder, lock = runs.create(config)
+    events.append(folder, "queued", owner="ada")
+    events.append(folder, "cancelled")
+    os.close(lock)
+    return folder
 
 
 def test_a_run_that_waits_and_is_killed_leaves_the_queue():

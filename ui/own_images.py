@@ -6,6 +6,7 @@ import html
 import numpy as np
 import streamlit as st
 
+from jobs import queue
 from jobs.imports import import_zip, name_of
 from models import datasets, shelf
 from models.datasets import DatasetInfo
@@ -145,12 +146,12 @@ def _first_pictures(name: str, created: str) -> dict[int, list[str]]:
 def _delete(about: DatasetInfo) -> None:
     with problems.telling(f"own-problem-{about.name}"):
         visitor.demand("delete")
-        now = panel.look()
-        for run in [*now.active, *(place.run for place in now.places)]:
-            if (config := panel.config_of(run)) and config.dataset == about.name:
-                raise InUse("a retrain is at work on these pictures; wait for its end or cancel it")
         from corrections import store
 
-        store.remove_all(serving.corrections(), about.name)  # first: where it fails, there is still a page to delete them on
-        datasets.remove(about.name)
+        with queue.held_still() as active:  # a retrain that is started meanwhile finds them gone, and does not find them going
+            for run in active:
+                if (config := panel.config_of(run)) and config.dataset == about.name:
+                    raise InUse("a retrain is at work on these pictures; wait for its end or cancel it")
+            store.remove_all(serving.corrections(), about.name)  # first: where it fails, there is still a page to delete them on
+            datasets.remove(about.name)
         shelf.remove_all(about.name)

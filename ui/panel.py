@@ -3,7 +3,6 @@
 It reads the runs folder, so it is the same after a refresh and in every browser.
 """
 
-import contextlib
 import functools
 import itertools
 import math
@@ -16,13 +15,12 @@ from typing import Any
 
 import streamlit as st
 
-from jobs import queue, runs, site
+from jobs import news, queue, runs, site
 from jobs.config import ConfigError, RunConfig
 from models import datasets, shelf
 from models.errors import InklingError
 from ui import figures, problems, serving, sidebar, visitor
 
-NEWS_LASTS = 15 * 60  # seconds that the panel goes on showing a run after its end
 LIVE, IDLE = 0.5, 5.0  # seconds between two looks of a page at the runs folder, of few pages
 SHARE = 0.1  # seconds more for each page that is open: ten looks a second, at most twenty, however many there are
 CLASS, SELDOM = 30, 60.0  # pages, beyond which each looks by itself so many seconds apart: what is drawn on them has them look
@@ -64,12 +62,12 @@ def look() -> Look:
     with _lock:
         root = runs.runs_folder()
         if _last is None or _last.root != root or not 0 <= time.monotonic() - _last.moment < STALE:
-            places = queue.waiting()
+            places, active = queue.waiting(), queue.active_runs()
             _last = Look(
-                active=tuple(queue.active_runs()),
+                active=tuple(active),
                 places=tuple(places),
                 begins=tuple(queue.forecast(places)),
-                ended=tuple(_ended()),
+                ended=tuple(news.ended_lately([*active, *(place.run for place in places)])),
                 root=root,
                 moment=time.monotonic(),
             )
@@ -86,27 +84,6 @@ def forget() -> None:
 def is_busy() -> bool:
     """Whether a retrain that is started now would have to wait."""
     return bool(look().names)
-
-
-def _ended() -> list[tuple[Path, runs.Status]]:
-    """Runs that ended lately, however many younger ones wait: a run is as young as its last event."""
-    found = []
-    for folder in runs.list_runs():
-        with contextlib.suppress(OSError):  # deleted just now
-            changed = max(path.stat().st_mtime_ns for path in (folder, folder / "events.jsonl") if path.exists() or path == folder)
-            if time.time() - changed / 1e9 > NEWS_LASTS or runs.is_alive(folder):
-                continue
-            status = _status_of_ended(folder, changed)
-            if status is not None and status.ended_at and time.time() - status.ended_at < NEWS_LASTS:
-                found.append((folder, status))
-    return sorted(found, key=lambda each: -each[1].ended_at)
-
-
-@functools.lru_cache(maxsize=64)
-def _status_of_ended(folder: Path, changed: int) -> runs.Status | None:
-    """A run that has ended does not change any more: its events are read once."""
-    status = runs.status(folder)
-    return None if status.is_active else status
 
 
 @functools.lru_cache(maxsize=8)
