@@ -232,3 +232,20 @@ def test_a_pipe_in_a_folder_does_not_hold_it_up(tmp_path):
         assert bars.read().startswith(b"\x89PNG")
         with pytest.raises(UnreadableFile, match="or no file"):
             discs.read()
+
+
+def test_a_list_of_a_million_members_is_counted_before_it_is_taken_in(tmp_path, monkeypatch):
+    count, entry = 1_000_000, struct.pack("<4s42x", archive.MEMBER)
+    ending = struct.pack("<4s4xHHIIH", b"PK\x05\x06", 0xFFFF, 0xFFFF, count * len(entry), 0, 0)
+    path = tmp_path / "many.zip"
+    path.write_bytes(entry * count + ending)
+    monkeypatch.setattr(zipfile, "ZipFile", lambda path: pytest.fail("it was taken in"))
+    with pytest.raises(SourceError, match=r"^the zip holds 1,000,000 members, more than the 60,000 allowed"), opened(path):
+        pass
+
+
+def test_members_are_counted_where_two_pieces_meet(tmp_path, monkeypatch):
+    path = packed(tmp_path / "two.zip", ONE)
+    for size in range(4, 30):
+        monkeypatch.setattr(archive, "CHUNK", size)
+        assert archive._most_members(path) == 2
