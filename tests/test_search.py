@@ -128,9 +128,20 @@ def test_what_was_found_is_shown_without_a_data_set(in_this_process, monkeypatch
     assert "1 trials finished" in capsys.readouterr().out
 
 
-def test_a_search_is_shown_or_tested_but_not_both(capsys):
-    assert main(["search", "tiny", "--show", "--test", "2"]) == 1
-    assert "test is 2 but --show trains nothing; leave one of the two out" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("command", "sentence"),
+    [
+        (["search", "tiny", "--show", "--test", "2"], "--test is for training, and --show trains nothing; leave one of the two out"),
+        (["search", "--trials", "3"], "--trials is for one NAME, and none is given; give it, or leave --trials out"),
+        (["sweep", "r1a", "--show", "--workers", "2"], "--workers is for training, and --show trains nothing; leave one of the two out"),
+        (["sweep", "--show"], "--show is for one NAME, and none is given; give it, or leave --show out"),
+        (["sweep", "--gpus-per-cell", "0.5"], "--gpus-per-cell is for one NAME"),
+        (["data", "--images", "x", "--name", "y", "--data", "sample"], "data is sample but --images brings the pictures"),
+    ],
+)
+def test_an_option_that_would_change_nothing_is_refused(command, sentence, capsys):
+    assert main(command) == 1
+    assert sentence in capsys.readouterr().err
 
 
 def test_a_storage_that_holds_another_search_is_refused(in_this_process):

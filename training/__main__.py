@@ -240,6 +240,8 @@ def _import(options: argparse.Namespace, given: list[str]) -> int:
     if not (options.images and options.name):
         alone = " and ".join(f"--{name}" for name in given)
         raise ConfigError(f"give both --images FOLDER_OR_ZIP and --name NAME to import pictures, not {alone} alone")
+    if options.data:
+        raise ConfigError(f"data is {options.data} but --images brings the pictures; leave one of the two out")
     side = DEFAULT_SIDE if options.size is None else options.size
     before = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # so that what is half written is cleared away
     told = time.monotonic()

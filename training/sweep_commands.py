@@ -2,10 +2,13 @@
 
 import argparse
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 from jobs import runs
 from jobs.config import ConfigError
+
+TRIALS = 40  # of a search
 
 
 def add(commands: Any) -> tuple[argparse.ArgumentParser, argparse.ArgumentParser]:
@@ -48,8 +51,8 @@ def add(commands: Any) -> tuple[argparse.ArgumentParser, argparse.ArgumentParser
         description="Has Optuna choose settings on the validation images; stopped, it goes on where it was.",
     )
     search.add_argument("name", nargs="?", metavar="NAME", help="name of the search; without one: all of them")
-    search.add_argument("--trials", type=int, default=40, metavar="N", help="trials in all, earlier ones included (default: 40)")
-    search.add_argument("--workers", type=int, default=runs.cores(), metavar="N", help="trials at once (default: the number of cores)")
+    search.add_argument("--trials", type=int, metavar="N", help=f"trials in all, earlier ones included (default: {TRIALS})")
+    search.add_argument("--workers", type=int, metavar="N", help="trials at once (default: the number of cores)")
     search.add_argument(
         "--storage",
         default="",
@@ -69,6 +72,7 @@ def add(commands: Any) -> tuple[argparse.ArgumentParser, argparse.ArgumentParser
 def _sweep(options: argparse.Namespace) -> int:
     from jobs import sweeps, tables
 
+    _demand_that_all_count(options)
     if options.name is None:
         for each in tables.SWEEPS.values():
             done, wanted = sweeps.read_results(each.name), [cell.key for cell in each.cells()]
@@ -81,7 +85,6 @@ def _sweep(options: argparse.Namespace) -> int:
     rows = None if options.rows is None else [number - 1 for number in options.rows]
     if rows is not None and not all(0 <= row < len(table.rows) for row in rows):
         raise ConfigError(f"rows is {' '.join(map(str, options.rows))}; {table.name} has the rows 1 to {len(table.rows)}")
-    _demand_that_all_count(options)
     from training import sweep
 
     if options.show:  # looks for no data set where none is given: what is committed can be read anywhere
@@ -93,7 +96,8 @@ def _sweep(options: argparse.Namespace) -> int:
 
 
 def _demand_that_all_count(options: argparse.Namespace) -> None:
-    """Raises ConfigError for an option of `sweep` that another one would leave without effect."""
+    """Raises ConfigError for an option of `sweep` that would be without effect, for another one or for want of a name."""
+    _demand_name_and_training(options, ("seeds", "workers", "together", "ray", "gpus_per_cell"), ("rows",))
     if options.gpus_per_cell is not None and not options.ray:
         raise ConfigError("gpus-per-cell is for a Ray cluster; give its address with --ray, or leave it out")
     if options.ray and options.together is not None:
@@ -102,6 +106,17 @@ def _demand_that_all_count(options: argparse.Namespace) -> None:
         raise ConfigError(f"workers is {options.workers} but with --ray the cluster's cores are the limit; leave it out, or --ray")
     if options.together and options.workers is not None:
         raise ConfigError(f"workers is {options.workers} but --together trains in one process; leave one of the two out")
+
+
+def _demand_name_and_training(options: argparse.Namespace, of_training: Sequence[str], of_one: Sequence[str]) -> None:
+    """Raises ConfigError for an option that is for training where nothing is trained, or for one table or search where none is named."""
+    given = [name for name in (*of_training, *of_one, "show", "data") if getattr(options, name) not in (None, False, "")]
+    said = {name: f"--{name.replace('_', '-')}" for name in given}
+    if options.name is None and given:
+        raise ConfigError(f"{said[given[0]]} is for one NAME, and none is given; give it, or leave {said[given[0]]} out")
+    useless = [name for name in given if name in of_training]
+    if options.show and useless:
+        raise ConfigError(f"{said[useless[0]]} is for training, and --show trains nothing; leave one of the two out")
 
 
 def _executor(options: argparse.Namespace) -> Any:
@@ -117,6 +132,7 @@ def _executor(options: argparse.Namespace) -> Any:
 def _search(options: argparse.Namespace) -> int:
     from jobs import searches
 
+    _demand_name_and_training(options, ("workers", "test"), ("trials", "storage"))
     if options.name is None:
         for each in searches.SEARCHES.values():
             print(f"{each.name:14} {each.about}")
@@ -125,13 +141,12 @@ def _search(options: argparse.Namespace) -> int:
     for name, value, most in (("trials", options.trials, 100_000), ("workers", options.workers, 100), ("test", options.test, 100)):
         if value is not None and not 1 <= value <= most:
             raise ConfigError(f"{name} is {value}; give a whole number from 1 to {most}")
-    if options.show and options.test is not None:
-        raise ConfigError(f"test is {options.test} but --show trains nothing; leave one of the two out")
+    workers = options.workers or runs.cores()
     from training import search
 
-    study = search.describe(space, options.trials, options.storage, options.data, options.show)
+    study = search.describe(space, options.trials or TRIALS, options.storage, options.data, options.show)
     if not options.show:
-        search.run(study, options.workers)
-    tested = search.measure_best(study, options.test, options.workers) if options.test else []
+        search.run(study, workers)
+    tested = search.measure_best(study, options.test, workers) if options.test else []
     print(search.summary(study, tested))
     return 0
