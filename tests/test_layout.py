@@ -1,6 +1,7 @@
 """Who may import whom, how long a file may be, what is installed where, and that nothing here knows of the machine it was made on."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -93,9 +94,11 @@ def test_no_tracked_file_names_a_folder_of_the_machine_it_was_made_on(private):
 
 
 @pytest.mark.parametrize("package", PACKAGES)
-def test_the_readme_names_every_package_in_its_tree(package):
+def test_the_readme_names_every_package_and_module_in_its_tree(package):
     tree = (ROOT / "README.md").read_text().partition("\napp.py ")[2].partition("```")[0]
     assert f"\n{package}/ " in tree
+    modules = [] if package in WORKSHOP else [path.name for path in (ROOT / package).glob("[!_]*.py")]
+    assert [name for name in modules if not re.search(rf"\b{name}\b", tree)] == []
 
 
 @pytest.mark.parametrize(("machine", "name"), [("x86_64", "onnxruntime-gpu"), ("aarch64", "onnxruntime"), ("arm64", "onnxruntime")])
