@@ -1,14 +1,12 @@
 """python -m benchmarks.photos FOLDER [--networks photo lenet5] [--part validation] [--on-white 500]
 
-How clothing networks do on real photos: FOLDER/labels.csv has file, the data set's own label, and the Fashion-MNIST class.
-Where the class is plain `shoes`, Sandal, Sneaker and Ankle boot all count; of those that training/shoes.csv tells apart, the right one
-is counted too. Accuracy is of the most probable class, the threshold for declining left aside; photos of none of the ten classes are told
+How clothing networks do on real photos: FOLDER is a copy of clothing-dataset-small, with a folder a part and in it a folder a kind.
+For `shoes` Sandal, Sneaker and Ankle boot all count; of those that training/shoes.csv tells apart, the right one is counted too. Accuracy is of the most probable class, the threshold for declining left aside; photos of none of the ten classes are told
 apart from them by the photo network alone. --on-white: also so many of Fashion-MNIST's validation garments, enlarged, in any colour, on white,
 which is as near to a catalogue's photo as they come.
 """
 
 import argparse
-import csv
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +16,7 @@ from inference.classify import Answer, Classifier, answer_bytes, answer_image
 from models import shelf
 from models.datasets import DATASETS, NONE_OF_THEM
 from training import data
-from training.photo_pictures import SHOES, SIDE, kinds_of_shoe, laid_over
+from training.photo_pictures import GROUPS, SHOES, SIDE, kinds_of_shoe, laid_over
 
 
 def answers(classifier: Classifier, folder: Path, names: list[str]) -> list[str]:
@@ -29,6 +27,12 @@ def answers(classifier: Classifier, folder: Path, names: list[str]) -> list[str]
 def _said(classifier: Classifier, answer: Answer) -> str:
     """What the network calls blank is none of the ten."""
     return NONE_OF_THEM if answer.probabilities is None else classifier.card.labels[int(answer.probabilities.argmax())]
+
+
+def photos(folder: Path, part: str) -> list[tuple[str, str]]:
+    """The photos of a part, such as validation/dress/NAME.jpg, and which of GROUPS each shows."""
+    kinds = [(kind, group) for group, kinds in GROUPS.items() for kind in kinds]
+    return [(path.relative_to(folder).as_posix(), group) for kind, group in kinds for path in sorted((folder / part / kind).glob("*.*"))]
 
 
 def on_white(count: int) -> list[tuple[Image.Image, str]]:
@@ -47,20 +51,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--networks", nargs="+", default=["photo", "lenet5"])
-    parser.add_argument("--part", default="validation", help="beginning of the file names that count (default: validation)")
+    parser.add_argument("--part", default="validation", help="folder of FOLDER whose photos count (default: validation)")
     parser.add_argument("--on-white", type=int, default=0, metavar="N", help="also N enlarged garments of Fashion-MNIST on white")
     options = parser.parse_args()
-    with (options.folder / "labels.csv").open(newline="") as file:
-        rows = [row for row in list(csv.reader(file))[1:] if row[0].startswith(options.part)]
-    garments = [(name, wanted) for name, _, wanted in rows if wanted != "none"]
+    found = photos(options.folder, options.part)
+    garments = [(name, wanted) for name, wanted in found if wanted != NONE_OF_THEM]
     kinds = kinds_of_shoe()
-    others = [name for name, _, wanted in rows if wanted == "none"]
+    others = [name for name, wanted in found if wanted == NONE_OF_THEM]
     for network in options.networks:
         classifier = Classifier(shelf.load_card("fashion-mnist", network))
         told = answers(classifier, options.folder, [name for name, _ in garments])
-        right = sum(
-            said == wanted or (wanted.startswith("shoes") and said in SHOES) for said, (_, wanted) in zip(told, garments, strict=True)
-        )
+        right = sum(said == wanted or (wanted == "shoes" and said in SHOES) for said, (_, wanted) in zip(told, garments, strict=True))
         shoes = [said == kinds[name] for said, (name, _) in zip(told, garments, strict=True) if name in kinds]
         declined = sum(said == NONE_OF_THEM for said in answers(classifier, options.folder, others))
         print(

@@ -1,4 +1,4 @@
-"""streamlit run benchmarks/usual_page.py
+"""PYTHONPATH=. streamlit run benchmarks/usual_page.py
 
 The yardstick: the page as tutorials write it. torch and torchvision in the server, the network run eagerly, the whole
 script again after every stroke, a bar chart of the probabilities. It serves the weights that Inkling serves, one network.

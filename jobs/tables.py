@@ -184,14 +184,17 @@ SWEEPS = {
 # Why a figure is not what its source says, or cannot be what its source says it is: one sentence a recipe, a row or a cell,
 # by (sweep, row) or (sweep, row, column) with their titles; of the sweep `systems` the row is the recipe's name.
 NOTES: dict[tuple[str, ...], str] = {
-    (
-        "systems",
-        "r2-softmax",
-    ): "One pass over all 54,000 images already gives 87.9 % on the validation images, so the source's epochs must be of far fewer.",
     **{
-        ("r1a", row): "Where a run ends on the steep part of its curve the first weights decide, and the source does not give them: with "
+        place: "One pass over all 54,000 images already gives 87.9 % on the validation images, so the source's epochs must be of far fewer."
+        for place in (("systems", "r2-softmax"), ("r2", "softmax regression"))
+    },
+    **{
+        place: "Where a run ends on the steep part of its curve the first weights decide, and the source does not give them: with "
         "Xavier's for the linear layers, average, tanh, lr 0.01, batch 400, seed 0 ends at 87.5 % in place of 54.6."
-        for row in ("average, tanh", "max, tanh", "average, ReLU", "max, ReLU")
+        for place in (
+            *(("r1a", row) for row in ("average, tanh", "max, tanh", "average, ReLU", "max, ReLU")),
+            ("r1d", "average, tanh", "0.001"),
+        )
     },
     **{
         (
@@ -215,6 +218,15 @@ NOTES: dict[tuple[str, ...], str] = {
         ("r7-parts", row): "At this constant learning rate the validation accuracy moves by up to 1.7 points from one epoch to the next, "
         "and the last epoch is the one that counts here."
         for row in ("batch normalisation", "all, ReLU, 32-64-256", "all, leaky ReLU, 32-64-256")
+    },
+    **{
+        place: f"From one epoch to the next the validation accuracy moves by up to {points} points here, and the last epoch is the one that counts."
+        for place, points in {
+            ("r7-schedule", "lr 0.01", "every 1600"): 1.3,
+            ("r7-lr", "Adam", "0.0128"): 3.4,
+            ("r7-batch", "Adam", "640"): 1.0,
+            ("r7-parts", "ReLU"): 1.1,
+        }.items()
     },
     (
         "r7-optimizer",

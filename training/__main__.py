@@ -121,7 +121,7 @@ def _parser() -> argparse.ArgumentParser:
             "--data",
             type=Path,
             metavar="DIR",
-            help="folder with MNIST/raw and FashionMNIST/raw or the word sample (default: $INKLING_DATA, cache, download, sample)",
+            help="folder with MNIST/raw and FashionMNIST/raw or the word sample (default: $INKLING_DATA, cache, Debian's package, download, sample)",
         )
     return parser
 
