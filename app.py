@@ -1,8 +1,8 @@
-"""Inkling's page: `streamlit run app.py`. Declares the pages, nothing else."""
+"""Inkling's page: `streamlit run app.py`. Declares the pages."""
 
 import streamlit as st
 
-from ui import corrections, draw, experiments, history, models, own_images, sidebar, upload
+from ui import corrections, draw, experiments, history, models, own_images, sidebar, upload, uploads
 from ui.serving import warm_up
 from ui.style import apply_style
 
@@ -20,6 +20,7 @@ page = st.navigation(
     ],
     position="top",
 )
+uploads.forget_but_of(page.url_path)
 sidebar.show()
 page.run()
 warm_up()  # last: it loads what later clicks need while the visitor already draws

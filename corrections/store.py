@@ -209,10 +209,11 @@ def _shape(about: DatasetInfo) -> str:
     return "x".join(map(str, about.shape))
 
 
-def remove(engine: Engine, ids: Iterable[int]) -> None:
-    """Deletes corrections; what is gone already is no error. Raises StoreError."""
+def remove(engine: Engine, corrections: Iterable[Correction]) -> None:
+    """Deletes corrections as `find` found them; what is gone already is no error, and what has its id since stays. Raises StoreError."""
+    found = [(each.id, each.created) for each in corrections]
     with told("deleted"), engine.begin() as connection:
-        connection.execute(TABLE.delete().where(TABLE.c.id.in_(list(ids))))
+        connection.execute(TABLE.delete().where(sqlalchemy.tuple_(TABLE.c.id, TABLE.c.created).in_(found)))
 
 
 def remove_all(engine: Engine, dataset: str) -> None:

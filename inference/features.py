@@ -3,6 +3,7 @@
 onnx, which finds the layers in the graph, is imported when somebody asks; answers do not need it.
 """
 
+import functools
 import gzip
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -71,6 +72,7 @@ class Known:
         return [(self.pixels[at], int(self.labels[at]), float(cosines[at])) for at in best]
 
 
+@functools.cache
 def _read(dataset: str, part: str) -> np.ndarray:
     content = gzip.decompress((SAMPLE / FOLDERS[dataset] / f"train-{part}-ubyte.gz").read_bytes())
     if part.startswith("labels"):

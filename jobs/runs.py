@@ -201,11 +201,16 @@ def list_runs(without: Container[Path] = ()) -> list[Path]:
     root = runs_folder()
     if not root.is_dir():
         return []
-    return sorted(
-        (each for each in root.iterdir() if each not in without and RUN_ID.fullmatch(each.name) and (each / "config.json").is_file()),
-        key=lambda each: each.name,
-        reverse=True,
-    )
+    found = [each for each in root.iterdir() if each not in without and RUN_ID.fullmatch(each.name) and _is_whole(each)]
+    return sorted(found, key=lambda each: each.name, reverse=True)
+
+
+def _is_whole(folder: Path) -> bool:
+    """Whether a run folder has its configuration. One of another user that may not be looked into is left out, as if it were elsewhere."""
+    try:
+        return (folder / "config.json").is_file()
+    except OSError:
+        return False
 
 
 def read_config(folder: Path) -> RunConfig:

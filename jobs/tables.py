@@ -184,18 +184,15 @@ SWEEPS = {
 # Why a figure is not what its source says, or cannot be what its source says it is: one sentence a recipe, a row or a cell,
 # by (sweep, row) or (sweep, row, column) with their titles; of the sweep `systems` the row is the recipe's name.
 NOTES: dict[tuple[str, ...], str] = {
-    **{
-        place: "One pass over all 54,000 images already gives 87.9 % on the validation images, so the source's epochs must be of far fewer."
-        for place in (("systems", "r2-softmax"), ("r2", "softmax regression"))
-    },
-    **{
-        place: "Where a run ends on the steep part of its curve the first weights decide, and the source does not give them: with "
-        "Xavier's for the linear layers, average, tanh, lr 0.01, batch 400, seed 0 ends at 87.5 % in place of 54.6."
-        for place in (
-            *(("r1a", row) for row in ("average, tanh", "max, tanh", "average, ReLU", "max, ReLU")),
-            ("r1d", "average, tanh", "0.001"),
-        )
-    },
+    **dict.fromkeys(
+        (("systems", "r2-softmax"), ("r2", "softmax regression")),
+        "One pass over all 54,000 images already gives 87.9 % on the validation images, so the source's epochs must be of far fewer.",
+    ),
+    **dict.fromkeys(
+        (*(("r1a", row) for row in ("average, tanh", "max, tanh", "average, ReLU", "max, ReLU")), ("r1d", "average, tanh", "0.001")),
+        "Where a run ends on the steep part of its curve the first weights decide, and the source does not give them: with "
+        "Xavier's for the linear layers, average, tanh, lr 0.01, batch 400, seed 0 ends at 87.5 % in place of 54.6.",
+    ),
     **{
         (
             "r1b",

@@ -108,7 +108,7 @@ def test_ink_on_nothing_can_be_seen_where_it_is_kept_and_where_it_is_pointed_at(
     shown = []
     canvas = SimpleNamespace(st_canvas=lambda background_image, **facts: shown.append(background_image) or SimpleNamespace(json_data=None))
     monkeypatch.setitem(sys.modules, "streamlit_drawable_canvas", canvas)
-    region.drag(picture, "drag")
+    region.drag(region.small(picture), "drag")
     for seen in (Image.open(io.BytesIO(tell._small(picture))), *shown):
         assert (seen.mode, seen.size) == ("RGB", (60, 80))
         assert (seen.getpixel((30, 40)), seen.getpixel((5, 5))) == (ink, (ground,) * 3)
@@ -151,7 +151,7 @@ def test_every_setting_of_the_retrain_form_lies_within_its_limits():
 def test_no_run_is_offered_to_go_on_from_a_mixture():
     app = run_app()
     app.selectbox(key="sidebar-network-mnist").set_value("ensemble").run()
-    assert app.button_group(key="retrain-start").disabled
+    assert app.button_group(key="retrain-start-anew").disabled
     app.selectbox(key="sidebar-network-mnist").set_value("lenet5").run()
     assert not app.button_group(key="retrain-start").disabled
     assert not app.exception

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,6 +18,8 @@ from models import datasets
 from tests import shapes
 from tests.test_app import html_of, run_app, run_page
 from ui import own_images, problems, serving, tell, upload, visitor
+
+MADE = "2026-01-01T00:00:00Z"  # when the data sets here were
 
 
 @pytest.fixture(autouse=True)
@@ -120,7 +123,7 @@ def test_a_data_set_stays_where_its_corrections_cannot_be_deleted(own_dataset, m
     monkeypatch.setattr(st, "session_state", {})
     monkeypatch.setattr(serving, "corrections", fails)
     monkeypatch.setattr(visitor, "demand", lambda act: None)
-    own_images._delete(datasets.info("ants"))
+    own_images._delete(datasets.info("ants"), MADE)
     assert problems.told("own-problem-ants") == "corrections cannot be opened (OperationalError)"
     assert datasets.info("ants").is_own
 
@@ -132,10 +135,10 @@ def test_a_data_set_stays_while_a_retrain_waits_for_it_or_is_at_work(own_dataset
     monkeypatch.setattr(queue, "active_runs", lambda: [run])
     monkeypatch.setattr(serving, "corrections", lambda: None)
     monkeypatch.setattr(store, "remove_all", lambda kept, dataset: None)
-    own_images._delete(datasets.info("ants"))
+    own_images._delete(datasets.info("ants"), MADE)
     assert "a retrain is at work on these pictures" in problems.told("own-problem-ants")
     assert datasets.info("ants").is_own
-    own_images._delete(datasets.info("tiny"))
+    own_images._delete(datasets.info("tiny"), MADE)
     assert [each.name for each in datasets.list_own()[0]] == ["ants"]
     os.close(lock)
 
@@ -146,3 +149,40 @@ def test_a_data_set_with_damaged_pictures_is_still_listed(own_dataset, monkeypat
     monkeypatch.setattr(visitor, "may_act", lambda: True)
     page = html_of(AppTest.from_string("from ui import own_images; own_images.page()", default_timeout=60).run())
     assert page.count('data-testid="classes"') == 2
+
+
+def test_a_data_set_may_have_the_name_of_a_button(own_dataset, monkeypatch):
+    for name in ("import", "use-ants", "delete-ants", "zip-0"):
+        shapes.own_dataset(own_dataset, name, side=8, channels=1)
+    monkeypatch.setattr(visitor, "may_act", lambda: True)
+    page = AppTest.from_string("from ui import own_images; own_images.page()", default_timeout=60).run()
+    assert not page.exception
+    assert html_of(page).count('data-testid="classes"') == 6
+
+
+def test_a_data_set_is_not_deleted_for_an_earlier_one_of_its_name(own_dataset, monkeypatch):
+    monkeypatch.setattr(st, "session_state", {})
+    monkeypatch.setattr(visitor, "demand", lambda act: None)
+    own_images._delete(datasets.info("ants"), "2025-12-24T00:00:00Z")
+    assert problems.told("own-problem-ants").startswith("Ants was deleted and another data set has its name now")
+    assert datasets.info("ants").is_own
+
+
+def test_an_import_that_a_click_ended_is_told(own_dataset, monkeypatch):
+    class Rerun(BaseException):
+        """As Streamlit ends a run for the next one."""
+
+    def clicked(*facts):
+        yield 1, 10
+        raise Rerun
+
+    monkeypatch.setattr(visitor, "may_act", lambda: True)
+    monkeypatch.setattr(visitor, "demand", lambda act: None)
+    monkeypatch.setattr(own_images, "import_zip", clicked)
+    monkeypatch.setattr(st, "session_state", {})
+    with pytest.raises(Rerun):
+        own_images._import(SimpleNamespace(getbuffer=lambda: b""), "Ants two", 64, False)
+    app = AppTest.from_string("from ui import own_images; own_images.page()", default_timeout=60)
+    app.session_state["own-problem"] = st.session_state["own-problem"]
+    assert "The import of Ants two was ended by a click elsewhere" in html_of(app.run())
+    assert "was ended by a click" not in html_of(app.run())

@@ -45,7 +45,7 @@ def test_a_run_keeps_the_corrections_that_it_began_with(places):
     assert first.labels.tolist() == [3]
     assert np.array_equal(first.pixels[0], digits[0])
     keep(digits[1], "4")
-    store.remove(store.open_store(), [1])
+    store.remove(store.open_store(), store.find(store.open_store(), DATASETS["mnist"])[1:])
     assert corrected.corrected(places, "mnist").labels.tolist() == [3]
     assert sorted(path.name for path in places.glob("corrections*")) == ["corrections.npz", "corrections.sqlite3"]
 

@@ -49,8 +49,8 @@ def test_what_is_kept_is_found_newest_first_and_deleted(engine):
     assert store.pictures(engine, [found[0].id, found[2].id, 999]) == {found[0].id: b"png", found[2].id: b"png"}
     assert store.count(engine, MNIST) == 3
     assert store.find(engine, DATASETS["fashion-mnist"]) == []
-    store.remove(engine, [found[0].id, found[2].id])
-    store.remove(engine, [found[0].id])  # gone already
+    store.remove(engine, [found[0], found[2]])
+    store.remove(engine, [found[0]])  # gone already
     assert [each.label for each in store.find(engine, MNIST)] == ["7"]
     store.remove_all(engine, "mnist")
     assert store.count(engine, MNIST) == 0
@@ -153,3 +153,17 @@ def test_without_a_url_it_is_a_file_beside_the_app(monkeypatch):
     monkeypatch.delenv(store.VARIABLE, raising=False)
     assert store.url() == f"sqlite:///{store.FILE}"
     assert store.FILE.parent.joinpath("app.py").exists()
+
+
+def test_a_picture_that_has_the_id_of_one_that_is_gone_is_not_deleted_for_it(engine):
+    """SQLite gives the id of the last row again; somebody else's page still shows the one before."""
+    store.keep(engine, correction(1, label="7"), MNIST)
+    (gone,) = store.find(engine, MNIST)
+    store.remove(engine, [gone])
+    store.keep(engine, correction(2, label="3"), MNIST)
+    (new,) = store.find(engine, MNIST)
+    store.remove(engine, [dataclasses.replace(gone, id=new.id)])
+    assert [each.label for each in store.find(engine, MNIST)] == ["3"]
+    store.keep(engine, correction(2, label="5"), MNIST)  # the same picture told anew
+    store.remove(engine, [new])
+    assert [each.label for each in store.find(engine, MNIST)] == ["5"]

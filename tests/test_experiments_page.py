@@ -12,7 +12,7 @@ from jobs.config import RunConfig
 from jobs.recipes import RECIPES
 from jobs.summary import Outcome
 from tests.measured import measure
-from ui import experiments
+from ui import experiments, visitor
 
 
 @pytest.fixture(autouse=True)
@@ -225,6 +225,14 @@ def test_a_link_opens_the_same_table_cells_and_settings_for_somebody_else(starte
         app.button(key="retrain-go").click().run()
     assert same_settings(*started)
     assert dict(second.query_params) == link
+
+
+def test_a_link_keeps_its_settings_for_who_has_yet_to_sign_in(started, monkeypatch):
+    link = {"sweep": "r3", "dataset": "mnist", "network": "fc", "lr": "0.05", "epochs": "7"}
+    monkeypatch.setattr(visitor, "may_act", lambda: False)
+    app = visit(**link).run()
+    assert "a shared link" in words_of(app).lower()
+    assert (app.query_params["lr"], app.query_params["epochs"]) == ("0.05", "7")
 
 
 def test_a_link_with_a_cells_own_settings_says_whose_they_are():

@@ -121,7 +121,7 @@ def test_a_full_disk_keeps_the_corrections_it_has_and_says_why_it_takes_no_more(
     assert 0 < kept < 100
     assert [int(each.pixels.max()) for each in store.find(engine, about)] == list(range(kept))[::-1]
     other.unlink()
-    store.remove(engine, [each.id for each in store.find(engine, about)[:3]])
+    store.remove(engine, store.find(engine, about)[:3])
     assert store.count(engine, about) == kept - 3
     engine.dispose()
 

@@ -63,6 +63,17 @@ def test_the_chosen_network_can_be_gone_on_from_in_place_of_the_given_one(app):
     assert (asked(app).start_from, asked(app).network, asked(app).corrections) == ("fc", "fc", False)
 
 
+def test_who_changes_to_a_network_that_no_run_goes_on_from_starts_anew_with_what_is_usual_there(places):
+    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).run()
+    app.selectbox(key="sidebar-network-mnist").set_value("lenet5").run()
+    app.button_group(key="retrain-start").set_value("chosen").run()
+    assert app.select_slider(key="retrain-lr-chosen").value == 0.0005
+    app.selectbox(key="sidebar-network-mnist").set_value("ensemble").run()
+    assert not app.exception
+    assert app.button_group(key="retrain-start-anew").value == "scratch"
+    assert app.select_slider(key="retrain-lr-scratch").value == 0.004
+
+
 def test_softmax_by_hand_is_gone_on_from_with_the_optimizer_that_it_knows(by_hand, monkeypatch):
     queued = []
 

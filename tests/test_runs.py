@@ -1,5 +1,6 @@
 """jobs/runs.py: a run's status follows from its events and from a real lock, held by real processes."""
 
+import errno
 import os
 import signal
 import socket
@@ -7,6 +8,7 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -326,3 +328,18 @@ def test_runs_that_begin_at_one_moment_get_a_folder_each():
         assert runs.is_alive(folder)
         os.close(lock)
     assert len({folder for folder, _ in made}) == count == len(runs.list_runs())
+
+
+def test_a_run_folder_that_may_not_be_looked_into_is_passed_over(places, monkeypatch):
+    folder, lock = runs.create(RunConfig())
+    os.close(lock)
+    (runs.runs_folder() / "20260101-000000-theirs").mkdir()
+    is_file = Path.is_file
+
+    def asked(path: Path) -> bool:
+        if "theirs" in str(path):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return is_file(path)
+
+    monkeypatch.setattr(Path, "is_file", asked)
+    assert runs.list_runs() == [folder]

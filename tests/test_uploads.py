@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import pytest
-import streamlit
+import streamlit as st
 from streamlit import runtime
 from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
 from streamlit.runtime.uploaded_file_manager import UploadedFileRec
@@ -90,7 +90,7 @@ def test_chunks_of_any_length_are_not_believed_to_be_as_few_bytes_as_is_said_bes
 def test_what_is_uploaded_stays_in_memory_while_it_comes():
     import asgi
 
-    assert asgi.MultiPartParser.spool_max_size > streamlit.get_option("server.maxUploadSize") * MB
+    assert asgi.MultiPartParser.spool_max_size > st.get_option("server.maxUploadSize") * MB
 
 
 def test_files_that_are_still_coming_count_too_and_no_more_when_they_have_come_or_were_taken_away(files):
@@ -110,3 +110,14 @@ def test_files_that_are_still_coming_count_too_and_no_more_when_they_have_come_o
         return server.statuses
 
     assert told_by(upload()) == [413, 204, 204, 204]
+
+
+def test_files_of_a_page_that_is_left_or_of_an_emptied_uploader_are_forgotten(files, monkeypatch):
+    monkeypatch.setattr(runtime, "exists", lambda: True)
+    monkeypatch.setattr(uploads, "get_script_run_ctx", lambda: SimpleNamespace(session_id="A"))
+    monkeypatch.setattr(st, "session_state", {})
+    for page in ("upload", "upload"):
+        uploads.forget_but_of(page)
+        assert len(uploads._files("A")) == 1
+    uploads.forget_but_of("models")
+    assert uploads._files("A") == []

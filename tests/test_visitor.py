@@ -91,10 +91,13 @@ def test_who_comes_from_elsewhere_is_a_stranger_whatever_the_server_is_bound_to(
 
 
 @pytest.mark.parametrize("text", ["mode = ", None])
-def test_settings_that_cannot_be_read_let_nobody_do_more(folders, text):
+def test_settings_that_cannot_be_read_let_nobody_do_more(folders, monkeypatch, text):
     (folders / "inkling.toml").write_text(text) if text else (folders / "inkling.toml").unlink()
     assert visitor.is_public()
-    assert refusal().startswith("Retraining is off until this server's settings are mended: ")
+    monkeypatch.setattr(visitor, "_is_at_home", lambda: False)
+    assert refusal() == "Retraining is off until this server's settings are mended."  # strangers hear no path and no address
+    monkeypatch.setattr(visitor, "_is_at_home", lambda: True)
+    assert refusal().startswith(f"Retraining is off until this server's settings are mended: {folders}")
     visitor.count("drawings", "answers_per_minute")  # drawing goes on
 
 

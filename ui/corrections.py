@@ -64,7 +64,7 @@ def page() -> None:
         for correction, now in zip(shown, said_now, strict=False):
             with st.container(width=CELL, gap="xsmall", horizontal_alignment="center", key=f"correction-{correction.id}"):
                 st.html(_cell(correction, pictures.get(correction.id, b""), now))
-                st.button("Delete", key=f"corrections-delete-{correction.id}", icon=":material/delete:", type="tertiary", on_click=_remove, args=(engine, [correction.id]))  # fmt: skip
+                st.button("Delete", key=f"corrections-delete-{correction.id}", icon=":material/delete:", type="tertiary", on_click=_remove, args=(engine, [correction]))  # fmt: skip
     with st.container(horizontal=True):
         if len(shown) < len(found):
             st.button(f"Show more of {len(found):,}", key="corrections-more", on_click=_show_more)
@@ -72,7 +72,7 @@ def page() -> None:
             st.write(
                 f"Deletes all {_count(found)} for good. Networks that learned from them stay, and the copies of retrains that stopped."
             )
-            st.button("Delete for good", type="primary", key="corrections-delete-all", on_click=_remove, args=(engine, [each.id for each in found]))  # fmt: skip
+            st.button("Delete for good", type="primary", key="corrections-delete-all", on_click=_remove, args=(engine, found))  # fmt: skip
     if problem := st.session_state.pop("corrections-problem", None):
         st.html(figures.error("Not deleted", problem))
 
@@ -201,11 +201,11 @@ def _remove_left_over(engine: "Engine") -> None:
         st.session_state["corrections-left-over-problem"] = str(error)
 
 
-def _remove(engine: "Engine", ids: list[int]) -> None:
+def _remove(engine: "Engine", corrections: "list[Correction]") -> None:
     from corrections import store
 
     try:
         visitor.demand("correct")
-        store.remove(engine, ids)
+        store.remove(engine, corrections)
     except InklingError as error:
         st.session_state["corrections-problem"] = str(error)

@@ -94,8 +94,8 @@ def _run_again_after_stroke() -> None:
 
 
 def _touched_by_ink() -> list[str]:
-    """What shows something else once the ink is another; what can be asked stays as it is, but the reasons for an answer change with it."""
-    return [STROKE, ASKING] if why.is_shown("draw") else [STROKE]
+    """What shows something else once the ink is another: what can be asked stays as it is while it is closed."""
+    return [STROKE, ASKING] if why.is_shown("draw") or tell.is_open("draw") else [STROKE]
 
 
 def _lead_for_own(about: datasets.DatasetInfo) -> str:

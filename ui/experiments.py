@@ -262,7 +262,8 @@ def _write_link(sweep: Sweep) -> None:
     places = _kept()["cells"].get(sweep.name, [])
     texts = {"sweep": sweep.name} | ({"cells": links.write_cells(places)} if places else {})
     st.session_state["experiments-written"] = (sweep.name, texts.get("cells", ""))
-    config = settings.asked()
+    given = settings.given()
+    config = settings.asked() if visitor.may_act() else given and given.config  # who has no form keeps what the link gave
     texts |= links.write_config(config) if config is not None else {}
     is_first = texts == {"sweep": next(iter(tables.SWEEPS))} and not st.query_params.to_dict()
     if texts != st.query_params.to_dict() and not is_first:  # each writing is a step of the browser's history: what is meant anyway is none

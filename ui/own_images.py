@@ -11,10 +11,11 @@ from jobs.imports import import_zip, name_of
 from models import datasets, shelf
 from models.datasets import DatasetInfo
 from models.errors import InklingError
-from ui import figures, panel, problems, serving, sidebar, visitor
+from ui import figures, panel, problems, serving, sidebar, uploads, visitor
 
 SIDES = (16, 28, 32, 48, 64, 96, 128)
 MOST_MB = 100  # as .streamlit/config.toml and the import itself have it
+STAY = "a click elsewhere on this page would end the import"
 A_CLASS = 6  # pictures shown of each class
 MOST_ROWS = 12  # classes shown before the others are only counted
 
@@ -33,6 +34,8 @@ def page() -> None:
     )
     if news := st.session_state.pop("own-news", None):
         st.success(news, icon=":material/check:")
+    if problem := st.session_state.pop("own-problem", None):  # of an import that this very run has ended
+        st.html(figures.error("Nothing was imported", problem))
     own, unreadable = datasets.list_own()
     if visitor.may_act():
         _form(is_open=not own)
@@ -68,19 +71,25 @@ def _import(file: object, title: str, side: int, grey: bool) -> None:
     if not title:
         st.html(figures.error("The name is missing", "Give the data set a name, such as Scenes."))
         return
-    bar = st.progress(0.0, text="Reading the zip")
+    bar = st.progress(0.0, text=f"Reading the zip; {STAY}")
+    st.session_state["own-problem"] = (
+        f"The import of {title} was ended by a click elsewhere on the page: import it again, and wait for its end."
+    )
     try:
         visitor.demand("import")
         name = name_of(title)
         with contextlib.closing(import_zip(file.getbuffer(), name, title, side, grey)) as steps:
             for done, total in steps:
-                bar.progress(done / total, text=f"{done:,} of {total:,} files")
+                bar.progress(done / total, text=f"{done:,} of {total:,} files; {STAY}")
         about = datasets.info(name)
     except (InklingError, OSError) as error:
+        st.session_state.pop("own-problem")
         bar.empty()
         said = str(error)
         st.html(figures.error("Nothing was imported", said[:1].upper() + said[1:]))
         return
+    st.session_state.pop("own-problem")
+    uploads.forget()  # the zip: the form is empty after this
     st.session_state["own-round"] += 1
     st.session_state["own-news"] = f"{_count(about)} are imported, and chosen in the sidebar: Start training there."
     sidebar.choose_dataset(name)
@@ -92,7 +101,7 @@ def _show(about: DatasetInfo) -> None:
     size = f"{about.height}x{about.width}, {'grey' if about.channels == 1 else 'in colour'}"
     networks = len(shelf.list_cards(about.name))
     may_look = visitor.may_act()  # pictures and the names of files may be of people
-    with st.container(border=True, key=f"own-{about.name}"):
+    with st.container(border=True, key=f"own-images-of-{about.name}"):
         st.html(
             f'<div class="ink"><h3 style="padding:0;margin:0">{html.escape(about.title)}</h3>'
             f'<p class="ink-lead">{_count(about)} of {size}; {networks or "no"} network{"" if networks == 1 else "s"}; '
@@ -107,7 +116,7 @@ def _show(about: DatasetInfo) -> None:
             if may_look:
                 with st.popover("Delete", icon=":material/delete:"):
                     st.write("Deletes these pictures, every network trained on them, and what was corrected of them.")
-                    st.button("Delete for good", type="primary", key=f"own-delete-{about.name}", on_click=_delete, args=(about,))
+                    st.button("Delete for good", type="primary", key=f"own-delete-{about.name}", on_click=_delete, args=(about, facts["created"]))  # fmt: skip
         problems.show(f"own-problem-{about.name}")
 
 
@@ -143,7 +152,8 @@ def _first_pictures(name: str, created: str) -> dict[int, list[str]]:
         return {}
 
 
-def _delete(about: DatasetInfo) -> None:
+def _delete(about: DatasetInfo, created: str) -> None:
+    """created: of the data set that was shown; another one may have its name since."""
     with problems.telling(f"own-problem-{about.name}"):
         visitor.demand("delete")
         from corrections import store
@@ -152,6 +162,8 @@ def _delete(about: DatasetInfo) -> None:
             for run in active:
                 if (config := panel.config_of(run)) and config.dataset == about.name:
                     raise InUse("a retrain is at work on these pictures; wait for its end or cancel it")
+            if datasets.read_facts(about.name)["created"] != created:
+                raise InUse(f"{about.title} was deleted and another data set has its name now; look at that one first")
             store.remove_all(serving.corrections(), about.name)  # first: where it fails, there is still a page to delete them on
             datasets.remove(about.name)
         shelf.remove_all(about.name)

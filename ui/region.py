@@ -11,12 +11,17 @@ LEAST = 0.02  # of the picture's side: what is smaller was a click
 Region = tuple[float, float, float, float]
 
 
-def drag(image: Image.Image, key: str) -> Region | None:
-    """Shows a picture to drag a rectangle on; returns the last one as left, top, right, bottom fractions of the picture, None before there is one."""
-    from streamlit_drawable_canvas import st_canvas  # it can be imported by a running page only
-
+def small(image: Image.Image) -> Image.Image:
+    """A picture as it is shown to drag on."""
     shown = over_contrasting_ground(image, "RGB")
     shown.thumbnail((SIDE, SIDE))
+    return shown
+
+
+def drag(shown: Image.Image, key: str) -> Region | None:
+    """Shows a picture, `small`, to drag a rectangle on; returns the last one as left, top, right, bottom fractions of it, None before there is one."""
+    from streamlit_drawable_canvas import st_canvas  # it can be imported by a running page only
+
     result = st_canvas(
         drawing_mode="rect",
         fill_color="rgba(69, 98, 216, 0.18)",

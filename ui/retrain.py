@@ -77,7 +77,10 @@ def show(dataset: str, chosen: shelf.Card | None) -> None:
     if visitor.may_act():
         _form(dataset, chosen)
     elif settings.given():
-        st.caption(f"{settings.given().title}: only those who may retrain here can train with these settings.")
+        after = (
+            " Signing in leads to the first page: open the link again after it." if visitor.has_provider() and not visitor.address() else ""
+        )
+        st.caption(f"{settings.given().title}: only those who may retrain here can train with these settings.{after}")
     visitor.show()
 
 
@@ -110,7 +113,7 @@ def _form(dataset: str, chosen: shelf.Card | None) -> None:
             required=True,
             format_func=starts.get,
             width="stretch",
-            key=settings.key("start"),
+            key=settings.key("start" if may_go_on else "start-anew"),  # another one: the first would go on saying "Chosen"
             disabled=not may_go_on and GIVEN_START not in starts,
             help=f"{figures.in_markdown(chosen.title)} is of several kinds of networks, which no run goes on from; choose another one above."
             if chosen and chosen.is_mixed

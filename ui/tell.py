@@ -34,6 +34,11 @@ def expander(key: str) -> DeltaGenerator | None:
     return st.expander("Wrong? Tell me", icon=":material/flag:", type="compact", key=f"{key}-tell", on_change="rerun")
 
 
+def is_open(key: str) -> bool:
+    """Whether an expander of the page is open."""
+    return bool(st.session_state.get(f"{key}-tell"))
+
+
 def show(place: DeltaGenerator, card: Card, answer: Answer, picture: Callable[[], Image.Image], key: str, beside: str = "") -> None:
     """Asks what is right, and keeps it. place: the open expander. picture: gives the picture as it came. beside: the title of another
     network whose answer stands above, and which learns from no corrections."""

@@ -176,7 +176,7 @@ def _show_overrides(key: str, picture: Picture, noun: str) -> None:
         )
         st.toggle(f"Crop to the {noun}", value=True, key=f"{key}-crop")
         if st.toggle(f"Say where the {noun} is", key=f"{key}-where"):
-            part = region.drag(_decoded(picture.content), f"{key}-drag")
+            part = region.drag(_to_drag_on(picture.content), f"{key}-drag")
             if part != st.session_state.get(f"{key}-part"):
                 st.session_state[f"{key}-part"] = part
                 st.rerun()
@@ -226,10 +226,10 @@ def _answer(
     return figures.data_url(small), answer, in_colour
 
 
-@st.cache_data(max_entries=16, ttl="15m", show_spinner=False)  # 1 MB each
-def _decoded(content: bytes) -> Image.Image:
-    """As `decode`, once: a rectangle that is dragged runs the page again with every move."""
-    return decode(content)
+@st.cache_data(max_entries=4 * MOST_FILES, ttl="15m", show_spinner=False)  # 0.3 MB each
+def _to_drag_on(content: bytes) -> Image.Image:
+    """Made once: a rectangle that is dragged runs the page again with every move, and so does each other click."""
+    return region.small(decode(content))
 
 
 def _original(name: str, url: str, answer: Answer) -> str:

@@ -5,8 +5,9 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-import streamlit
+import streamlit as st
 from streamlit import runtime
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 MOST_UPLOADED = 300 * 2**20  # bytes of files of an open page, which the server keeps in memory until it is closed
 MOST_KEPT = 400  # of them, empty ones too: each takes its name, and a look at every upload
@@ -45,11 +46,24 @@ class UploadLimit:
                 del self.coming[session]
 
 
+def forget_but_of(page: str) -> None:
+    """Forgets the files of this open page once it shows another of its pages: the uploaders of the one before are gone, with what they had."""
+    if st.session_state.setdefault("uploads-page", page) != page:
+        st.session_state["uploads-page"] = page
+        forget()
+
+
+def forget() -> None:
+    """Forgets the files of this open page: called where its uploaders are emptied too."""
+    if runtime.exists() and (context := get_script_run_ctx()):
+        runtime.get_instance().uploaded_file_mgr.remove_session_files(context.session_id)
+
+
 def _announced(scope: Message) -> int:
     """How long a request says it is; as long as Streamlit lets one be where it does not say, or says one thing and comes in chunks of any length."""
     headers = dict(scope["headers"])
     length = b"" if b"transfer-encoding" in headers else headers.get(b"content-length", b"")
-    return int(length) if length.isdigit() else streamlit.get_option("server.maxUploadSize") * 2**20
+    return int(length) if length.isdigit() else st.get_option("server.maxUploadSize") * 2**20
 
 
 def _files(session: str) -> list[Any]:

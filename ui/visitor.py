@@ -1,8 +1,10 @@
 """Who the visitor is, and what they may do: everything on one's own machine, less on a public address (inkling.toml)."""
 
+import functools
 import hashlib
 import ipaddress
 import math
+import sys
 import time
 from pathlib import Path
 
@@ -34,8 +36,13 @@ def is_public() -> bool:
     Or it answers to more names than this machine's, as behind a proxy, through which everybody comes from here. Or this visitor
     comes from elsewhere all the same: what a server such as uvicorn is bound to, its command says and no option of Streamlit.
     """
+    return here().mode == "public" or not _is_at_home()
+
+
+def _is_at_home() -> bool:
+    """Whether the server is for this machine alone, and the visitor at it."""
     names = (st.get_option("server.address"), *(st.get_option("server.allowedHosts") or ["*"]))
-    return here().mode == "public" or not all(_is_loopback(name) for name in names) or not _is_from_here()
+    return all(_is_loopback(name) for name in names) and _is_from_here()
 
 
 def here() -> site.Site:
@@ -100,16 +107,31 @@ def demand(act: str) -> None:
     """Raises NotAllowed unless the visitor may do what DOING has; called where it is done, for a button that is not shown stops nobody."""
     if not is_public():
         return
-    try:
-        site.read()
-    except site.SiteError as error:
-        raise NotAllowed(f"{DOING[act]} is off until this server's settings are mended: {error}") from None
+    if fault := _fault():
+        raise NotAllowed(f"{DOING[act]} is off until this server's settings are mended{fault}")
     if not has_provider():
         raise NotAllowed(f"{DOING[act]} is off on this server: nobody can sign in here.")
     if not address():
         raise NotAllowed(f"{DOING[act]} is for people on this server's list: sign in first.")
     if not here().allows(address()):
         raise NotAllowed(f"{DOING[act]} is for people on this server's list, and {address()} is not on it: ask who runs the server.")
+
+
+def _fault() -> str:
+    """What is wrong with the site's file, as a sentence ends; empty where nothing is. Strangers hear no more of it than that: it names
+    paths and addresses."""
+    try:
+        site.read()
+    except site.SiteError as error:
+        _log(str(error))
+        return f": {error}" if _is_at_home() else "."
+    return ""
+
+
+@functools.lru_cache(maxsize=16)
+def _log(fault: str) -> None:
+    """Once: the page asks with every click."""
+    print(fault, file=sys.stderr, flush=True)
 
 
 def demand_run(folder: Path, act: str = "cancel") -> None:
@@ -156,7 +178,11 @@ def show() -> None:
     if not is_public():
         return
     st.divider()
-    if not has_provider():
+    if fault := _fault():
+        st.caption(
+            f"This server's settings have to be mended{figures.in_markdown(fault)} Until then drawing and uploads are for everybody, the rest is off."
+        )
+    elif not has_provider():
         st.caption("A public page: drawing and uploads are for everybody, the rest is off.")
     elif address():
         st.caption(f"Signed in as {address()}" + ("" if may_act() else ", which is not on this server's list") + ".")

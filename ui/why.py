@@ -17,6 +17,7 @@ from ui import figures, serving, visitor
 
 LEAST_SIDE = 220  # pixels of the picture of what speaks for an answer, which is shown at 168
 MOST_LAYERS, MOST_MAPS = 7, 32  # shown: of a network, of a layer
+MOST_NETWORKS = 32  # whose inside is kept ready, 1 to 5 MB each: making it anew takes up to seconds, and a class has a network each
 CELL = 30  # pixels a map is shown at
 FOR, AGAINST = np.array([79, 110, 230]), np.array([210, 135, 60])  # as in style.css
 
@@ -52,12 +53,12 @@ def show(card: Card, answer: Answer) -> None:
         st.html(layers(maps, card.facts["members"] > 1))
 
 
-@st.cache_resource(max_entries=8, show_spinner=False)
+@st.cache_resource(max_entries=MOST_NETWORKS, show_spinner=False)
 def _features(dataset: str, name: str, sha256: str) -> Features:
     return Features(load_card(dataset, name))
 
 
-@st.cache_resource(max_entries=8, show_spinner=False)
+@st.cache_resource(max_entries=MOST_NETWORKS, show_spinner=False)
 def _known(dataset: str, name: str, sha256: str) -> Known:
     return Known(_features(dataset, name, sha256), dataset)
 
