@@ -266,6 +266,8 @@ def unused(config: RunConfig) -> str:
         ),
         "a run without a teacher": ("teacher_temperature", "teacher_views") if not config.teacher else (),
         "the augmentation none": ("teacher_views",) if config.augmentation == "none" else (),
+        "a run that goes on from a network": ("init",) if config.start_from else (),
+        "softmax regression by hand": ("precision",) if config.network == "softmax" else (),
     }
     for by, names in idle.items():
         said += [f"{name} is not used by {by}" for name in names if getattr(config, name) != field_of(name).default]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from jobs.config import ConfigError, RunConfig
-from models.shelf import Card
+from models.shelf import KEPT, Card
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +46,10 @@ def fine_tuned(card: Card) -> RunConfig:
     """Trains a published network further, one epoch, on the corrections that people kept among all training images.
 
     lr and how often a correction is shown: EXPERIMENTS.md, "Corrections". Softmax regression knows no optimizer but plain SGD.
+    Raises ConfigError where no run goes on from it.
     """
+    if (card.dataset, card.name) in KEPT:
+        raise ConfigError(f"{card.name} has other classes than {card.dataset}; choose another network to go on from")
     before = _trained_with(card)
     own = {name: before[name] for name in ("augmentation", "precision")}
     plain = {"optimizer": "sgd", "momentum": 0.0, "lr": 0.03}

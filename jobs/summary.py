@@ -257,7 +257,8 @@ def settings_that_matter(config: RunConfig) -> Settings:
 def changes(config: RunConfig, base: RunConfig) -> Settings:
     """The settings that matter and are other than those of `base`, do not matter there, or are back at their default here."""
     here, there = settings_that_matter(config), settings_that_matter(base)
-    reset = {name: getattr(config, name) for name in there if name not in here and name not in TOLD}
+    may_be_back = {name for name in there if name not in TOLD} | ({"step_cuts"} if config.schedule == "step" else set())
+    reset = {name: getattr(config, name) for name in there if name not in here and name in may_be_back}
     return {name: value for name, value in here.items() if name not in there or value != there[name]} | reset
 
 

@@ -111,9 +111,10 @@ def key_of(config: RunConfig) -> str:
 def alone(config: RunConfig) -> list[RunConfig]:
     """Of an ensemble the runs of one network that come to the very weights of its members, in their order.
 
-    With `start_from` that is the first member alone: the others may start from other members of the published network.
+    With `start_from` that is the first member alone: the others may start from other members of the published network; with several views
+    of each image too: all members learn from those that the run's seed draws.
     """
-    count = 1 if config.start_from else config.members
+    count = 1 if config.start_from or (config.teacher and config.teacher_views > 1) else config.members
     return [dataclasses.replace(config, members=1, seed=config.seed + number) for number in range(count)]
 
 

@@ -138,6 +138,10 @@ def test_every_shipped_network_but_a_mixture_can_be_fine_tuned(monkeypatch, data
         else:
             config = recipes.fine_tuned(card)
             assert (config.start_from, config.members, config.corrections) == (card.name, card.facts["members"], True)
+    for kept, name in shelf.KEPT:
+        if kept == dataset:
+            with pytest.raises(ConfigError, match=f"{name} has other classes than {dataset}"):
+                recipes.fine_tuned(shelf.load_card(dataset, name))
 
 
 def test_corrections_and_a_teacher_do_not_go_together():

@@ -111,6 +111,14 @@ def test_a_given_folder_without_the_data_is_an_error_not_a_download(tmp_path):
         data.find("mnist", tmp_path)
 
 
+def test_the_folder_of_the_other_data_set_is_not_taken_for_this_one(tmp_path):
+    raw = tiny.write_folder(tmp_path / "MNIST" / "raw")
+    assert data.find("mnist", raw).folder == raw
+    for folder in (raw, raw.parent):
+        with pytest.raises(DataError, match="does not hold FashionMNIST"):
+            data.find("fashion-mnist", folder)
+
+
 def test_the_environment_names_the_folder(folder, monkeypatch):
     monkeypatch.setenv("INKLING_DATA", str(folder.parents[1]))
     assert data.find("mnist").folder == folder

@@ -16,6 +16,7 @@ from tests import tiny
 from training import checkpoint, fit
 from training.checkpoint import CheckpointError
 from training.fit import Diverged, Pruned, member_path, predict_logits
+from training.memory import told_when_full
 from training.networks import build
 from training.optimization import build_optimizer
 
@@ -260,3 +261,8 @@ def test_the_test_images_are_measured_each_epoch_only_where_that_is_asked_for(tm
         assert [each is not None for each in told] == [asked] * 3
     right = predict_logits(networks[0], torch.tensor(data.test.pixels)).argmax(1) == torch.from_numpy(data.test.labels)
     assert told[-1] == pytest.approx(float(right.float().mean()), abs=1e-5)
+
+
+def test_a_gpu_without_memory_is_one_sentence():
+    with pytest.raises(ConfigError, match=r"^the GPU has no memory left for this run; give"), told_when_full():
+        raise torch.OutOfMemoryError("Tried to allocate 2 GiB")

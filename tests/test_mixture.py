@@ -1,5 +1,6 @@
 """A mixture: two published networks and a router in one graph, what it answers, and what it cannot be used for."""
 
+import dataclasses
 import os
 from pathlib import Path
 
@@ -108,6 +109,18 @@ def test_a_name_that_is_taken_or_kept_is_refused_before_anything_is_trained(data
         mixture.publish("one", ["nobody"], "both", data)
     assert train(["mix", "one", "two", "--name", "two", "--data", str(data.folder)]) == 1
     assert "cannot be called two" in capsys.readouterr().err
+
+
+def test_what_has_other_classes_or_learned_from_what_would_measure_it_is_not_mixed(data: Dataset, monkeypatch):
+    monkeypatch.setattr(mixture, "train_router", None)
+    whole, cards = shelf.load_card("mnist", "one"), {}
+    cards["gate"] = dataclasses.replace(whole, name="gate")
+    cards["one"] = dataclasses.replace(whole, facts=whole.facts | {"data": {"origin": "full data set", "train": 54_000}})
+    monkeypatch.setattr(shelf, "load_card", lambda dataset, name: cards.get(name, whole))
+    with pytest.raises(ConfigError, match="gate has other classes than mnist"):
+        mixture.publish("two", ["gate"], "all", data)
+    with pytest.raises(ExportError, match="learned from what the bundled sample would measure"):
+        mixture.publish("one", ["two"], "all", data)
 
 
 def test_the_shipped_ensemble_reads_other_hands_nearly_as_well_as_the_network_for_them(monkeypatch):

@@ -197,7 +197,7 @@ def test_from_import_to_answer_by_the_commands(tmp_path, source, capsys):
     assert (card.labels, card.shape) == (shapes.LABELS, (1 if grey else 3, 24, 24))
     assert "sample" not in card.facts
     assert card.decline_below == 0  # nine validation pictures cannot tell where to decline
-    assert card.facts["data"] == {"origin": "own images", "train": 72}
+    assert card.facts["data"] | {"train_sha256": ""} == {"origin": "own images", "train": 72, "train_sha256": ""}
     answers = [answer_bytes(Classifier(card), shapes.picture(label, 900)) for label in shapes.LABELS]
     assert answers[0].prepared.pixels.shape == ((24, 24) if grey else (24, 24, 3))
     assert all(answer.label in shapes.LABELS for answer in answers)
@@ -206,6 +206,18 @@ def test_from_import_to_answer_by_the_commands(tmp_path, source, capsys):
     further = ["--start-from", "mine", "--epochs", "1", "--publish", "further", "--out", str(tmp_path / "further")]
     assert main([*fit, *further]) == 0
     assert "published shapes/further" in capsys.readouterr().out
+    parted_anew(datasets.own_folder("shapes"))
+    for command in ([*fit, *further[:-2]], ["evaluate", "shapes/mine"]):
+        assert main(command) == 1
+        assert "shapes/mine learned from an earlier import of these pictures" in capsys.readouterr().err
+
+
+def parted_anew(folder) -> None:
+    """As another import does: one training picture is for testing now, and the other way round."""
+    train, test = (np.load(folder / f"{part}-pixels.npy") for part in ("train", "test"))
+    train[0], test[0] = test[0].copy(), train[0].copy()
+    for part, pixels in (("train", train), ("test", test)):
+        np.save(folder / f"{part}-pixels.npy", pixels)
 
 
 def test_an_attack_is_one_sentence_of_the_command_and_writes_nothing(tmp_path, capsys):

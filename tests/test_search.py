@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from jobs import events, searches, sweeps
+from jobs.runs import Cancelled
 from jobs.searches import Choice, Range, Search, SearchError
 from jobs.sweeps import SweepError
 from training import executors, search
@@ -134,6 +135,8 @@ def test_what_was_found_is_shown_without_a_data_set(in_this_process, monkeypatch
         (["search", "tiny", "--show", "--test", "2"], "--test is for training, and --show trains nothing; leave one of the two out"),
         (["search", "--trials", "3"], "--trials is for one NAME, and none is given; give it, or leave --trials out"),
         (["sweep", "r1a", "--show", "--workers", "2"], "--workers is for training, and --show trains nothing; leave one of the two out"),
+        (["sweep", "r1a", "--show", "--rows", "1"], "--rows is for training"),
+        (["search", "tiny", "--show", "--trials", "3"], "--trials is for training"),
         (["sweep", "--show"], "--show is for one NAME, and none is given; give it, or leave --show out"),
         (["sweep", "--gpus-per-cell", "0.5"], "--gpus-per-cell is for one NAME"),
         (["data", "--images", "x", "--name", "y", "--data", "sample"], "data is sample but --images brings the pictures"),
@@ -227,3 +230,14 @@ def test_a_search_whose_process_was_killed_goes_on_and_counts_no_trial_twice(mon
     (again,) = [trial for trial in trials if trial.user_attrs.get("folder") == "1"]
     assert again.params == killed.params
     assert [epoch["epoch"] for epoch in again.user_attrs["result"]["epochs"]] == list(range(1, 13)), "it goes on from its checkpoint"
+
+
+def test_a_trial_that_is_stopped_again_and_again_is_not_given_up(places, in_this_process, monkeypatch):
+    study = search.describe(dataclasses.replace(TINY, starts=TINY.starts[:1]), 1)
+    monkeypatch.setattr(search, "_measure", lambda *facts: (_ for _ in ()).throw(Cancelled("told to")))
+    for _ in range(search.RETRIES + 3):
+        with pytest.raises(Cancelled):
+            search.run(study, workers=1)
+    monkeypatch.undo()
+    waiting = [trial for trial in search.open_study(study).get_trials() if trial.state.name == "WAITING"]
+    assert [trial.user_attrs["tries"] for trial in waiting] == [0]

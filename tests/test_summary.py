@@ -139,6 +139,13 @@ def test_a_run_has_converged_at_the_first_epoch_within_a_tenth_of_a_point_of_its
     assert summary.convergence_epoch([value / 100 for value in tables.R3_CURVE]) == 26
 
 
+def test_cuts_without_end_differ_from_a_few():
+    few, without_end = RunConfig(schedule="step", step_cuts=1), RunConfig(schedule="step")
+    assert summary.changes(few, without_end) == {"step_cuts": 1}
+    assert summary.changes(without_end, few) == {"step_cuts": 0}
+    assert summary.changes(RunConfig(), few) == {"schedule": "one_cycle"}
+
+
 def test_the_settings_that_matter_leave_out_what_the_network_does_not_look_at():
     matter = summary.settings_that_matter(RunConfig(network="mixpool", channels=(32, 64, 128), schedule="two_stage"))
     assert {"channels", "hidden", "dropout"} <= set(matter)

@@ -142,6 +142,9 @@ def test_of_an_ensemble_that_starts_from_the_shelf_the_first_network_alone_is_a_
     config = next(cells).config
     assert sweeps.alone(config) == [dataclasses.replace(config, members=1)]
     assert len(sweeps.alone(dataclasses.replace(config, start_from=""))) == 3
+    taught = dataclasses.replace(config, start_from="", teacher="fc", augmentation="shift")
+    assert len(sweeps.alone(taught)) == 3
+    assert len(sweeps.alone(dataclasses.replace(taught, teacher_views=2))) == 1  # all members learn from the views of the run's seed
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])

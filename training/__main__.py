@@ -172,6 +172,7 @@ def _gate(options: argparse.Namespace) -> int:
 def _evaluate(options: argparse.Namespace) -> int:
     from inference.classify import Classifier, accelerated_providers
     from training import data, export
+    from training.published import demand_same_images
 
     dataset, _, name = options.name.partition("/")
     card = shelf.load_card(dataset, name)
@@ -183,7 +184,9 @@ def _evaluate(options: argparse.Namespace) -> int:
     if options.write and (options.part != "test" or source.is_sample):
         raise ConfigError(f"--write is for all test images, not for the {options.part} images of the {source.origin}; leave it out")
     split = getattr(source, options.part)
-    classifier = Classifier(card, threads=0, providers=accelerated_providers())
+    demand_same_images(card, data.digest(source.train))
+    # What is written is what is served: a GPU's arithmetic is another.
+    classifier = Classifier(card, threads=0) if options.write else Classifier(card, threads=0, providers=accelerated_providers())
     probabilities = export.measure(classifier, split)
     accuracy = float((probabilities.argmax(1) == split.labels).mean())
     error = export.calibration_error(probabilities, split.labels)

@@ -17,8 +17,9 @@ from jobs.sweeps import Cell, Result
 from training.data import Dataset
 from training.export import accuracy_on_test
 from training.fit import AfterEpoch, Diverged, Pruned, choose_device, device_name, fit, to_device
-from training.memory import keep_memory
+from training.memory import keep_memory, told_when_full
 from training.networks import build, count_parameters
+from training.published import sha256s
 from training.replay import arithmetic
 from training.together import Together
 
@@ -47,7 +48,8 @@ def measure(
     make_folder(folder, cell)
     error, val_accuracy, accuracy = "", None, None
     try:
-        fit(config, folder, data, tests_each_epoch, after_epoch=after_epoch)
+        with told_when_full():
+            fit(config, folder, data, tests_each_epoch, after_epoch=after_epoch)
         accuracy = round(accuracy_on_test(folder, data), DIGITS) if tests else None
     except Diverged as diverged:
         error = str(diverged)
@@ -84,7 +86,7 @@ def measure_group(cells: Sequence[Cell], data: Dataset, device: torch.device) ->
     Raises ConfigError when they differ in more. Unlike `measure` it keeps no checkpoints: a group takes seconds on a GPU.
     """
     keep_memory()
-    with arithmetic(device):
+    with arithmetic(device), told_when_full():
         group = Together([_exact(cell.config) for cell in cells], device)
         curves = group.train(to_device(data.train, device), to_device(data.validation, device))
         _, accuracies = group.measure(to_device(data.test, device))
@@ -115,6 +117,7 @@ def describe(
         "parameters": count_parameters(build(cell.config)) * cell.config.members,
         "device": device,
         "versions": {"torch": version("torch")},
+        **sha256s(cell.config),  # of the networks that it learned from: a name on the shelf may be another's one day
         "config": cell.config.to_dict(),
         "epochs": [{name: value for name, value in epoch.items() if name not in ("kind", "time", "progress")} for epoch in epochs],
     }

@@ -197,6 +197,9 @@ def _keep(raw: Path, target: Path) -> Path:
 
 def _given_folder(name: str, root: Path) -> Path:
     candidates = [root / FOLDERS[name] / "raw", root / FOLDERS[name], root / name, root]
+    others = {each for other in DATASETS if other != name for each in (other, FOLDERS[other])}
+    if others & {root.resolve().name, root.resolve().parent.name}:
+        candidates.pop()  # another data set's own folder: its files have the same names and sizes
     for candidate in candidates:
         if _holds(candidate):
             return candidate

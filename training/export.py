@@ -267,7 +267,7 @@ def describe(
         # Of several kinds each network's own, so that they can teach: training/published.py.
         **({"member_configs": [each.to_dict() for each in configs for _ in range(each.members)]} if several else {}),
         "versions": versions("torch", "onnx", "onnxscript", "numpy"),
-        "data": {"origin": _origin(data), "train": len(data.train)},
+        "data": {"origin": _origin(data), "train": len(data.train), "train_sha256": digest(data.train)},
     }
     classifier = Classifier(provisional(card, graph), threads=0)
     validation = measure(classifier, data.validation)

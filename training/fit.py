@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from jobs import events, runs
 from jobs.config import ConfigError, RunConfig
 from jobs.runs import CANCELLED, Cancelled
+from models import shelf
 from models.errors import InklingError
 from training import checkpoint
 from training.augmentation import AUGMENTATIONS
@@ -34,8 +35,8 @@ from training.memory import keep_memory
 from training.networks import build, count_parameters
 from training.optimization import CAPTURABLE, Step, build_optimizer, epoch_plan, loss_function, mean_squared_weights
 from training.progress import Progress
-from training.published import SHA256, demand_unchanged, sha256s, start_weights
-from training.redrawn import redrawn
+from training.published import SHA256, demand_same_images, demand_unchanged, sha256s, start_weights
+from training.redrawn import fingerprint, redrawn
 from training.replay import Replayed, arithmetic, fault, is_on
 from training.teaching import soft_labels, views, views_each
 
@@ -136,7 +137,7 @@ def fit(
 def _learned_from(config: RunConfig, folder: Path, data: Dataset | OwnDataset) -> dict[str, Any]:
     """What the started event tells of data, start and teacher; of the latter two, what they were when the run began.
 
-    Raises ConfigError where the folder's checkpoints have learned from other data.
+    Raises ConfigError where the folder's checkpoints have learned from other data, or start or teacher may have learned from what measures.
     """
     told: dict[str, Any] = {}
     if any(member_path(folder, number).exists() for number in range(config.members)):  # otherwise the run begins anew
@@ -144,7 +145,15 @@ def _learned_from(config: RunConfig, folder: Path, data: Dataset | OwnDataset) -
             told |= event if event["kind"] == "started" else {}
     facts = {
         "data": data.origin, "is_sample": data.is_sample, "train_images": len(data.train), "train_sha256": digest(data.train),
+        **({"redrawn": fingerprint("train", data)} if config.redrawn else {}),
     }  # fmt: skip
+    for name in (config.start_from, config.teacher):
+        if name and (card := shelf.find_card(config.dataset, name)):
+            demand_same_images(card, facts["train_sha256"])
+    if told and told.get("redrawn", facts.get("redrawn")) != facts.get("redrawn"):
+        raise ConfigError(
+            f"{folder} began with digits that were drawn anew by another version of Inkling; go on with that one, or start a new run"
+        )
     if any(told.get(name, facts[name]) != facts[name] for name in facts if name != "data"):
         now = f"{len(data.train):,}" if told["train_images"] != len(data.train) else "others, as many"
         raise ConfigError(

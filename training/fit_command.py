@@ -165,9 +165,7 @@ def _train(folder: Path, data_folder: Path | None, tensorboard: bool = False) ->
     with contextlib.suppress(OSError):
         reserve.write_bytes(bytes(2**16))  # given up at the end, so that a full disk has room for what is said of it
     try:
-        import torch
-
-        from training import corrected, data, export, fit
+        from training import corrected, data, export, fit, memory
 
         config = runs.read_config(folder)
         if said := unused(config):
@@ -178,12 +176,8 @@ def _train(folder: Path, data_folder: Path | None, tensorboard: bool = False) ->
             print(
                 f"Training on the bundled sample of {len(source.train)} images: expect a less accurate network than with the full data set."
             )
-        try:
+        with memory.told_when_full():
             fit.fit(config, folder, source, board=folder / "tensorboard" if tensorboard else None)
-        except torch.OutOfMemoryError:
-            raise ConfigError(
-                "the GPU has no memory left for this run; give a smaller batch size or narrower layers, wait for what else it is at work on, or train with --device cpu"
-            ) from None
         corrected.demand_learned(folder)
         if config.publish:
             card = export.publish([folder], config.publish, source, average=config.members > 1)

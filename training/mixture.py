@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from jobs.config import RunConfig
+from jobs.config import ConfigError, RunConfig
 from models import shelf
 from training import auxiliary, published
 from training.data import Dataset
@@ -35,6 +35,12 @@ def publish(first: str, others: list[str], name: str, data: Dataset) -> shelf.Ca
     if (DATASET, name) in shelf.KEPT or name in (first, *others):
         raise ExportError(f"the mixture cannot be called {name}, which is taken; choose another name with --name")
     cards = [shelf.load_card(DATASET, each) for each in (first, *others)]
+    if wrong := [card.name for card in cards if (DATASET, card.name) in shelf.KEPT]:
+        raise ConfigError(f"{wrong[0]} has other classes than {DATASET}; mix other networks")
+    if data.is_sample and any(card.facts["data"]["origin"] == "full data set" for card in cards):
+        raise ExportError(
+            "these networks learned from what the bundled sample would measure the mixture by; give the full data set, by --data"
+        )
     layers = [published.layers(card) for card in cards]  # refuses what is a mixture itself
     one, *rest = [published.network(card) for card in cards]
     router = train_router(data)

@@ -16,6 +16,7 @@ from jobs import events
 from jobs.config import ConfigError, RunConfig
 from jobs.recipes import MIXED
 from models import shelf
+from models.datasets import DATASETS
 from training.networks import Mixture, Served, build, new_router
 
 SHA256 = {"start_from": "start_sha256", "teacher": "teacher_sha256"}  # what a run's started event tells of the networks that it learns from
@@ -113,6 +114,19 @@ def card_of(config: RunConfig, setting: str) -> shelf.Card:
     if (dataset, name) in shelf.KEPT:
         raise ConfigError(f"{name} has other classes than {dataset}; choose another network to start or learn from")
     return card
+
+
+def demand_same_images(card: shelf.Card, train_sha256: str) -> None:
+    """Raises ConfigError where a network of an own data set learned from other training images than there are now.
+
+    Those of an import that is made again are parted anew, and what it learned from may be among what would measure it. The built-in sets
+    are parted the same way always.
+    """
+    learned = card.facts["data"].get("train_sha256", train_sha256)
+    if card.dataset not in DATASETS and learned != train_sha256:
+        raise ConfigError(
+            f"{card.dataset}/{card.name} learned from an earlier import of these pictures, which parted them in another way: some of what it learned from would measure it now; train a new network on them"
+        )
 
 
 def architecture(network: str) -> tuple[str, ...]:

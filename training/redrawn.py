@@ -8,7 +8,7 @@ import numpy as np
 
 import inference
 from training import hands, pictures, strokes, ways
-from training.data import Dataset, Split, cache_folder
+from training.data import Dataset, Split, cache_folder, digest
 from training.kept import kept
 
 # Digits of the data set traced and drawn anew, digits of hands.npz, and digits by the rules of ways.py, which are no measure of anything.
@@ -23,7 +23,7 @@ PREPARED_BY = ("prepare", "ink", "surroundings", "rules", "components", "strokes
 
 def redrawn(part: str, source: Dataset) -> Split:
     """The digits made of a part ("train" or "validation") of MNIST and of that part's hands."""
-    path = cache_folder() / f"redrawn-{part}-{_fingerprint(part, source)}.npz"
+    path = cache_folder() / f"redrawn-{part}-{fingerprint(part, source)}.npz"
     return Split(**kept(path, partial(_make, part, source)))
 
 
@@ -49,10 +49,10 @@ def by_rule(count: int, random: np.random.Generator, strength: float, hurried: f
     return pictures.in_parts(partial(pictures.seen, dataset="mnist", strength=strength, hurried=hurried, pieces=pieces), glyphs), numbers
 
 
-def _fingerprint(part: str, source: Dataset) -> str:
+def fingerprint(part: str, source: Dataset) -> str:
     """Of everything that the pictures depend on: the digits, the hands, and the code that draws and prepares them."""
     made_by = [Path(__file__), Path(pictures.__file__), Path(strokes.__file__), Path(hands.__file__), Path(ways.__file__), hands.FILE]
-    digest = hashlib.sha256(getattr(source, part).labels.tobytes())
+    found = hashlib.sha256(digest(getattr(source, part)).encode())
     for path in [*made_by, *(Path(inference.__file__).with_name(f"{name}.py") for name in PREPARED_BY)]:
-        digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]
+        found.update(path.read_bytes())
+    return found.hexdigest()[:16]

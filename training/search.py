@@ -118,7 +118,7 @@ def _one_trial(item: tuple[Study, int]) -> None:
         try:
             result = _measure(study, trial, settings, dataset)
         except runs.Cancelled:
-            _again(opened, trial)
+            _again(opened, trial, was_stopped=True)
             raise
         # The trial's file in experiments/ is written from this: whoever reads the storage next makes up for a lost line.
         trial.set_user_attr("result", result)
@@ -283,9 +283,11 @@ def _take_up(study: Study, opened: Any) -> None:
                 _again(opened, trial)
 
 
-def _again(opened: Any, trial: Any) -> None:
-    """Puts a trial that failed through no fault of its settings back in the queue; it finds its checkpoint by its folder."""
-    tries = trial.user_attrs.get("tries", 0) + 1
+def _again(opened: Any, trial: Any, was_stopped: bool = False) -> None:
+    """Puts a trial that failed through no fault of its settings back in the queue; it finds its checkpoint by its folder.
+
+    was_stopped: by whoever runs the search, which is no try."""
+    tries = trial.user_attrs.get("tries", 0) + (not was_stopped)
     if tries <= RETRIES and trial.params:
         opened.enqueue_trial(trial.params, user_attrs={"tries": tries, "folder": trial.user_attrs.get("folder", str(trial.number))})
 

@@ -9,6 +9,7 @@ from jobs import runs
 from jobs.config import ConfigError
 
 TRIALS = 40  # of a search
+TRIALS_ON_GPU = 4  # at once: all of them on the same one
 
 
 def add(commands: Any) -> tuple[argparse.ArgumentParser, argparse.ArgumentParser]:
@@ -52,7 +53,9 @@ def add(commands: Any) -> tuple[argparse.ArgumentParser, argparse.ArgumentParser
     )
     search.add_argument("name", nargs="?", metavar="NAME", help="name of the search; without one: all of them")
     search.add_argument("--trials", type=int, metavar="N", help=f"trials in all, earlier ones included (default: {TRIALS})")
-    search.add_argument("--workers", type=int, metavar="N", help="trials at once (default: the number of cores)")
+    search.add_argument(
+        "--workers", type=int, metavar="N", help=f"trials at once (default: the number of cores, {TRIALS_ON_GPU} where there is a GPU)"
+    )
     search.add_argument(
         "--storage",
         default="",
@@ -88,7 +91,7 @@ def _sweep(options: argparse.Namespace) -> int:
     from training import sweep
 
     if options.show:  # looks for no data set where none is given: what is committed can be read anywhere
-        print(sweep.table(table, sweep.file_of(table, options.data, rows) if options.data else table.name))
+        print(sweep.table(table, sweep.file_of(table, options.data) if options.data else table.name))
         return 0
     sweep.run(table, _executor(options), options.seeds, options.data, rows)
     print(sweep.table(table, sweep.file_of(table, options.data, rows)))
@@ -97,7 +100,7 @@ def _sweep(options: argparse.Namespace) -> int:
 
 def _demand_that_all_count(options: argparse.Namespace) -> None:
     """Raises ConfigError for an option of `sweep` that would be without effect, for another one or for want of a name."""
-    _demand_name_and_training(options, ("seeds", "workers", "together", "ray", "gpus_per_cell"), ("rows",))
+    _demand_name_and_training(options, ("seeds", "rows", "workers", "together", "ray", "gpus_per_cell"))
     if options.gpus_per_cell is not None and not options.ray:
         raise ConfigError("gpus-per-cell is for a Ray cluster; give its address with --ray, or leave it out")
     if options.ray and options.together is not None:
@@ -108,7 +111,7 @@ def _demand_that_all_count(options: argparse.Namespace) -> None:
         raise ConfigError(f"workers is {options.workers} but --together trains in one process; leave one of the two out")
 
 
-def _demand_name_and_training(options: argparse.Namespace, of_training: Sequence[str], of_one: Sequence[str]) -> None:
+def _demand_name_and_training(options: argparse.Namespace, of_training: Sequence[str], of_one: Sequence[str] = ()) -> None:
     """Raises ConfigError for an option that is for training where nothing is trained, or for one table or search where none is named."""
     given = [name for name in (*of_training, *of_one, "show", "data") if getattr(options, name) not in (None, False, "")]
     said = {name: f"--{name.replace('_', '-')}" for name in given}
@@ -132,7 +135,7 @@ def _executor(options: argparse.Namespace) -> Any:
 def _search(options: argparse.Namespace) -> int:
     from jobs import searches
 
-    _demand_name_and_training(options, ("workers", "test"), ("trials", "storage"))
+    _demand_name_and_training(options, ("trials", "workers", "test"), ("storage",))
     if options.name is None:
         for each in searches.SEARCHES.values():
             print(f"{each.name:14} {each.about}")
@@ -141,8 +144,9 @@ def _search(options: argparse.Namespace) -> int:
     for name, value, most in (("trials", options.trials, 100_000), ("workers", options.workers, 100), ("test", options.test, 100)):
         if value is not None and not 1 <= value <= most:
             raise ConfigError(f"{name} is {value}; give a whole number from 1 to {most}")
-    workers = options.workers or runs.cores()
-    from training import search
+    from training import replay, search
+
+    workers = options.workers or (runs.cores() if replay.fault() else TRIALS_ON_GPU)
 
     study = search.describe(space, options.trials or TRIALS, options.storage, options.data, options.show)
     if not options.show:
