@@ -22,6 +22,7 @@ from training.fit import Pruned
 def pictures(tmp_path, monkeypatch) -> Dataset:
     """Data, and a network `one` that learned from them on a shelf of its own."""
     monkeypatch.setenv("INKLING_MODELS", str(tmp_path / "models"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))  # where a teacher's answers are kept
     data = tiny.dataset(tmp_path / "data")
     publish(tmp_path / "one", data)
     return data

@@ -51,12 +51,11 @@ def soft_labels(config: RunConfig, pixels: Tensor, should_stop: Callable[[], boo
     """What `config.teacher` answers to images uint8 [N, C, H, W]: its probabilities at the configuration's temperature, float32
     [N, classes]; None when it was told to stop before the end. Raises ConfigError and ShelfError.
 
-    With one view of each, an image that is augmented later keeps the answer to the image as it is. Answers to several take minutes: they
-    are kept on disk for the next run that learns from the same teacher and images, or goes on doing so.
+    With one view of each, an image that is augmented later keeps the answer to the image as it is. Answers take minutes: they are kept on
+    disk for the next run that learns from the same teacher and images, or goes on doing so.
     """
     card = card_of(config, "teacher")
-    ask = partial(_answers, card, pixels, should_stop)
-    answers = kept(_path(card, pixels), ask) if views_each(config) > 1 else ask()
+    answers = kept(_path(card, pixels), partial(_answers, card, pixels, should_stop))
     if answers is None:
         return None
     return torch.softmax(torch.from_numpy(answers["logits"]).to(pixels.device) / config.teacher_temperature, dim=1)
