@@ -239,10 +239,10 @@ RECIPES = {
         ),
     ),
     "r6-fc512-plus": Recipe(
-        about="r6-fc512's layers with batch normalisation and dropout, trained on the answers of the ensemble on the shelf",
+        about="r6-fc512's layers with batch normalisation, trained on the answers of the ensemble on the shelf to garments and their mirror images, averaged over both",
         config=RunConfig(
-            dataset="fashion-mnist", network="fc", hidden=(512,), init="xavier", batch_norm=True, dropout=0.1, teacher="ensemble",
-            optimizer="adamw", lr=0.003, weight_decay=0.05, batch_size=256, epochs=40,
+            dataset="fashion-mnist", network="fc", hidden=(512,), init="xavier", batch_norm=True, mirrored=True, augmentation="flip",
+            teacher="ensemble", optimizer="adamw", lr=0.003, weight_decay=0.05, batch_size=256, epochs=80,
         ),
     ),
     "r7-lenet5-plus": Recipe(
