@@ -126,7 +126,6 @@ def test_what_has_other_classes_or_learned_from_what_would_measure_it_is_not_mix
 def test_the_shipped_ensemble_reads_other_hands_nearly_as_well_as_the_network_for_them(monkeypatch):
     monkeypatch.setenv("INKLING_MODELS", str(ROOT / "models"))
     ensemble, small = (shelf.load_card("mnist", name) for name in ("ensemble", "small"))
-    assert small.sha256 in [each["sha256"] for each in ensemble.facts["mixture"]["of"]]
     pixels, labels = pictures.written("validation", "0123456789", 400, "mnist", 0.5)
     right = [(Classifier(card).probabilities(pixels[:, None]).argmax(1) == labels).mean() for card in (ensemble, small)]
     assert right[1] >= 0.97

@@ -16,7 +16,7 @@ from training.export import measure
 BARS = {
     ("mnist", "fc"): 0.985,
     ("mnist", "lenet5"): 0.992,
-    ("mnist", "small"): 0.993,  # what was aimed for, 0.15 points below the ensemble, it misses: docs/accuracy.md
+    ("mnist", "small"): 0.9953,
     ("mnist", "ensemble"): 0.9968,
     ("fashion-mnist", "fc"): 0.91,
     ("fashion-mnist", "lenet5"): 0.922,
@@ -37,7 +37,7 @@ def card(request) -> shelf.Card:
 
 def test_it_was_trained_and_measured_on_the_full_data(card):
     assert card.facts["test"]["n"] == 10_000
-    assert card.facts["data"] == {"origin": "full data set", "train": 54_000}
+    assert (card.facts["data"]["origin"], card.facts["data"]["train"]) == ("full data set", 54_000)
 
 
 def test_it_reaches_its_bar(card):
@@ -55,10 +55,11 @@ def test_an_ensemble_is_better_than_any_single_network(dataset):
     assert ensemble.val_accuracy > max(card.val_accuracy for card in alone)
 
 
-def test_the_student_of_clothing_is_small_and_within_a_point_of_its_ensemble():
-    student, ensemble = (shelf.load_card("fashion-mnist", name) for name in ("small", "ensemble"))
+@pytest.mark.parametrize(("dataset", "most"), [("mnist", 0.0015), ("fashion-mnist", 0.01)])
+def test_a_student_is_small_and_nearly_as_good_as_its_ensemble(dataset, most):
+    student, ensemble = (shelf.load_card(dataset, name) for name in ("small", "ensemble"))
     assert student.parameters < 100_000
-    assert ensemble.test_accuracy - student.test_accuracy <= 0.01
+    assert ensemble.test_accuracy - student.test_accuracy <= most
     assert student.facts["latency_ms"] < 1
 
 
