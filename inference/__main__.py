@@ -26,7 +26,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--model",
         metavar="NAME",
-        help="network on the shelf (default: for 28x28 pictures on black ensemble; for others small, or photo for garments, with --invert, --no-invert or --no-crop ensemble; of an own data set the newest)",
+        help="network on the shelf (default: ensemble; for garments that are not 28x28 on black photo, but with --invert, --no-invert or --no-crop ensemble; of an own data set the newest)",
     )
     parser.add_argument(
         "--invert", action=argparse.BooleanOptionalAction, default=None, help="dark on light; decided from each picture when left out"
@@ -58,13 +58,11 @@ def _usual_model(dataset: str) -> str:
 
 
 def _for_what_people_send(options: argparse.Namespace) -> shelf.Card | None:
-    """The network for pictures that are not 28x28 as the data set's own: photos of garments have one, and digits get
-    the one that the page begins with. None where a network was named, or what only those for 28x28 grey pixels can do."""
-    if options.model is not None or (options.dataset == "fashion-mnist" and (options.invert is not None or not options.crop)):
+    """The network for pictures that are not 28x28 as the data set's own: photos of garments have one. None where another network was named,
+    or what only those for 28x28 grey pixels can do."""
+    if options.model is not None or options.dataset != "fashion-mnist" or options.invert is not None or not options.crop:
         return None
-    if options.dataset == "mnist":
-        return shelf.find_card("mnist", shelf.USUAL["mnist"])
-    return shelf.photo_card() if options.dataset == "fashion-mnist" else None
+    return shelf.photo_card()
 
 
 def _answer_file(classifier: Classifier, for_others: Classifier | None, name: str, options: argparse.Namespace) -> Answer:
