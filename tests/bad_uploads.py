@@ -60,6 +60,8 @@ def encoded(draw: random.Random, format: str, modes: tuple[str, ...]) -> bytes:
     try:
         (image.convert("I;16") if mode == "I;16" else image).save(buffer, format, **dates)
     except (OSError, ValueError, KeyError):  # not every size or build
+        if format not in READ:
+            return b"P1 no such encoder"
         image.convert("RGB").save(buffer, "PNG")
     return buffer.getvalue()
 

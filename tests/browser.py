@@ -53,6 +53,8 @@ def server(
         "INKLING_DATASETS": str(folder / "datasets"),
         "INKLING_CORRECTIONS": f"sqlite:///{folder / 'corrections.sqlite3'}",
     } | environment
+    if "--secrets.files" not in options:  # those of .streamlit are of a school that signs in, and keeps corrections in a real database
+        options = ["--secrets.files", str(folder / "secrets.toml"), *options]
     log = (folder / "server.log").open("ab")
     process = subprocess.Popen(
         [*before, sys.executable, "-m", "ui", "--server.port", str(port), *options],

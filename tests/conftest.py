@@ -1,22 +1,38 @@
 """Fixtures for all tests."""
 
 import sys
+import tempfile
 
 import pytest
 import streamlit as st
+from hypothesis import settings
+from hypothesis.configuration import set_hypothesis_home_dir
 
 from tests.browser import browser, page_url
 from tests.database import postgresql
+
+# The same examples each time, at any speed of the machine, and nothing left in the repository.
+set_hypothesis_home_dir(tempfile.mkdtemp(prefix="inkling-hypothesis-"))
+settings.register_profile("inkling", derandomize=True, deadline=None, database=None)
+settings.load_profile("inkling")
 
 __all__ = ["browser", "page_url", "postgresql"]
 
 
 @pytest.fixture(scope="session", autouse=True)
 def nothing_of_ones_own(tmp_path_factory: pytest.TempPathFactory):
-    """Whoever runs the tests may have data sets of their own, and a GPU, which no test is to see: what they compare was measured on CPUs."""
+    """Whoever runs the tests may have data sets, settings, secrets and a GPU of their own, which no test is to see: what they compare was
+    measured on CPUs."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CUDA_VISIBLE_DEVICES", "")
         patch.setenv("INKLING_DATASETS", str(tmp_path_factory.mktemp("datasets")))
+        for name in ("INKLING_MODELS", "INKLING_CORRECTIONS"):
+            patch.delenv(name, raising=False)
+        place = tmp_path_factory.mktemp("site")
+        (place / "inkling.toml").write_text('mode = "local"\n')
+        patch.setenv("INKLING_SITE", str(place / "inkling.toml"))
+        # Those of .streamlit are of a school that signs in, and keeps corrections in a real database.
+        st.config.set_option("secrets.files", [str(place / "secrets.toml")])
         yield
 
 

@@ -214,7 +214,7 @@ def test_a_photo_of_clothing_gets_two_verdicts_and_a_finished_picture_one():
 
 
 def test_a_damaged_photo_network_leaves_the_chosen_one_to_answer(tmp_path, monkeypatch):
-    shutil.copytree(ROOT / "models", tmp_path / "models", ignore=shutil.ignore_patterns("*.py", "__pycache__"))
+    shutil.copytree(ROOT / "models", tmp_path / "models", ignore=shutil.ignore_patterns("*.py", "__pycache__", "*-[0-9]*-[0-9]*.*"))
     monkeypatch.setenv("INKLING_MODELS", str(tmp_path / "models"))
     with (tmp_path / "models" / "fashion-mnist" / "photo.onnx").open("ab") as graph:
         graph.write(b"more")
@@ -229,7 +229,7 @@ def test_a_damaged_photo_network_leaves_the_chosen_one_to_answer(tmp_path, monke
 @pytest.fixture
 def damaged(tmp_path, monkeypatch) -> Path:
     """A shelf whose usual network for digits, and whose gate for them, are not what their cards say; its MNIST folder."""
-    shutil.copytree(ROOT / "models", tmp_path / "models", ignore=shutil.ignore_patterns("*.py", "__pycache__"))
+    shutil.copytree(ROOT / "models", tmp_path / "models", ignore=shutil.ignore_patterns("*.py", "__pycache__", "*-[0-9]*-[0-9]*.*"))
     monkeypatch.setenv("INKLING_MODELS", str(tmp_path / "models"))
     for name in (shelf.USUAL["mnist"], shelf.GATE):
         with (tmp_path / "models" / "mnist" / f"{name}.onnx").open("ab") as graph:

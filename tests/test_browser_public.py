@@ -1,5 +1,6 @@
 """A public server in headless Chromium: strangers draw, those on the list sign in at a provider on this machine and retrain."""
 
+import socket
 import time
 import urllib.request
 from pathlib import Path
@@ -8,7 +9,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
 from jobs import runs
@@ -135,6 +136,11 @@ def test_a_foreign_host_name_is_refused(page_url: str):
     request = urllib.request.Request(page_url + "/_stcore/host-config", headers={"Host": "evil.example", "Origin": "http://evil.example"})
     with urllib.request.urlopen(request) as answer:
         assert answer.headers.get("access-control-allow-origin") is None
+    port = int(page_url.rpartition(":")[2])
+    address = f"ws://evil.example:{port}/_stcore/stream"
+    with socket.create_connection(("localhost", port)) as wire, pytest.raises(InvalidStatus) as refused:
+        connect(address, sock=wire, subprotocols=["streamlit"])
+    assert refused.value.response.status_code == 403
 
 
 def test_a_message_larger_than_any_that_the_page_sends_is_not_taken(page_url: str):

@@ -23,7 +23,7 @@ LAYERS = {"title": "Two", "members": 2, "layers": [{}, {}], "temperature": 1.0, 
 @pytest.fixture
 def folder(tmp_path, monkeypatch) -> Path:
     """The shipped shelf, to be changed."""
-    shutil.copytree(ROOT / "models", tmp_path / "models", ignore=shutil.ignore_patterns("*.py", "__pycache__"))
+    shutil.copytree(ROOT / "models", tmp_path / "models", ignore=shutil.ignore_patterns("*.py", "__pycache__", "*-[0-9]*-[0-9]*.*"))
     monkeypatch.setenv("INKLING_MODELS", str(tmp_path / "models"))
     return tmp_path / "models"
 

@@ -196,7 +196,6 @@ def test_networks_of_several_kinds_are_averaged_and_nothing_goes_on_from_them(tm
 def test_a_graph_that_differs_from_torch_is_not_published(tmp_path, own_shelf, monkeypatch):
     data = tiny.dataset(tmp_path / "data")
     run = trained(tmp_path / "run", data)
-    monkeypatch.setattr(export, "PARITY", 0.0)
     monkeypatch.setattr(export, "write_graph", _with_other_weights(export.write_graph))
     with pytest.raises(ExportError, match="nothing was published"):
         export.publish([run], "bad", data)

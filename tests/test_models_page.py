@@ -23,7 +23,7 @@ def no_runs(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
 @pytest.fixture
 def mnist(tmp_path, monkeypatch) -> Path:
     """A shelf to change; its MNIST folder."""
-    shutil.copytree(ROOT / "models", tmp_path / "models", ignore=shutil.ignore_patterns("*.py", "__pycache__"))
+    shutil.copytree(ROOT / "models", tmp_path / "models", ignore=shutil.ignore_patterns("*.py", "__pycache__", "*-[0-9]*-[0-9]*.*"))
     monkeypatch.setenv("INKLING_MODELS", str(tmp_path / "models"))
     return tmp_path / "models" / "mnist"
 
