@@ -22,6 +22,7 @@ MAX_PIXELS = dict.fromkeys(JPEGS, 50_000_000)  # a JPEG is decoded at a reduced 
 MAX_PIXELS_OTHER = 25_000_000
 MAX_FRAMES = 100
 TILE_WIDTH, TILE_LENGTH = 322, 323  # tags of TIFF 6.0, section 15
+FINISHED_SIDE = 28  # of the pictures of MNIST and Fashion-MNIST
 WORKING_SIDE = 512  # longest side kept: plenty for a 28x28 picture, and every later step is then quick
 
 # About what is checked here. For good: filters are the process's, and two threads decode at once.
@@ -113,7 +114,7 @@ def _upright_and_small(image: Image.Image) -> Image.Image:
         image.draft(None, (WORKING_SIDE, WORKING_SIDE))  # decodes at a half, quarter or eighth, never below this size
     image.load()
     orientation = image.getexif().get(0x0112)
-    plain = _to_eight_bits(image)
+    plain = _grey_where_it_may_be_finished(_to_eight_bits(image))
     # Alpha must not bleed the colour of invisible pixels into visible ones: resizing RGBA premultiplied does not.
     if max(plain.size) > WORKING_SIDE:
         scale = WORKING_SIDE / max(plain.size)
@@ -125,6 +126,15 @@ def _upright_and_small(image: Image.Image) -> Image.Image:
         plain.getexif()[0x0112] = orientation
         plain = ImageOps.exif_transpose(plain)
     return plain
+
+
+def _grey_where_it_may_be_finished(image: Image.Image) -> Image.Image:
+    """A picture of a data set's size that was saved in colour, as some programs save all, and has none: mode L, as it would be read."""
+    if max(image.size) > FINISHED_SIDE or image.mode == "L":
+        return image
+    pixels = np.asarray(image)
+    is_grey = (pixels[..., :3] == pixels[..., :1]).all() and (pixels[..., 3:] == 255).all()
+    return Image.fromarray(pixels[..., 0]) if is_grey else image
 
 
 def _to_eight_bits(image: Image.Image) -> Image.Image:

@@ -189,6 +189,17 @@ def test_a_phone_photo_is_never_unpacked_at_full_size(monkeypatch: pytest.Monkey
     assert unpacked == [(1000, 750)]
 
 
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "LA", "P"])
+def test_a_data_sets_own_picture_is_grey_however_it_was_saved(mode: str):
+    pixels = np.zeros((28, 28), np.uint8)
+    pixels[6:22, 10:18] = 200
+    decoded = decode(encoded(Image.fromarray(pixels).convert(mode)))
+    assert decoded.mode == "L"
+    assert np.array_equal(np.asarray(decoded), pixels)
+    for other in (Image.new("RGB", (28, 28), (9, 8, 8)), Image.new("RGBA", (28, 28), (9, 9, 9, 254)), Image.new("RGB", (29, 28))):
+        assert decode(encoded(other)).mode == other.mode
+
+
 def test_hidden_colours_do_not_bleed_into_visible_ones():
     pixels = np.zeros((1500, 1500, 4), np.uint8)
     pixels[..., 0] = 255  # bright red where nothing is to be seen
