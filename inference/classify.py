@@ -132,7 +132,9 @@ class Classifier:
         """The answer to the digits that another network, or this one, found. strangers: what the gate said of each; it is asked when None."""
         digits = self._answer_each(division.digits, strangers)
         probability, reason = math.prod(digit.probability for digit in digits), ""
-        if division.count > len(digits):
+        if division.doubt:
+            reason = division.doubt
+        elif division.count > len(digits):
             reason = f"There seem to be {division.count} digits; up to {MOST_DIGITS} are read."
         elif unsure := [(at, digit) for at, digit in enumerate(digits, 1) if digit.label is None]:
             at, digit = unsure[0]

@@ -114,7 +114,7 @@ def _upright_and_small(image: Image.Image) -> Image.Image:
         image.draft(None, (WORKING_SIDE, WORKING_SIDE))  # decodes at a half, quarter or eighth, never below this size
     image.load()
     orientation = image.getexif().get(0x0112)
-    plain = _grey_where_it_may_be_finished(_to_eight_bits(image))
+    plain = _grey_where_it_may_be_finished(_without_idle_alpha(_to_eight_bits(image)))
     # Alpha must not bleed the colour of invisible pixels into visible ones: resizing RGBA premultiplied does not.
     if max(plain.size) > WORKING_SIDE:
         scale = WORKING_SIDE / max(plain.size)
@@ -128,12 +128,17 @@ def _upright_and_small(image: Image.Image) -> Image.Image:
     return plain
 
 
+def _without_idle_alpha(image: Image.Image) -> Image.Image:
+    """Without a channel of transparency that hides nothing, as screenshots have one."""
+    return image.convert("RGB") if image.mode == "RGBA" and image.getextrema()[3] == (255, 255) else image
+
+
 def _grey_where_it_may_be_finished(image: Image.Image) -> Image.Image:
     """A picture of a data set's size that was saved in colour, as some programs save all, and has none: mode L, as it would be read."""
     if max(image.size) > FINISHED_SIDE or image.mode == "L":
         return image
     pixels = np.asarray(image)
-    is_grey = (pixels[..., :3] == pixels[..., :1]).all() and (pixels[..., 3:] == 255).all()
+    is_grey = image.mode == "RGB" and (pixels == pixels[..., :1]).all()
     return Image.fromarray(pixels[..., 0]) if is_grey else image
 
 

@@ -6,9 +6,9 @@ and dynamic programming (Bengio, LeCun et al. 1995; LeCun et al. 1998, section V
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, permutations
 
 import numpy as np
 
@@ -30,19 +30,27 @@ WIDEST_GAP = 0.3  # inside a digit, times the tallest piece's height
 HIGH, LOWEST = 0.6, 0.3  # what is usual of a digit, and what is possible, times the tallest piece's height
 NEAR = 0.05  # a piece too low for a digit is part of one that is no farther away, times the tallest piece's height
 DUST = 0.1  # pieces smaller than this, times the tallest, are none
+LINE = 1.2, 0.45  # pieces wider and lower than this, times the tallest's height, are lines over, under or around a number
+HALF_HIGH, APART = 0.35, 0.08  # as high, and as far from its neighbour, is a digit of its own, times the tallest's height
+MARK = 0.05  # smaller pieces, times the tallest, are no points
+ROWS = "The digits stand in more than one row; mark one row, or cut the picture."
+MARKS = "Beside the digits stands something that is none, such as a point or a dash; only the digits are shown."
 WIDE = 0.95  # pieces wider than this, times the tallest's height, may be several digits that touch
 CLOSEST_CUTS = 0.22  # times the tallest's height
 MOST_CUTS = 6
 
+Box = Sequence[int]  # left, top, right, bottom
 Probabilities = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Division:
-    """The digits of a number, left to right. count: how many there are, which may be more than MOST_DIGITS."""
+    """The digits of a number, left to right. count: how many there are, which may be more than MOST_DIGITS. doubt: why they are no whole
+    number, as a sentence; empty where they are."""
 
     digits: tuple[Prepared, ...]
     count: int
+    doubt: str = ""
 
 
 def divide(ink: Ink, inverted: bool, probabilities: Probabilities) -> Division | None:
@@ -67,9 +75,10 @@ def divide(ink: Ink, inverted: bool, probabilities: Probabilities) -> Division |
     of = [set(np.unique(numbers[pieces == at])) for at in range(1, len(boxes) + 1)]  # the components that each piece is of
     connected = [bool(one & other) for one, other in pairwise(of)]
     high = [bottom - top >= HIGH * tallest for _, top, _, bottom in boxes]
+    has_gap = [not is_one and _are_two(*pair, tallest) for is_one, pair in zip(connected, pairwise(boxes), strict=True)]
     logs = {}
     for (first, last), probability in zip(shown, told, strict=True):
-        gaps = sum(high[at] and high[at + 1] and not connected[at] for at in range(first, last))
+        gaps = sum(has_gap[first:last])
         cut = first > 0 and connected[first - 1]
         left, top, right, bottom = _around(boxes[first : last + 1])
         wide = max(0.0, (right - left) / (bottom - top) - USUAL)
@@ -80,7 +89,50 @@ def divide(ink: Ink, inverted: bool, probabilities: Probabilities) -> Division |
     best = _most_probable(logs, strays, len(boxes))
     if best is None or len(best) < 2:
         return None
-    return Division(digits=tuple(shown[group] for group in best[:MOST_DIGITS]), count=len(best))
+    places = [_around(boxes[first : last + 1]) for first, last in best]
+    doubt = ROWS if _stand_in_rows(places) else MARKS if _has_marks(found[1].tolist(), places, tallest) else ""
+    return Division(digits=tuple(shown[group] for group in best[:MOST_DIGITS]), count=len(best), doubt=doubt)
+
+
+def _are_two(one: Box, other: Box, tallest: int) -> bool:
+    """Whether neighbours that nothing connects are hardly of one digit: both are high, or neither is low and they stand well apart."""
+    lower = min(one[3] - one[1], other[3] - other[1])
+    return lower >= HIGH * tallest or (lower > HALF_HIGH * tallest and other[0] - one[2] > APART * tallest)
+
+
+def _stand_in_rows(digits: list[Box]) -> bool:
+    """Whether a digit stands over another, with nothing of both at one height."""
+    return any(
+        upper[3] <= lower[1] and min(upper[2], lower[2]) - max(upper[0], lower[0]) > 0.5 * min(upper[2] - upper[0], lower[2] - lower[0])
+        for upper, lower in permutations(digits, 2)
+    )
+
+
+def _has_marks(pieces: list[Box], digits: list[Box], tallest: int) -> bool:
+    """Whether a point, a comma, a colon, a dash or a plus stands free between two digits, or a dash before the first."""
+    high = [each for each in pieces if each[3] - each[1] >= HIGH * tallest]
+    for piece in pieces:
+        left, top, right, bottom = piece
+        if bottom - top >= HIGH * tallest or max(right - left, bottom - top) < MARK * tallest:
+            continue
+        if any(digit[3] - digit[1] < HIGH * tallest and _holds(digit, piece) for digit in digits):  # it is of a low digit
+            continue
+        before, after = (
+            [each for each in high if each[2] + NEAR * tallest <= left],
+            [each for each in high if each[0] - NEAR * tallest >= right],
+        )
+        if not after or len(before) + len(after) < len(high):
+            continue
+        beside = max(before, key=lambda each: each[2]) if before else min(after, key=lambda each: each[0])
+        at = ((top + bottom) / 2 - beside[1]) / (beside[3] - beside[1])  # 0: level with the digit's top, 1: with its foot
+        is_dash = right - left > 2 * (bottom - top) and 0.2 * tallest < right - left < 1.2 * tallest
+        if 0.35 < at < 1.3 if before else is_dash and 0.25 < at < 0.75:
+            return True
+    return False
+
+
+def _holds(outer: Box, inner: Box) -> bool:
+    return outer[0] <= inner[0] and inner[2] <= outer[2] and outer[1] <= inner[1] and inner[3] <= outer[3]
 
 
 def find_pieces(numbers: np.ndarray, boxes: np.ndarray) -> np.ndarray | None:
@@ -92,7 +144,8 @@ def find_pieces(numbers: np.ndarray, boxes: np.ndarray) -> np.ndarray | None:
     pieces, kept = np.zeros_like(numbers), []
     for box, number in found:
         left, top, right, bottom = box
-        if max(right - left, bottom - top) < DUST * tallest:
+        is_line = right - left > LINE[0] * tallest and bottom - top < LINE[1] * tallest
+        if max(right - left, bottom - top) < DUST * tallest or is_line:
             continue
         over = next((other for other in kept if _is_part_of(box, other[0], tallest)), None)
         cuts = _cuts((numbers == number)[:, left:right].sum(0), tallest) if over is None else []
@@ -116,6 +169,8 @@ def find_pieces(numbers: np.ndarray, boxes: np.ndarray) -> np.ndarray | None:
 
 def _is_part_of(box: tuple[int, int, int, int], other: list[int], tallest: int) -> bool:
     """Whether a low piece stands over, under or in another, as the upper stroke of a five does, or is too low for a digit and near one."""
+    if _holds(other, box):  # the inner ring of a zero gone round twice
+        return True
     shared = min(box[2], other[2]) - max(box[0], other[0])
     apart = max(-shared, max(box[1], other[1]) - min(box[3], other[3]))
     lower = min(box[3] - box[1], other[3] - other[1])

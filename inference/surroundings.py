@@ -27,6 +27,8 @@ ALIKE = (0.6, 1.6)  # heights of digits of one number, times each other
 LARGER, ALONG = 2.5, 0.4
 ROUNDED, MOST_CORNERS = 0.01, 6  # of a sheet's outline, by which corners may be rounded; corners, where the picture cuts some off
 NEAR = 0.1  # of its height: the bar of a 5 is as near
+FLAT = 5, 0.3  # a line is wider than so many times its height, and lower than this, times the highest piece
+HIGH = 0.6  # times the highest: a digit, not a part of one
 # An icon or a cursor is smaller than the largest piece by the first factor, and farther from all large ones than the second times its height.
 SMALL, FAR = 0.25, 0.25
 FRAME, THIN = 0.88, 0.35  # a frame fills this share of the rectangle around it, and is itself less than this share of what it encloses
@@ -209,8 +211,12 @@ def without_surroundings(solid: np.ndarray) -> np.ndarray:
     gone = frames | (found.is_cut & ~is_stroke & ~_of_a_number_with(found, highest)) | _row_of_icons(found, high)
     sizes = np.maximum(found.heights, found.widths)
     largest = sizes[~gone].max()
-    large = np.flatnonzero(~gone & (sizes >= SMALL * largest))
-    for at in np.flatnonzero(~gone & (sizes < SMALL * largest)):
+    # An underline, an answer line, a phone's bar to swipe: as long as a digit is high, and no part of one that it lies below or far from.
+    is_flat = (found.widths > FLAT[0] * found.heights) & (found.heights < FLAT[1] * high)
+    is_below = found.boxes[:, 1] > found.boxes[~gone & (found.heights >= HIGH * high), 3].max(initial=0)
+    gone |= is_flat & is_below & (found.widths > 0.5 * high)
+    large = np.flatnonzero(~gone & (sizes >= SMALL * largest) & ~is_flat)
+    for at in np.flatnonzero(~gone & ((sizes < SMALL * largest) | is_flat)) if len(large) else ():
         gone[at] = found.away(at)[large].min() > FAR * max(high, found.heights[large].max())
     return found.without(gone) if gone.any() else solid
 

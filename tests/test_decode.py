@@ -58,7 +58,7 @@ def png_that_claims(width: int, height: int) -> bytes:
 
 @pytest.mark.parametrize(
     ("mode", "decoded"),
-    [("L", "L"), ("1", "L"), ("I;16", "L"), ("LA", "RGBA"), ("RGB", "RGB"), ("RGBA", "RGBA"), ("P", "RGB")],
+    [("L", "L"), ("1", "L"), ("I;16", "L"), ("LA", "RGB"), ("RGB", "RGB"), ("RGBA", "RGB"), ("P", "RGB")],
 )
 def test_every_png_mode_becomes_grey_or_colour_with_the_same_picture(mode: str, decoded: str):
     if mode == "I;16":

@@ -142,3 +142,53 @@ def test_components_are_those_of_flooding(solid):
     assert set(np.unique(labels[solid])) == set(range(1, flooded(solid) + 1))
     for number in np.unique(labels[solid]):
         assert flooded(labels == number) == 1
+
+
+def strokes(*drawn: tuple, size: tuple[int, int] = (600, 460)) -> Image.Image:
+    """Digits pasted at their places, (digit, height, left, top), and dark lines, (left, top, right, bottom, width), on white paper."""
+    paper = Image.new("L", size, 255)
+    for each in drawn:
+        if isinstance(each[0], str):
+            digit, height, left, top = each
+            ink = chalk(ONES[SURE[int(digit)]], height)
+            columns, rows = np.flatnonzero((ink > 60).any(0)), np.flatnonzero((ink > 60).any(1))
+            ink = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+            paper.paste(0, (left, top), Image.fromarray(ink))
+        else:
+            ImageDraw.Draw(paper).line(each[:4], 0, each[4])
+    return paper
+
+
+def row(number: str, top: int = 100, height: int = 130, left: int = 60, step: int = 120) -> list[tuple]:
+    return [(digit, height, left + step * at, top) for at, digit in enumerate(number)]
+
+
+def test_digits_in_two_rows_or_a_column_are_no_number():
+    for pictured in (row("12") + row("34", 280), [("1", 100, 200, 30), ("2", 100, 200, 160), ("3", 100, 200, 290)]):
+        answer = read(strokes(*pictured))
+        assert answer.label is None
+        assert answer.reason.startswith("The digits stand in more than one row")
+
+
+@pytest.mark.parametrize("mark", [(166, 196, 172, 202, 12), (160, 150, 176, 150, 8)], ids=["a decimal point", "a dash"])
+def test_what_is_a_point_or_a_dash_between_digits_is_said(mark):
+    answer = read(strokes(*row("37", step=130), mark))
+    assert answer.label is None
+    assert answer.reason.startswith("Beside the digits stands something that is none")
+    assert [each.label for each in answer.digits] == ["3", "7"]
+
+
+def test_a_line_under_or_over_a_number_is_none_of_its_digits():
+    for line in ((50, 256, 540, 250, 7), (50, 80, 540, 84, 7)):
+        assert read(strokes(*row("2704"), line)).label == "2704"
+
+
+def test_a_digit_half_as_high_as_its_neighbours_is_read():
+    assert read(strokes(("3", 140, 60, 100), ("7", 66, 180, 174), ("0", 140, 270, 100))).label == "370"
+
+
+def test_a_zero_gone_round_twice_is_one_zero():
+    paper = Image.new("L", (300, 300), 255)
+    for box in ((90, 60, 210, 240), (106, 80, 194, 220)):
+        ImageDraw.Draw(paper).ellipse(box, outline=0, width=8)
+    assert read(paper).label == "0"
