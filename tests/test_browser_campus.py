@@ -18,7 +18,7 @@ from corrections import store
 from jobs import runs
 from jobs.runs import ROOT
 from jobs.site import VARIABLE
-from tests.browser import DIGITS, Visitor, free_port, server
+from tests.browser import DIGITS, Visitor, free_port, server, wait_until_healthy
 from tests.provider import provider
 from tests.test_browser_corrections import tell
 from tests.test_browser_public import provided, sign_in
@@ -67,6 +67,7 @@ def nginx(folder: Path, port: int, ports: Sequence[int]) -> Iterator[str]:
         ]
     )
     try:
+        wait_until_healthy(f"http://localhost:{port}", process)
         yield f"http://localhost:{port}"
     finally:
         process.terminate()
