@@ -1,9 +1,10 @@
 """python -m benchmarks.photos FOLDER [--networks photo lenet5] [--part validation] [--on-white 500]
 
 How clothing networks do on real photos: FOLDER is a copy of clothing-dataset-small, with a folder a part and in it a folder a kind.
-For `shoes` Sandal, Sneaker and Ankle boot all count; of those that training/shoes.csv tells apart, the right one is counted too. Accuracy is of the most probable class, the threshold for declining left aside; photos of none of the ten classes are told
-apart from them by the photo network alone. --on-white: also so many of Fashion-MNIST's validation garments, enlarged, in any colour, on white,
-which is as near to a catalogue's photo as they come.
+For `shoes` Sandal, Sneaker and Ankle boot all count; of those that training/shoes.csv tells apart, the right one is counted too.
+Accuracy is of the most probable class, the threshold for declining left aside; photos of none of the ten classes are told apart from them
+by the photo network alone. --on-white: also so many of Fashion-MNIST's validation garments, enlarged, in any colour, on white, which is as
+near to a catalogue's photo as they come.
 """
 
 import argparse

@@ -124,7 +124,7 @@ def _fault() -> str:
         site.read()
     except site.SiteError as error:
         _log(str(error))
-        return f": {error}" if _is_at_home() else "."
+        return f": {error}." if _is_at_home() else "."
     return ""
 
 
