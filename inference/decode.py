@@ -3,6 +3,7 @@
 The type is read from the bytes, never from the name; sizes are checked before anything is decoded.
 """
 
+import contextlib
 import io
 import threading
 import warnings
@@ -21,6 +22,7 @@ JPEGS = ("JPEG", "MPO")  # as Pillow calls them; the latter have a second pictur
 MAX_PIXELS = dict.fromkeys(JPEGS, 50_000_000)  # a JPEG is decoded at a reduced scale, and phones take 48 megapixels
 MAX_PIXELS_OTHER = 25_000_000
 MAX_FRAMES = 100
+MAX_SIDE = 65_535  # a JPEG's own limit; a picture of one row of 25 megapixels takes Pillow 1.1 GB
 TILE_WIDTH, TILE_LENGTH = 322, 323  # tags of TIFF 6.0, section 15
 FINISHED_SIDE = 28  # of the pictures of MNIST and Fashion-MNIST
 WORKING_SIDE = 512  # longest side kept: plenty for a 28x28 picture, and every later step is then quick
@@ -99,6 +101,8 @@ def _check_size(image: Image.Image) -> None:
         raise UnreadableImage(
             f"The picture has {width}x{height} = {width * height / 1e6:.0f} megapixels, more than the {limit // 10**6} allowed; save it smaller."
         )
+    if max(width, height) > MAX_SIDE:
+        raise UnreadableImage(f"The picture has {width}x{height} pixels, a side of more than the {MAX_SIDE:,} allowed; cut it up.")
     if image.format == "TIFF" and (tile := image.tag_v2.get(TILE_WIDTH, 0) * image.tag_v2.get(TILE_LENGTH, 0)) > limit:
         raise UnreadableImage(  # the decoder fills whole tiles, however little of them the picture is
             f"The picture comes in tiles of {tile / 1e6:,.0f} megapixels, more than the {limit // 10**6} allowed; save it anew with another program."
@@ -113,7 +117,7 @@ def _upright_and_small(image: Image.Image) -> Image.Image:
     if image.format in JPEGS:
         image.draft(None, (WORKING_SIDE, WORKING_SIDE))  # decodes at a half, quarter or eighth, never below this size
     image.load()
-    orientation = image.getexif().get(0x0112)
+    orientation = _orientation(image)
     plain = _grey_where_it_may_be_finished(_without_idle_alpha(_to_eight_bits(image)))
     # Alpha must not bleed the colour of invisible pixels into visible ones: resizing RGBA premultiplied does not.
     if max(plain.size) > WORKING_SIDE:
@@ -126,6 +130,13 @@ def _upright_and_small(image: Image.Image) -> Image.Image:
         plain.getexif()[0x0112] = orientation
         plain = ImageOps.exif_transpose(plain)
     return plain
+
+
+def _orientation(image: Image.Image) -> int | None:
+    """How the camera was held, as EXIF numbers it; None where that is not told, or told in a block that is damaged."""
+    with contextlib.suppress(Exception):  # Pillow raises nearly anything at one; the picture itself is whole
+        return image.getexif().get(0x0112)
+    return None
 
 
 def _without_idle_alpha(image: Image.Image) -> Image.Image:

@@ -5,11 +5,12 @@ import struct
 import time
 import zlib
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from inference import decode as decode_module
-from inference.decode import decode
+from inference.decode import MAX_FRAMES, decode
 from tests.test_decode import complaint, corner_picture, encoded, png_chunk
 
 
@@ -64,3 +65,26 @@ def test_a_small_tiff_in_a_huge_tile_is_refused_before_the_decoder_makes_room_fo
     assert decode(tiled(64)).size == (16, 16)
     monkeypatch.setattr(decode_module, "_upright_and_small", lambda image: pytest.fail("it was decoded"))
     assert re.match(r"The picture comes in tiles of 1,074 megapixels, more than the \d+ allowed; save it", complaint(tiled(32768)))
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("block", [b"Exif\0\0MM\0\x2a\xff\xff\xff\xff", b"Exif\0\0II*\0\x08\0\0\0\xff\xff", b"Exif\0\0none at all", b"\0"])
+def test_a_damaged_block_of_what_the_camera_knew_costs_no_picture(format: str, block: bytes):
+    assert np.array_equal(decode(encoded(corner_picture("RGB"), format, exif=block)), decode(encoded(corner_picture("RGB"), format)))
+
+
+@pytest.mark.parametrize("size", [(25_000_000, 1), (1, 65_536)])
+def test_a_side_longer_than_any_program_writes_is_refused_before_it_is_decoded(size: tuple[int, int], monkeypatch: pytest.MonkeyPatch):
+    assert decode(encoded(Image.new("L", (65_535, 1)))).size == (512, 1)
+    monkeypatch.setattr(decode_module, "_upright_and_small", lambda image: pytest.fail("it was decoded"))
+    assert f"{size[0]}x{size[1]} pixels, a side of more than the 65,535 allowed" in complaint(encoded(Image.new("L", size)))
+
+
+@pytest.mark.parametrize("format", ["GIF", "WEBP", "PNG"])
+def test_an_animation_of_every_format_is_counted(format: str):
+    def animated(count: int) -> bytes:
+        frames = [Image.new("RGB", (8, 8), (number * 97 % 256, 255 - number, number % 2 * 255)) for number in range(count)]
+        return encoded(frames[0], format, save_all=True, append_images=frames[1:])
+
+    assert decode(animated(MAX_FRAMES)).size == (8, 8)
+    assert f"{MAX_FRAMES + 1} frames, more than the {MAX_FRAMES} allowed" in complaint(animated(MAX_FRAMES + 1))
