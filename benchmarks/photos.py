@@ -1,10 +1,11 @@
-"""python -m benchmarks.photos FOLDER [--networks photo lenet5] [--part validation] [--on-white 500]
+"""python -m benchmarks.photos FOLDER [--networks photo lenet5] [--part validation] [--on-white 500] [--from-afar 120]
 
 How clothing networks do on real photos: FOLDER is a copy of clothing-dataset-small, with a folder a part and in it a folder a kind.
 For `shoes` Sandal, Sneaker and Ankle boot all count; of those that training/shoes.csv tells apart, the right one is counted too.
 Accuracy is of the most probable class, the threshold for declining left aside; photos of none of the ten classes are told apart from them
 by the photo network alone. --on-white: also so many of Fashion-MNIST's validation garments, enlarged, in any colour, on white, which is as
-near to a catalogue's photo as they come.
+near to a catalogue's photo as they come. --from-afar: also the garments of so many photos, cut out, a fifth to nine tenths of the side, on
+white, on one colour, and before a wall above a floor, as photos from across a room are.
 """
 
 import argparse
@@ -14,10 +15,17 @@ import numpy as np
 from PIL import Image
 
 from inference.classify import Answer, Classifier, answer_bytes, answer_image
+from inference.decode import decode
+from inference.foreground import cut_out, is_plain
+from inference.prepare import bounds
 from models import shelf
 from models.datasets import DATASETS, NONE_OF_THEM
 from training import data
 from training.photo_pictures import GROUPS, SHOES, SIDE, kinds_of_shoe, laid_over
+from training.photo_tuning import PART
+
+PLACES = ("white", "one colour", "wall and floor")
+SIZES = (0.2, 0.3, 0.45, 0.6, 0.9)
 
 
 def answers(classifier: Classifier, folder: Path, names: list[str]) -> list[str]:
@@ -47,6 +55,38 @@ def on_white(count: int) -> list[tuple[Image.Image, str]]:
     return pictures
 
 
+def cut_outs(folder: Path, names: list[str], count: int) -> list[tuple[Image.Image, str]]:
+    """Up to count garments of photos on uneven ground, transparent around them, and the names of these photos; in an order drawn by lot."""
+    found = []
+    for name in np.random.default_rng(1).permutation(names).tolist():
+        colours = np.asarray(decode((folder / name).read_bytes()).convert("RGB")).astype(np.float32)
+        parts = None if is_plain(colours) else cut_out(colours)
+        if parts and PART[0] < parts[1].mean() < PART[1]:
+            picture = Image.fromarray(np.dstack([parts[0].astype(np.uint8), parts[1].astype(np.uint8) * 255]))
+            found.append((picture.crop(bounds(parts[1])), name))
+        if len(found) == count:
+            break
+    return found
+
+
+def from_afar(garment: Image.Image, size: float, place: str, random: np.random.Generator) -> Image.Image:
+    """A photo, 480x640 or 640x480, of a garment whose longer side is a share of the photo's shorter one. place: one of PLACES."""
+    width, height = (480, 640) if random.random() < 0.5 else (640, 480)
+    ground = np.full((height, width, 3), 255.0)
+    if place != "white":
+        ground[:] = random.integers(60, 230, 3)
+    if place == "wall and floor":
+        ground[int(height * random.uniform(0.5, 0.8)) :] = random.integers(60, 230, 3)
+        light = 1 + random.uniform(-0.25, 0.25) * np.linspace(-1, 1, width)[:, None]
+        ground = ground * light + random.normal(0, 5, (height, width, 1))
+    shown = Image.fromarray(ground.clip(0, 255).astype(np.uint8))
+    scale = size * min(width, height) / max(garment.size)
+    small = garment.resize(tuple(max(1, round(scale * side)) for side in garment.size), Image.Resampling.BICUBIC)
+    at = [int((whole - part) * random.uniform(0.2, 0.8)) for whole, part in zip((width, height), small.size, strict=True)]
+    shown.paste(small, tuple(at), small)
+    return shown
+
+
 def main() -> None:
     """Prints n and top-1 accuracy of each network."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -54,6 +94,7 @@ def main() -> None:
     parser.add_argument("--networks", nargs="+", default=["photo", "lenet5"])
     parser.add_argument("--part", default="validation", help="folder of FOLDER whose photos count (default: validation)")
     parser.add_argument("--on-white", type=int, default=0, metavar="N", help="also N enlarged garments of Fashion-MNIST on white")
+    parser.add_argument("--from-afar", type=int, default=0, metavar="N", help="also N photos' garments, small, on other grounds")
     options = parser.parse_args()
     found = photos(options.folder, options.part)
     garments = [(name, wanted) for name, wanted in found if wanted != NONE_OF_THEM]
@@ -73,6 +114,20 @@ def main() -> None:
         if options.on_white:
             right = [_said(classifier, answer_image(classifier, picture)) == label for picture, label in on_white(options.on_white)]
             print(f"fashion-mnist/{network}: {np.mean(right):.1%} of n = {len(right)} enlarged garments on white")
+        cut, wanted = (
+            cut_outs(options.folder, [name for name, _ in garments], options.from_afar) if options.from_afar else [],
+            dict(garments),
+        )
+        random = np.random.default_rng(0)
+        for place in PLACES if cut else ():
+            shares = []
+            for size in SIZES:
+                told = [_said(classifier, answer_image(classifier, from_afar(garment, size, place, random))) for garment, _ in cut]
+                right = [
+                    said == wanted[name] or (wanted[name] == "shoes" and said in SHOES) for said, (_, name) in zip(told, cut, strict=True)
+                ]
+                shares.append(f"{np.mean(right):.1%} of size {size}")
+            print(f"fashion-mnist/{network}: on {place}, n = {len(cut)} garments: {', '.join(shares)}")
 
 
 if __name__ == "__main__":

@@ -12,10 +12,9 @@ import onnxruntime
 from PIL import Image
 
 from inference.decode import UnreadableImage, decode
-from inference.foreground import without_bands
 from inference.ink import find_ink
 from inference.opencv import opencv
-from inference.prepare import Prepared, is_finished, prepare, prepare_ink, prepare_own
+from inference.prepare import Prepared, is_finished, prepare, prepare_ink, prepare_own, prepare_photo
 from inference.segment import MOST_DIGITS, Division, divide
 from models import shelf
 from models.datasets import DATASETS, NONE_OF_THEM
@@ -232,12 +231,10 @@ def _gate(dataset: str, folder: str, version: int) -> Gate | None:
 
 def prepare_for(card: Card, image: Image.Image, invert: bool | None = None, crop: bool = True) -> Prepared:
     """A decoded picture as the card's network sees it. invert, crop: as in `prepare`; of no effect on an own data set and for
-    the photo network, which take the whole picture, the latter without a film's or a print's bands."""
-    if card.dataset in DATASETS and not card.takes_photos:
-        return prepare(image, card.dataset, invert, crop)
-    if card.takes_photos and image.mode != "RGBA":
-        image = without_bands(image.convert("RGB"))
-    return prepare_own(image, card.shape)
+    the photo network the former, and the latter as in `prepare_photo`."""
+    if card.takes_photos:
+        return prepare_photo(image, card.shape, crop)
+    return prepare(image, card.dataset, invert, crop) if card.dataset in DATASETS else prepare_own(image, card.shape)
 
 
 def answer_image(classifier: Classifier, image: Image.Image, invert: bool | None = None, crop: bool = True) -> Answer:

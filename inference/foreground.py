@@ -3,6 +3,8 @@
 OpenCV is imported when the first photo on uneven ground comes; drawings and catalogue pictures on plain ground do not need it.
 """
 
+import functools
+
 import numpy as np
 from PIL import Image
 
@@ -23,12 +25,6 @@ def is_plain(colours: np.ndarray) -> bool:
     """Whether colours [H, W, 3], 0 to 255, have one colour around them, so that distance from it tells what stands before it."""
     edge = border(colours)
     return bool((np.abs(edge - np.median(edge, axis=0)).max(axis=1) < PLAIN).mean() > MOSTLY)
-
-
-def without_bands(image: Image.Image) -> Image.Image:
-    """The picture without the bands that `between_bands` finds. image: mode RGB."""
-    window = between_bands(np.asarray(image).astype(np.float32))
-    return image if window == (0, 0, *image.size) else image.crop(window)
 
 
 def between_bands(colours: np.ndarray) -> tuple[int, int, int, int]:
@@ -69,12 +65,18 @@ def cut_out(colours: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
 
     colours: float32 [H, W, 3], 0 to 255, of at least 2x2 pixels.
     """
-    cv2 = opencv()
-
     small = Image.fromarray(colours.astype(np.uint8))
     small.thumbnail((SIDE, SIDE))
     pixels = np.asarray(small)
-    height, width = pixels.shape[:2]
+    inside = _largest_piece(pixels.tobytes(), *pixels.shape[:2])
+    return None if inside is None else (pixels.astype(np.float32), inside.copy())
+
+
+@functools.lru_cache(maxsize=4)  # two networks see the same photo, one after the other
+def _largest_piece(content: bytes, height: int, width: int) -> np.ndarray | None:
+    """Of a picture, uint8 [height, width, 3] as bytes: bool [height, width], or None as in `cut_out`."""
+    cv2 = opencv()
+    pixels = np.frombuffer(content, np.uint8).reshape(height, width, 3)
     margin = max(1, round(MARGIN * min(height, width)))
     if min(height, width) < 3 * margin:
         return None
@@ -95,4 +97,4 @@ def cut_out(colours: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
     areas = facts[1:, cv2.CC_STAT_AREA]
     if areas.max() < LEAST * height * width:
         return None
-    return pixels.astype(np.float32), pieces == 1 + int(areas.argmax())
+    return pieces == 1 + int(areas.argmax())

@@ -6,6 +6,7 @@ trimmed off, the longest side 28, brightness negated, centred on black. An own d
 a ground of its own border's colour; its import and every answer go through the same `prepare_own`.
 """
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,6 +18,8 @@ from inference.ink import LEAST_CONTRAST, Ink, border, find_ink, otsu, without_s
 SIDE = 28
 DIGIT_BOX = 20
 DIGIT_WORKING_BOX = 160  # strokes are measured and evened out at this size, eight times the final one
+CLOSE = 0.03  # of a garment's longer side: what is left around it of a photo's ground
+SMALL = 0.7  # of a photo's longer side: a garment that is as long fills it, where the ground is not plain
 STROKE = (11.0, 20.0)  # thinnest and thickest stroke left alone at the working size (EXPERIMENTS.md, "Pens")
 
 
@@ -79,6 +82,45 @@ def prepare_own(image: Image.Image, shape: tuple[int, int, int]) -> Prepared:
         plain = Image.new(mode, (width, height), int(ground) if channels == 1 else tuple(ground.tolist()))
         plain.paste(small, ((width - size[0]) // 2, (height - size[1]) // 2))
     return Prepared(pixels=np.asarray(plain), inverted=False, box=None, is_blank=False)
+
+
+def prepare_photo(image: Image.Image, shape: tuple[int, int, int], crop: bool = True) -> Prepared:
+    """A photo for the network that sees garments in colour: without a film's or a print's bands, and closer to a garment that does not fill it.
+
+    What it learned from are garments that fill their photos: of those a third as long it knows one in five, and nine in ten once they are
+    close (EXPERIMENTS.md, "Accuracy"). image, shape: as of `prepare_own`; crop: False takes the whole picture.
+    """
+    if not crop:
+        return prepare_own(image, shape)
+    colours, alpha = _colours_and_alpha(image)
+    height, width = colours.shape[:2]
+    window = between_bands(colours) if alpha is None else (0, 0, width, height)
+    left, top, right, bottom = _close_up(colours[window[1] : window[3], window[0] : window[2]], alpha)
+    box = left + window[0], top + window[1], right + window[0], bottom + window[1]
+    if box == (0, 0, width, height):
+        return prepare_own(image, shape)
+    return replace(prepare_own(image.crop(box), shape), box=_fractions(box, colours.shape))
+
+
+def _close_up(colours: np.ndarray, alpha: np.ndarray | None) -> tuple[int, int, int, int]:
+    """Left, top, right and bottom of what a photo shows, with a little around it; of all of it where it fills the photo, or nothing is found."""
+    height, width = colours.shape[:2]
+    if min(height, width) < 2:
+        return 0, 0, width, height
+    is_uneven = alpha is None and not is_plain(colours)
+    found = cut_out(colours) if is_uneven else (colours, _before_plain_ground(colours, alpha))
+    if found is None or not found[1].any():
+        return 0, 0, width, height
+    across, down = width / found[1].shape[1], height / found[1].shape[0]  # it may have been found in a smaller copy
+    left, top, right, bottom = (scale * side for scale, side in zip((across, down) * 2, bounds(found[1]), strict=True))
+    length = max(right - left, bottom - top)
+    if is_uneven and length >= SMALL * max(height, width):
+        return 0, 0, width, height
+    around = CLOSE * length
+    return (
+        max(0, math.floor(left - around)), max(0, math.floor(top - around)),
+        min(width, math.ceil(right + around)), min(height, math.ceil(bottom + around)),
+    )  # fmt: skip
 
 
 def prepare_ink(ink: Ink | None, inverted: bool, crop: bool = True) -> Prepared:

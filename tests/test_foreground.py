@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
+from inference import foreground
 from inference.decode import decode
-from inference.foreground import cut_out, is_plain, without_bands
-from inference.prepare import prepare
+from inference.foreground import between_bands, cut_out, is_plain
+from inference.prepare import prepare, prepare_photo
 from tests.test_decode import encoded
 from tests.test_prepare import GARMENTS, shirt
 from ui import region
@@ -97,6 +98,10 @@ def test_what_is_outside_or_a_mere_click_is_no_part(rectangle: dict, wanted: tup
     assert region._fractions(rectangle, (300, 300)) == wanted
 
 
+def without_bands(image: Image.Image) -> Image.Image:
+    return image.crop(between_bands(np.asarray(image).astype(np.float32)))
+
+
 def photo(size: tuple[int, int]) -> Image.Image:
     """A picture without any plain part."""
     noise = np.random.default_rng(0).integers(60, 200, (size[1] // 8, size[0] // 8, 3), dtype=np.uint8)
@@ -128,6 +133,66 @@ def test_a_garment_in_bands_is_cut_out_as_without_them_and_told_in_the_whole_pic
     assert height / width == pytest.approx(400 / 320, abs=0.02)
     rows = np.flatnonzero(found.inside.any(1))
     assert (rows[0] / height, (rows[-1] + 1) / height) == pytest.approx((high, low), abs=0.02)
+
+
+SHAPE = (3, 224, 224)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+@pytest.mark.parametrize("at", [(0, 0), (40, 300), (460, 570)])
+def test_a_small_garment_on_plain_ground_is_seen_from_near(mode: str, at: tuple[int, int]):
+    shown = Image.new(mode, (600, 700), (240, 240, 235, 0)[: len(mode)])
+    shown.paste((30, 60, 190, 255)[: len(mode)], (*at, at[0] + 100, at[1] + 60))
+    found = prepare_photo(shown, SHAPE)
+    around = 3  # pixels, of the picture
+    left, top, right, bottom = max(0, at[0] - around), max(0, at[1] - around), at[0] + 100 + around, at[1] + 60 + around
+    assert found.box == pytest.approx((left / 600, top / 700, right / 600, bottom / 700))
+    assert (found.pixels == (30, 60, 190)).all(2).mean() > 0.45  # of 0.53; its edges are mixed
+    whole = prepare_photo(shown, SHAPE, crop=False)
+    assert whole.box is None
+    assert (whole.pixels == (30, 60, 190)).all(2).mean() < 0.02
+
+
+def test_a_small_garment_on_uneven_ground_is_seen_from_near_and_a_large_one_with_its_ground():
+    tiles, inside = on_tiles()
+    far = Image.fromarray(np.pad(np.asarray(tiles), ((200, 200), (300, 300), (0, 0)), mode="reflect"))
+    blue = np.asarray(far)[..., 2] > 150
+    far = Image.fromarray(
+        np.where(blue[..., None] & ~np.pad(inside, ((200, 200), (300, 300)))[..., None], (200, 130, 40), np.asarray(far)).astype(np.uint8)
+    )
+    left, top, right, bottom = prepare_photo(far, SHAPE).box
+    assert (left, top, right, bottom) == pytest.approx((400 / 1000, 260 / 700, 600 / 1000, 450 / 700), abs=0.03)
+    assert (left, top) < (400 / 1000, 260 / 700)
+    assert right > 600 / 1000
+    near = tiles.crop((80, 40, 320, 270))
+    assert prepare_photo(near, SHAPE).box is None
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 2), (1, 300), (3, 200), (512, 2)])
+def test_where_there_is_nothing_to_be_near_to_the_whole_picture_is_seen(size: tuple[int, int]):
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8))
+    assert prepare_photo(noise, SHAPE).pixels.shape == (224, 224, 3)
+    for plain in (Image.new("RGB", size, "white"), Image.new("L", size, 90), Image.new("RGBA", size)):
+        found = prepare_photo(plain, SHAPE)
+        assert (found.box, np.ptp(found.pixels)) == (None, 0)
+
+
+def test_a_garment_between_bands_is_seen_from_near_and_told_in_the_whole_picture():
+    alone = photo((320, 240))
+    alone.paste((30, 30, 160), (110, 60, 210, 200))
+    framed = Image.new("RGB", (320, 400))
+    framed.paste(alone, (0, 80))
+    left, top, right, bottom = prepare_photo(framed, SHAPE).box
+    assert (left, right) == pytest.approx((110 / 320, 210 / 320), abs=0.05)
+    assert (top, bottom) == pytest.approx((140 / 400, 280 / 400), abs=0.05)
+
+
+def test_two_networks_that_see_one_photo_have_it_cut_out_once():
+    tiles, _ = on_tiles(7)
+    foreground._largest_piece.cache_clear()
+    prepare(tiles, "fashion-mnist")
+    prepare_photo(tiles, SHAPE)
+    assert foreground._largest_piece.cache_info()[:2] == (1, 1)
 
 
 def test_a_plain_bag_on_plain_ground_is_no_picture_between_bands():

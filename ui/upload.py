@@ -222,7 +222,7 @@ def _answer(
     in_colour = None
     if photo_sha256 and not is_finished(image):
         with contextlib.suppress(shelf.ShelfError):
-            in_colour = answer_image(serving.classifier(shelf.load_card(dataset, shelf.PHOTO)), image)
+            in_colour = answer_image(serving.classifier(shelf.load_card(dataset, shelf.PHOTO)), image, crop=crop)
     return figures.data_url(small), answer, in_colour
 
 
