@@ -16,17 +16,20 @@ LAYERS: dict[str, dict[str, tuple[int, ...]]] = {
     "cnn": {"channels": (32, 64, 128)},
     "lenet": {"channels": (6, 16), "hidden": (120, 84)},
     "resnet": {"channels": (32, 64, 128)},
+    "unpadded": {"channels": (48, 96, 144, 192)},
 }
 # The networks that look at a setting which not all of them look at: training/networks.py.
 LOOKED_AT_BY: dict[str, tuple[str, ...]] = {
     "hidden": ("fc", "mixpool", "lenet"),
-    "channels": ("lenet5", "cnn", "mixpool", "lenet", "resnet"),
+    "channels": ("lenet5", "cnn", "mixpool", "lenet", "resnet", "unpadded"),
     "blocks": ("resnet",),
-    "activation": ("fc", "lenet5", "lenet5-1998", "cnn", "lenet", "resnet"),
+    "kernel": ("unpadded",),
+    "activation": ("fc", "lenet5", "lenet5-1998", "cnn", "lenet", "resnet", "unpadded"),
     "pooling": ("lenet5", "lenet5-1998"),
     "batch_norm": ("fc", "lenet5", "mixpool"),
-    "dropout": ("fc", "lenet5", "cnn", "mixpool", "resnet"),
+    "dropout": ("fc", "lenet5", "cnn", "mixpool", "resnet", "unpadded"),
 }
+MOST_WIDTHS, MOST_STAGES = 10, 4
 ONLY_28X28_GREY = ("lenet5", "lenet5-1998")
 LARGE = 64  # pixels of the shorter side from which on a resnet halves pictures in its first convolution too
 SMALLEST_LENET = 16  # pixels: what two 5x5 convolutions and two poolings leave at least one pixel of
@@ -70,7 +73,8 @@ class RunConfig:
         "softmax",
         "lenet",
         "resnet",
-        help="architecture: fully connected, LeNet-5 of any width, LeNet-5 exactly as in 1998, a CNN of 3x3 convolutions, the mixed-pooling CNN of R4, softmax regression by hand, the LeNet-like network of R2, or a small ResNet; lenet5 and lenet5-1998 take 28x28 grey pictures only",
+        "unpadded",
+        help="architecture: fully connected, LeNet-5 of any width, LeNet-5 exactly as in 1998, a CNN of 3x3 convolutions, the mixed-pooling CNN of R4, softmax regression by hand, the LeNet-like network of R2, a small ResNet, or a CNN that neither pads nor pools; lenet5 and lenet5-1998 take 28x28 grey pictures only",
     )
     members: int = _number(1, 1, 16, "networks trained independently and averaged inside one graph (an ensemble)")
     mirrored: bool = field(default=False, metadata={"help": "average each member over the image and its mirror image when served"})
@@ -79,16 +83,17 @@ class RunConfig:
         6,
         16,
         120,
-        most=4,
-        help="lenet5: channels of the three 5x5 convolutions; lenet: of its two; cnn and resnet: of their one to four stages; mixpool: of its convolutions",
+        most=MOST_WIDTHS,
+        help="lenet5: channels of the three 5x5 convolutions; lenet: of its two; cnn and resnet: of their one to four stages; mixpool and unpadded: of their convolutions",
     )
     blocks: int = _number(1, 1, 9, "resnet: residual blocks of each stage")
+    kernel: int = _number(7, 2, 9, "unpadded: height and width of its convolutions", unit="pixels")
     activation: str = _choice("relu", "relu", "tanh", "leaky_relu", "silu", help="activation function")
     pooling: str = _choice("max", "max", "avg", help="lenet5 and lenet5-1998: pooling")
     batch_norm: bool = field(
         default=False,
         metadata={
-            "help": "fc, lenet5 and mixpool: batch normalisation after each convolution or hidden layer; cnn and resnet always have it"
+            "help": "fc, lenet5 and mixpool: batch normalisation after each convolution or hidden layer; cnn, resnet and unpadded always have it"
         },
     )
     dropout: float = _number(0.0, 0.0, 0.9, "dropout before the last layer (fc and mixpool: after every hidden layer)")
@@ -175,9 +180,9 @@ class RunConfig:
             )
         if self.network == "lenet5" and len(self.channels) != 3:
             raise ConfigError(f"channels has {len(self.channels)} values; LeNet-5 has three convolutions: give three, such as 6 16 120")
-        if self.network in ("cnn", "resnet") and not self.channels:
+        if self.network in ("cnn", "resnet") and not 1 <= len(self.channels) <= MOST_STAGES:
             raise ConfigError(
-                f"channels is empty; the {'CNN' if self.network == 'cnn' else 'ResNet'} has one to four stages: give their channels, such as 32 64 128"
+                f"channels {f'has {len(self.channels)} values' if self.channels else 'is empty'}; the {'CNN' if self.network == 'cnn' else 'ResNet'} has one to four stages: give their channels, such as 32 64 128"
             )
         if self.network == "lenet" and len(self.channels) != 2:
             raise ConfigError(f"channels has {len(self.channels)} values; lenet has two convolutions: give two, such as 6 16")
@@ -188,6 +193,8 @@ class RunConfig:
         facts = datasets.info(self.dataset)
         if reason := misfit(self.network, facts):
             raise ConfigError(reason)
+        if self.network == "unpadded":
+            self._check_unpadded(facts, one_by_one)
         if one_by_one and self.network in ("cnn", "resnet") and _last_side(self.network, len(self.channels), facts) == 1:
             raise ConfigError(
                 f"batch_size is 1 and {len(self.channels)} stages leave one pixel of {facts.height}x{facts.width}, which has no variance to normalise by: use a batch of at least 2, or fewer stages"
@@ -204,6 +211,18 @@ class RunConfig:
         if self.network == "softmax" and self.schedule == "two_stage":
             raise ConfigError(
                 "network is softmax with schedule two_stage, whose weight penalty its gradient by hand leaves out; use another schedule or network"
+            )
+
+    def _check_unpadded(self, facts: DatasetInfo, one_by_one: bool) -> None:
+        side = min(facts.height, facts.width) - len(self.channels) * (self.kernel - 1)
+        if not self.channels or side < 1:
+            most = (min(facts.height, facts.width) - 1) // (self.kernel - 1)
+            raise ConfigError(
+                f"channels has {len(self.channels)} values and kernel is {self.kernel}; each convolution takes {self.kernel - 1} pixels off {facts.height}x{facts.width}: give one to {min(most, MOST_WIDTHS)} values, or a smaller kernel"
+            )
+        if one_by_one and max(facts.height, facts.width) - len(self.channels) * (self.kernel - 1) == 1:
+            raise ConfigError(
+                f"batch_size is 1 and {len(self.channels)} convolutions of {self.kernel}x{self.kernel} leave one pixel of {facts.height}x{facts.width}, which has no variance to normalise by: use a batch of at least 2, or fewer convolutions"
             )
 
     def to_dict(self) -> dict[str, Any]:

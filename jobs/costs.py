@@ -20,6 +20,7 @@ RATES = {
     "mixpool": (0.115, 4.0),
     "lenet": (0.3, 0.9),
     "resnet": (0.05, 8.0),
+    "unpadded": (0.03, 8.0),
 }
 LATEST = 12  # runs that tell how quick this machine is
 MOST_OTHERS = 48  # on the other kind of device, after which no more are read
@@ -42,6 +43,12 @@ def multiplications(config: RunConfig) -> float:
             total += 25 * channels * width_now * area / 4**number
             channels = width_now
         return total
+    if config.network == "unpadded":
+        for width_now in config.channels:
+            height, width = height - config.kernel + 1, width - config.kernel + 1
+            total += config.kernel**2 * channels * width_now * height * width
+            channels = width_now
+        return total + channels * height * width * classes
     if config.network == "resnet":
         area /= 4 if min(height, width) >= LARGE else 1
         total += 9 * channels * config.channels[0] * area  # the one before the blocks

@@ -27,10 +27,11 @@ LAYERS = {  # settings that decide what a network's layers are; of a network tha
     "cnn": ("channels", "activation", "dropout", "init"),
     "lenet": ("channels", "hidden", "activation", "init"),
     "resnet": ("channels", "blocks", "activation", "dropout", "init"),
+    "unpadded": ("channels", "kernel", "activation", "dropout", "init"),
     "mixpool": ("channels", "hidden", "batch_norm", "dropout", "init"),
     "softmax": ("init",),
 }
-ANY_LAYERS = ("hidden", "channels", "blocks", "activation", "pooling", "batch_norm", "dropout", "init")
+ANY_LAYERS = ("hidden", "channels", "blocks", "kernel", "activation", "pooling", "batch_norm", "dropout", "init")
 TOLD = {  # by settings_that_matter whatever their value, or not at all; the others when they are not RunConfig's default
     "dataset", "network", *ANY_LAYERS, "optimizer", "lr", "batch_size", "epochs", "augmentation", "schedule", "loss", "momentum",
     "step_every", "step_gamma", "step_cuts", "seed", "device", "threads", "publish",

@@ -85,7 +85,7 @@ def test_every_choice_on_offer_is_accepted(name, choice):
 
 
 @pytest.mark.parametrize("name", WIDTHS)
-@pytest.mark.parametrize("value", [[0], [4097], [8.0], [True], ["8"], 8, "88", None, [8] * 9])
+@pytest.mark.parametrize("value", [[0], [4097], [8.0], [True], ["8"], 8, "88", None, [8] * 11])
 def test_widths_out_of_their_limits_are_refused_with_value_limits_and_an_example(name, value):
     message = refusal(**{name: value})
     assert message.startswith(f"{name} is {value!r}; ")
@@ -126,6 +126,22 @@ def test_lenet5_asks_for_three_channels(widths):
 def test_the_cnn_asks_for_a_stage():
     message = refusal(network="cnn", channels=())
     assert message == "channels is empty; the CNN has one to four stages: give their channels, such as 32 64 128"
+    message = refusal(network="resnet", channels=(8,) * 5)
+    assert message == "channels has 5 values; the ResNet has one to four stages: give their channels, such as 32 64 128"
+
+
+@pytest.mark.parametrize(("channels", "kernel", "most"), [((), 7, 4), ((8,) * 5, 7, 4), ((8,) * 7, 5, 6), ((8,) * 4, 8, 3)])
+def test_a_cnn_that_does_not_pad_says_how_many_convolutions_there_is_room_for(channels, kernel, most):
+    message = refusal(network="unpadded", channels=channels, kernel=kernel)
+    assert message.startswith(f"channels has {len(channels)} values and kernel is {kernel}; ")
+    assert f"give one to {most} values, or a smaller kernel" in message
+    assert RunConfig(network="unpadded", channels=(8,) * most, kernel=kernel).kernel == kernel
+
+
+def test_a_cnn_that_leaves_one_pixel_takes_no_batch_of_one():
+    settings = {"network": "unpadded", "channels": (4,) * 9, "kernel": 4}
+    assert refusal(**settings, batch_size=1).startswith("batch_size is 1 and 9 convolutions of 4x4 leave one pixel of 28x28")
+    assert RunConfig(**settings, batch_size=2).kernel == 4
 
 
 def test_the_fully_connected_network_does_not_mind_the_channels():

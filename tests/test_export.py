@@ -31,6 +31,7 @@ KINDS = {
     "mixpool": {"network": "mixpool", "channels": (4, 6, 8), "hidden": (16,), "schedule": "two_stage"},
     "lenet": {"network": "lenet", "channels": (3, 4), "hidden": (12, 8)},
     "resnet": {"network": "resnet", "channels": (4, 6), "blocks": 2},
+    "unpadded": {"network": "unpadded", "channels": (4, 6), "kernel": 5},
     "softmax": {"network": "softmax", "optimizer": "sgd", "momentum": 0.0},
 }
 

@@ -196,6 +196,7 @@ ANY_SIZE = {
     "mixpool": {"channels": (4, 6, 8), "hidden": (8,)},
     "lenet": {"channels": (6, 16), "hidden": (120, 84)},
     "resnet": {"channels": (4, 6, 8), "blocks": 2},
+    "unpadded": {"channels": (4, 6), "kernel": 4},
 }
 
 

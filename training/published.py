@@ -140,5 +140,6 @@ def architecture(network: str) -> tuple[str, ...]:
         "cnn": ("channels", "activation"),
         "lenet": ("channels", "hidden", "activation"),
         "resnet": ("channels", "blocks", "activation"),
+        "unpadded": ("channels", "kernel", "activation"),
     }
     return ("dataset", "network", "standardise", *own[network])

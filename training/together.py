@@ -38,7 +38,7 @@ def group_of(config: RunConfig) -> RunConfig | None:
         config.optimizer not in OPTIMIZERS
         or config.batch_norm  # its running averages are changed in place
         or config.schedule == "two_stage"  # batch sizes that change
-        or config.network in ("cnn", "resnet")  # always batch-normalised
+        or config.network in ("cnn", "resnet", "unpadded")  # always batch-normalised
         or config.network == "softmax"  # by hand
         or config.members > 1
         or config.mirrored  # when it is measured
