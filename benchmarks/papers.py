@@ -40,6 +40,7 @@ KINDS = {
     "a black border": lambda glyph, random: scenes.with_black_border(on_paper(glyph, random), random),
     "a hand's shadow": lambda glyph, random: scenes.in_a_shadow(on_paper(glyph, random), random),
     "a flash": lambda glyph, random: scenes.by_flash(on_paper(glyph, random), random),
+    "a box or a ring": lambda glyph, random: scenes.in_box(in_paint(glyph, random), random),
     "a card on nothing": lambda glyph, random: scenes.on_nothing(on_paper(glyph, random, "plain"), random),
 }
 

@@ -65,6 +65,29 @@ def in_window(drawing: Image.Image, random: Random) -> Image.Image:
     return found
 
 
+def in_box(drawing: Image.Image, random: Random) -> Image.Image:
+    """A photo of a printed form: the drawing, anywhere on a larger sheet, turned by up to 4 degrees, in a box or a ring of any shade of ink."""
+    width, height = drawing.size
+    rows, columns = (np.flatnonzero((np.asarray(drawing) < 128).any(axis)) for axis in (1, 0))
+    at = int(random.uniform(0.1, 0.9) * width), int(random.uniform(0.1, 0.9) * height)
+    left, top, right, bottom = columns[0] + at[0], rows[0] + at[1], columns[-1] + at[0], rows[-1] + at[1]
+    high = max(right - left, bottom - top)
+    found = Image.new("L", (2 * width, 2 * height), 255)
+    found.paste(drawing, at)
+    line = {"outline": int(random.integers(0, 120)), "width": max(1, int(random.uniform(0.01, 0.05) * high))}
+    if random.random() < 0.5:
+        margins = random.uniform(0.12, 0.6, 4) * high
+        ImageDraw.Draw(found).rectangle((left - margins[0], top - margins[1], right + margins[2], bottom + margins[3]), **line)
+    else:
+        radius = np.hypot(right - left, bottom - top) / 2 * random.uniform(1.15, 1.6)
+        x, y, down = (left + right) / 2, (top + bottom) / 2, radius * random.uniform(0.9, 1.1)
+        ImageDraw.Draw(found).ellipse((x - radius, y - down, x + radius, y + down), **line)
+    turned = found.rotate(random.uniform(-4, 4), Image.Resampling.BILINEAR, fillcolor=255)
+    soft = np.asarray(turned.filter(ImageFilter.GaussianBlur(random.uniform(0.3, 1.2)))).astype(np.float32)
+    light = 1 + random.uniform(-0.15, 0.15) * np.linspace(-1, 1, soft.shape[1])
+    return _grained(soft * random.uniform(0.7, 0.97) * light, random)
+
+
 def on_nothing(sheet: Image.Image, random: Random) -> Image.Image:
     """A card that was cut out: nothing around it."""
     margin = int(sheet.width * random.uniform(0.05, 0.25))

@@ -8,7 +8,7 @@ from PIL import Image, ImageFilter
 from inference.components import enlarged, labelled, reduced
 from inference.opencv import opencv
 from inference.rules import edge_depth, without_rules
-from inference.surroundings import cut_off, find_sheet, flattened, with_sheet_alone, without_surroundings
+from inference.surroundings import cut_off, find_frames, find_sheet, flattened, with_sheet_alone, without_surroundings
 
 DUST, DUST_AT_EDGE = 0.06, 0.35  # pieces smaller than this, times the largest, are none; at the picture's edge they are cut off things
 DUST_SIDE = 640  # pixels of the longest side when dust is looked for
@@ -17,6 +17,7 @@ WINDOW_SIDE = 320  # pixels of the longest side of a picture whose ink alone is 
 LEAST_SIDE = 64  # pixels of the shorter side: in smaller pictures nothing lies around the ink
 LEAST_WIDE = 0.002  # of the picture: what is cut off by its edge, wide and no less may be a shadow
 GREY = np.array([0.299, 0.587, 0.114], np.float32)  # of red, green and blue, as Pillow has it
+FAINT = 24.0  # of 255: what is paler is paper, beside the darkest ink
 LEAST_CONTRAST = 24  # of 255: below it there is nothing on the paper
 
 
@@ -57,7 +58,7 @@ def find_ink(image: Image.Image, invert: bool | None = None) -> tuple[Ink | None
     level = otsu(ink, blank=frame[0] * frame[1] - ink.size)
     solid = ink > level
     if not is_alone:
-        ink, level, solid = _without_shadow(dark, ink, level, solid)
+        ink, level, solid = _without_frames(*_without_shadow(dark, ink, level, solid))
         solid = without_surroundings(_without_hairlines(solid))
     solid, connected = _without_dust(solid, frame)
     if (cores := _without_hairlines(solid)) is not solid:
@@ -111,6 +112,20 @@ def _without_shadow(dark: np.ndarray, ink: np.ndarray, level: float, solid: np.n
     other_level = otsu(other)
     other_wide, high = cut_off(other > other_level)
     return (other, other_level, other > other_level) if high and other_wide < 0.3 * wide else (ink, level, solid)
+
+
+def _without_frames(ink: np.ndarray, level: float, solid: np.ndarray) -> tuple[np.ndarray, float, np.ndarray]:
+    """Ink, level and mask as they are, or what is left of them without lines around what is written, by a level of its own."""
+    pale = otsu(np.where(solid, 0, ink))  # a pencil in a printed box is no darker
+    lines = find_frames(ink, level, max(pale, FAINT))
+    if not lines.any():
+        return ink, level, solid
+    rest = np.where(spread(lines, 2), 0, ink)
+    if rest.max() < LEAST_CONTRAST:
+        return ink, level, solid
+    rest *= 255 / rest.max()
+    level = otsu(rest)
+    return rest, level, rest > level
 
 
 def _free_window(ink: np.ndarray) -> tuple[slice, slice] | None:

@@ -32,9 +32,14 @@ HIGH = 0.6  # times the highest: a digit, not a part of one
 # An icon or a cursor is smaller than the largest piece by the first factor, and farther from all large ones than the second times its height.
 SMALL, FAR = 0.25, 0.25
 FRAME, THIN = 0.88, 0.35  # a frame fills this share of the rectangle around it, and is itself less than this share of what it encloses
+# A box or a ring around a digit: its shorter side, times the picture's; how high what is in it is, times its own height; how much of the
+# rectangle around it a ring fills, an ellipse's share being 0.785; and how near the ring's middle what is in it has its own, times its height.
+BOX, IN_BOX, RING, MIDDLE = 0.1, (0.3, 0.85), 0.74, 0.2
+SURE = 0.5  # of the threshold: what is as dark in a ring is written there
 # A toolbar's icons fill so much of their boxes, are smaller than this times what is written, and at least so many.
 FILLED, SMALLER, ICONS = 0.75, 0.5, 3
 MOST_PIECES = 400  # noise has more
+MOST_FRAMES = 24  # lines that are looked at, and cells of each
 
 
 class Sheet(NamedTuple):
@@ -194,12 +199,11 @@ def cut_off(solid: np.ndarray) -> tuple[int, int]:
 
 
 def without_surroundings(solid: np.ndarray) -> np.ndarray:
-    """The mask without what the picture's edge cuts off, frames, and small things far from all large ones; as it is where nothing high lies free."""
+    """The mask without what the picture's edge cuts off, and small things far from all large ones; as it is where nothing high lies free."""
     found, side = _pieces(solid), min(solid.shape)
     if not 1 < len(found.boxes) <= MOST_PIECES:
         return solid
-    frames = _frames(found, solid.shape)
-    is_free = ~found.is_cut & ~frames
+    is_free = ~found.is_cut
     high = int(found.heights[is_free].max(initial=0))
     if high < FREE * side:
         return solid
@@ -208,7 +212,7 @@ def without_surroundings(solid: np.ndarray) -> np.ndarray:
     is_stroke = (np.maximum(found.heights, found.widths) > LARGER * high) & (
         _contact(found) < ALONG * np.maximum(found.heights, found.widths)
     )
-    gone = frames | (found.is_cut & ~is_stroke & ~_of_a_number_with(found, highest)) | _row_of_icons(found, high)
+    gone = (found.is_cut & ~is_stroke & ~_of_a_number_with(found, highest)) | _row_of_icons(found, high)
     sizes = np.maximum(found.heights, found.widths)
     largest = sizes[~gone].max()
     # An underline, an answer line, a phone's bar to swipe: as long as a digit is high, and no part of one that it lies below or far from.
@@ -246,16 +250,64 @@ def _row_of_icons(found: _Pieces, high: int) -> np.ndarray:
     return is_icon
 
 
-def _frames(found: _Pieces, shape: tuple[int, int]) -> np.ndarray:
-    """Which pieces are thin rectangles around others: bool [N]."""
+def find_frames(ink: np.ndarray, level: float, pale: float) -> np.ndarray:
+    """Thin lines that close a rectangle around writing, such as a picture's frame, a form's boxes or a table's lines, or rings drawn around it:
+    bool [H, W]. The picture's edge may be one of a rectangle's sides.
+
+    ink: float32 [H, W], 0 to 255; level: its threshold; pale: from where on it may be a pencil's in a printed box.
+    """
+    found, cv2 = _pieces(ink > level), opencv()
+    is_frame, least = np.zeros(len(found.boxes), bool), BOX * min(ink.shape)
+    is_thin = found.areas < THIN * found.widths * found.heights
+    for at in np.flatnonzero((np.minimum(found.widths, found.heights) > least) & is_thin)[:MOST_FRAMES]:
+        left, top, right, bottom = box = found.boxes[at]
+        place = slice(top, bottom), slice(left, right)
+        lines = (found.numbers[place] == at + 1).view(np.uint8)
+        _, cells, facts, _ = cv2.connectedComponentsWithStats(1 - lines, connectivity=4)
+        written = np.where(cv2.dilate(lines, np.ones((7, 7), np.uint8)) > 0, 0, ink[place])
+        is_large = found.widths[at] > 0.5 * ink.shape[1] and found.heights[at] > 0.5 * ink.shape[0]
+        high_enough = FREE * min(ink.shape) if is_large else 0
+        for cell in 1 + np.flatnonzero(facts[1:, 2:4].min(1) > least)[:MOST_FRAMES]:
+            inside = cells == cell
+            if _is_closed(inside, box, ink.shape) and _is_around_writing(inside, written, (pale, SURE * level), high_enough):
+                is_frame[at] = True
+                break
+    return np.concatenate([[False], is_frame])[found.numbers]
+
+
+def _is_closed(cell: np.ndarray, box: np.ndarray, shape: tuple[int, int]) -> bool:
+    """Whether a part of a box, bool [h, w], reaches none of its sides, but for one that is the picture's edge."""
+    reaches = np.array([cell[:, 0].any(), cell[0].any(), cell[:, -1].any(), cell[-1].any()])
+    is_edge = np.abs(box - (0, 0, *shape[::-1])) <= max(2, min(shape) // 100)
+    return int(reaches.sum()) <= 1 and not (reaches & ~is_edge).any()
+
+
+def _is_around_writing(cell: np.ndarray, written: np.ndarray, levels: tuple[float, float], high_enough: float) -> bool:
+    """Whether a cell, bool [h, w], is a rectangle or a ring with something written in it, float32 [h, w].
+
+    levels: from where on it counts, in a rectangle and in a ring: what is left of ruled paper in a zero is paler. high_enough: pixels of height
+    that are enough, 0 where writing has to fill its share of the cell.
+    """
     cv2 = opencv()
-    is_frame = np.zeros(len(found.boxes), bool)
-    for at in np.flatnonzero((found.widths > 0.5 * shape[1]) & (found.heights > 0.5 * shape[0])):
-        within = (found.boxes[:, :2] > found.boxes[at, :2] + 2).all(1) & (found.boxes[:, 2:] < found.boxes[at, 2:] - 2).all(1)
-        if not (within & (found.heights > FREE * min(shape))).any():
-            continue
-        contours, _ = cv2.findContours((found.numbers == at + 1).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-        outer = max(contours, key=cv2.contourArea)
-        area, (_, sides, _) = cv2.contourArea(outer), cv2.minAreaRect(outer)
-        is_frame[at] = area > FRAME * sides[0] * sides[1] and found.areas[at] < THIN * area
-    return is_frame
+    contours, _ = cv2.findContours(cell.view(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    outer = max(contours, key=cv2.contourArea)
+    area, (_, sides, _) = cv2.contourArea(outer), cv2.minAreaRect(outer)
+    left, top, width, height = cv2.boundingRect(outer)
+    share = area / max(1.0, sides[0] * sides[1])
+    if share < RING:
+        return False
+    inside = cell & (written > levels[share < FRAME])
+    _, _, facts, _ = cv2.connectedComponentsWithStats(inside.view(np.uint8), connectivity=8)
+    boxes = facts[1:, :4]
+    if not high_enough:
+        boxes = boxes[boxes[:, 3] < IN_BOX[1] * height]  # what is higher is the soft rim of the lines
+    highest = int(boxes[:, 3].max(initial=0))
+    boxes = boxes[boxes[:, 3] > 0.5 * highest]
+    if highest < 3:
+        return False
+    top_of_all, bottom_of_all = boxes[:, 1].min(), (boxes[:, 1] + boxes[:, 3]).max()
+    if share >= FRAME:
+        return highest > (high_enough or IN_BOX[0] * height) and (bottom_of_all - top_of_all < IN_BOX[1] * height or high_enough > 0)
+    # A ring: what stands in its middle and away from it is in no zero that is struck through or gone round twice.
+    off = boxes[:, 0].min() + (boxes[:, 0] + boxes[:, 2]).max() - 2 * left - width, top_of_all + bottom_of_all - 2 * top - height
+    return max(map(abs, off)) < 2 * MIDDLE * height and IN_BOX[0] * height < highest and bottom_of_all - top_of_all < IN_BOX[1] * height

@@ -89,6 +89,14 @@ SCENES: dict[str, Callable[[np.ndarray], Image.Image]] = {
     "a line around the picture": lambda digit: marked(digit, lambda pen: pen.rectangle((1, 1, SIZE - 2, SIZE - 2), outline=60, width=2)),
     "a line further in": lambda digit: marked(digit, lambda pen: pen.rectangle((18, 18, SIZE - 19, SIZE - 19), outline=0, width=3)),
     "a box": lambda digit: marked(digit, lambda pen: pen.polygon([(60, 52), (345, 60), (340, 348), (50, 338)], outline=0, width=6)),
+    "a small box": lambda digit: marked(digit, lambda pen: pen.rectangle((110, 105, 292, 300), outline=90, width=3)),
+    "a box that the picture's edge cuts off": lambda digit: marked(
+        digit, lambda pen: pen.rectangle((-9, 105, 292, 300), outline=90, width=3)
+    ),
+    "a row of boxes": lambda digit: marked(
+        digit, lambda pen: [pen.rectangle((*ends, 300), outline=90, width=3) for ends in ((8, 105, 100), (100, 105, 300), (300, 105, 392))]
+    ),
+    "a ring": lambda digit: marked(digit, lambda pen: pen.ellipse((80, 80, 320, 325), outline=90, width=4)),
     "a toolbar": lambda digit: marked(digit, toolbar),
     "a scan's punch holes": lambda digit: marked(digit, holes),
     "a cursor": lambda digit: marked(digit, lambda pen: pen.polygon([(340, 60), (340, 77), (344, 73), (352, 72)], fill=0)),
@@ -105,6 +113,32 @@ SCENES: dict[str, Callable[[np.ndarray], Image.Image]] = {
 def test_a_digit_looks_as_if_it_were_alone(scene: str):
     for digit in DIGITS[::4]:
         assert distance(seen(SCENES[scene](digit)), seen(inked(digit))) < NEAR
+
+
+def test_a_pencil_in_a_printed_box_is_seen_although_the_box_is_much_darker():
+    for digit in DIGITS[::4]:
+        drawing = sheet(digit, 235, 175)
+        alone = seen(drawing)
+        ImageDraw.Draw(drawing).rectangle((100, 95, 302, 310), outline=10, width=6)
+        assert distance(seen(drawing), alone) < NEAR
+
+
+def test_a_zero_struck_through_or_gone_round_twice_and_a_boxy_one_with_a_speck_keep_their_rings():
+    def ring(*inner: tuple, boxy: bool = False) -> np.ndarray:
+        drawing = Image.new("L", (SIZE, SIZE), 255)
+        pen = ImageDraw.Draw(drawing)
+        (pen.rectangle if boxy else pen.ellipse)((130, 100, 270, 300), outline=0, width=12)
+        for kind, where in inner:
+            getattr(pen, kind)(where, **({"fill": 0, "width": 10} if kind == "line" else {"outline": 0, "width": 10}))
+        return find_ink(drawing)[0].solid
+
+    for shown in (
+        ring(("line", (160, 270, 240, 130))),
+        ring(("ellipse", (152, 122, 248, 278))),
+        ring(("ellipse", (197, 197, 204, 204)), boxy=True),
+    ):
+        rows = np.flatnonzero(shown.any(1))
+        assert rows[-1] - rows[0] > 190
 
 
 @pytest.mark.parametrize("at", [(0, 0), (0, 150), (150, 260), (260, 260)])
