@@ -54,7 +54,7 @@ class Division:
 
 
 def divide(ink: Ink, inverted: bool, probabilities: Probabilities) -> Division | None:
-    """The digits that the ink is of; None where it is one digit, or no number.
+    """The digits that the ink is of; None where it is one digit, or no number. One digit behind a dash is told as a number that has a doubt.
 
     probabilities: as Classifier.probabilities, of pixels uint8 [N, 1, 28, 28].
     """
@@ -87,9 +87,11 @@ def divide(ink: Ink, inverted: bool, probabilities: Probabilities) -> Division |
         logs[first, last] = float(np.log(max(probability, 1e-6)) + costs)
     strays = {at for at in range(len(boxes)) if not high[at]}
     best = _most_probable(logs, strays, len(boxes))
-    if best is None or len(best) < 2:
+    if not best:
         return None
     places = [_around(boxes[first : last + 1]) for first, last in best]
+    if len(best) == 1 and not _has_marks([box for box in found[1].tolist() if not _holds(places[0], box)] + places, places, tallest):
+        return None
     doubt = ROWS if _stand_in_rows(places) else MARKS if _has_marks(found[1].tolist(), places, tallest) else ""
     return Division(digits=tuple(shown[group] for group in best[:MOST_DIGITS]), count=len(best), doubt=doubt)
 

@@ -192,3 +192,14 @@ def test_a_zero_gone_round_twice_is_one_zero():
     for box in ((90, 60, 210, 240), (106, 80, 194, 220)):
         ImageDraw.Draw(paper).ellipse(box, outline=0, width=8)
     assert read(paper).label == "0"
+
+
+def test_a_minus_before_one_digit_is_said():
+    for digit in "0123456789":
+        number = written(digit)
+        wide = Image.new("L", (number.width + 60, number.height))
+        wide.paste(number, (60, 0))
+        ImageDraw.Draw(wide).line((20, 75, 62, 77), fill=255, width=8)
+        answer = answer_image(CLASSIFIER, wide)
+        assert answer.label is None
+        assert "such as a point or a dash" in answer.reason
