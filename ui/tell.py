@@ -69,7 +69,8 @@ def show(place: DeltaGenerator, card: Card, answer: Answer, picture: Callable[[]
 
 def _ask(about: datasets.DatasetInfo, answer: Answer, key: str) -> str | None:
     if answer.digits:
-        return st.text_input(f"Which {len(answer.digits)} digits are they?", key=f"{key}-number", max_chars=40).strip()
+        count = len(answer.digits)
+        return st.text_input(f"Which {count} digits are they?" if count > 1 else "Which digit is it?", key=f"{key}-number", max_chars=40).strip()
     if len(about.labels) <= figures.MOST_BARS:
         return st.pills("What is it?", about.labels, key=f"{key}-label", format_func=figures.in_markdown)
     return st.selectbox("What is it?", about.labels, index=None, key=f"{key}-label", placeholder="Choose")
@@ -89,7 +90,7 @@ def _keep_number(card: Card, answer: Answer, text: str) -> str:
     """Keeps the digits of a number that were read wrong. Raises StoreError, NothingTold."""
     if len(text) != len(answer.digits) or not set(text) <= set(card.labels):
         raise NothingTold(
-            f"{text!r} is not {len(answer.digits)} digits, as which the picture was read; write digits that it parted wrong one by one."
+            f"{text!r} is not {len(answer.digits)} digit{'s'[: len(answer.digits) > 1]}, as which the picture was read; write digits that it parted wrong one by one."
         )
     wrong = [(each, label) for each, label in zip(answer.digits, text, strict=True) if each.label != label]
     if not wrong:
