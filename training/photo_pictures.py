@@ -11,7 +11,7 @@ from PIL import Image, ImageFilter
 from tqdm import tqdm
 
 from inference.decode import UnreadableImage, decode
-from inference.prepare import prepare_own
+from inference.prepare import prepare_own, prepare_photo
 from models.datasets import DATASETS, NONE_OF_THEM
 from models.errors import InklingError
 from training import data, hands, outliers
@@ -69,7 +69,7 @@ def read(folder: Path, side: int = SIDE) -> Photos:
     pixels, groups, shoes = [], [], []
     for path, group in tqdm(files, desc=f"reading {folder.name}", leave=False):
         try:
-            pixels.append(prepare_own(decode(path.read_bytes()), (3, side, side)).batch[0])
+            pixels.append(prepare_photo(decode(path.read_bytes()), (3, side, side)).batch[0])
             groups.append(group)
             shoes.append(SHOES.index(kinds[name]) if (name := "/".join(path.parts[-3:])) in kinds else -1)
         except UnreadableImage:
@@ -121,13 +121,13 @@ def drawn(part: str, each: int) -> dict[str, np.ndarray]:
 def garments(count: int, seed: int = 0) -> Photos:
     """Fashion-MNIST's garments in any colour, mirrored and of any size, on plain, uneven and striped grounds."""
     random = np.random.default_rng(seed)
-    known, labels = data.sample("fashion-mnist").train, DATASETS["fashion-mnist"].labels
+    known, labels = data.find("fashion-mnist").train, DATASETS["fashion-mnist"].labels
     grounds: tuple[Callable[[np.random.Generator], np.ndarray], ...] = (_plain, _plain, _smooth, _bars)
     pictures, groups, shoes = [], [], []
     for number in random.permutation(len(known))[:count]:
         label, pixels = labels[known.labels[number]], known.pixels[number, 0]
         ground = grounds[random.integers(len(grounds))](random)
-        pictures.append(laid_over(pixels[:, :: random.choice((-1, 1))], ground, _plain(random), size=random.uniform(0.55, 1)))
+        pictures.append(laid_over(pixels[:, :: random.choice((-1, 1))], ground, _plain(random), size=random.uniform(0.7, 1)))
         groups.append(GROUP_NAMES.index("shoes" if label in SHOES else label))
         shoes.append(SHOES.index(label) if label in SHOES else -1)
     return Photos(pixels=_stacked(pictures), groups=np.array(groups), shoes=np.array(shoes))

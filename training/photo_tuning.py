@@ -19,11 +19,12 @@ from training.photo_pictures import GROUPS, Photos, ground
 
 EPOCHS, LR, WEIGHT_DECAY = 6, 5e-4, 0.02
 WARM_UP = 0.15  # of the steps
-PHOTOS, COMPOSED, OTHERS = 24, 4, 3  # in each batch
+PHOTOS, COMPOSED, OTHERS = 24, 6, 3  # in each batch
 COUNT_OF_THE_REST = 0.5  # how much a picture that is no photo counts beside one
 BALANCE = 0.5  # a group counts by its size to the power of -0.5: neither as often as it was photographed, nor as all others
 LABEL_SMOOTHING, DROPOUT, LARGEST_GRADIENT = 0.1, 0.2, 1.0
 GROUND_SWAPPED = 0.25  # share of the photos that get another ground
+COARSE, COARSE_SIDES = 0.3, (48, 128)  # share of the pictures that are seen as if they came with so few pixels, as catalogues' do
 PART = (0.1, 0.9)  # of a picture: a garment that is less or more was not cut out well
 
 
@@ -100,7 +101,7 @@ def _batch(chosen: Tensor, photos: Pictures, composed: Pictures, others: Picture
         pixels = pictures.pixels[which].float()
         if pictures.inside is not None:
             pixels = _on_other_grounds(pixels, pictures.inside[which], random)
-        images.append(_another_light(_another_view(pixels, random), random))
+        images.append(_another_light(_coarser(_another_view(pixels, random), random), random))
         labels.append(pictures.groups[which])
     return torch.cat(images), torch.cat(labels)
 
@@ -133,6 +134,15 @@ def _another_view(pixels: Tensor, random: np.random.Generator) -> Tensor:
     bottom = torch.stack([zoom * sin * mirrored, zoom / aspect * cos, down], 1)
     grid = F.affine_grid(torch.stack([top, bottom], 1), [count, 3, SIDE, SIDE], align_corners=False)
     return F.grid_sample(pixels, grid, padding_mode="border", align_corners=False)
+
+
+def _coarser(images: Tensor, random: np.random.Generator) -> Tensor:
+    """Some of the images, float [N, 3, SIDE, SIDE], as if enlarged from few pixels."""
+    for number in np.flatnonzero(random.random(len(images)) < COARSE):
+        side = int(random.integers(*COARSE_SIDES))
+        small = F.interpolate(images[number : number + 1], size=(side, side), mode="area")
+        images[number] = F.interpolate(small, size=images.shape[2:], mode="bicubic", align_corners=False)[0].clamp(0, 255)
+    return images
 
 
 def _another_light(images: Tensor, random: np.random.Generator) -> Tensor:

@@ -47,7 +47,7 @@ VALIDATION = 10  # every tenth training photo is held out to choose on
 STRANGERS_EACH = 40  # pictures of each kind that show no garment
 DRAWN_EACH = 150  # letters, digits, scribbles and noise
 DRAWN_HELD_OUT = 100  # of each, by hands that it did not learn from
-GARMENTS = 1000  # of Fashion-MNIST, laid over other grounds
+GARMENTS = 4000  # of Fashion-MNIST, laid over other grounds
 DECLINED = 0.01  # share of validation photos that the threshold is set to turn away
 # Chosen by five-fold cross-validation on the training photos (EXPERIMENTS.md).
 DECAY = 0.03  # of squared weights
