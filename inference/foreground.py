@@ -16,6 +16,7 @@ MARGIN = 0.02  # of the shorter side: what certainly is ground
 STEPS = 4
 PLAIN, MOSTLY = 16.0, 0.9  # a ground is plain where so much of the border is so near to its middle colour
 LEAST = 0.01  # of the picture
+CRUMB = 0.02  # of the largest piece: smaller ones are none
 DEEP = (0.02, 0.4)  # of the side: bands are no less and no more
 SOFT_EDGE = 2  # pixels where a band and a picture are mixed
 STRAIGHT = 0.95  # of a band's length: a picture begins behind it
@@ -60,21 +61,22 @@ def _depth(rows: np.ndarray) -> int:
     return deep + SOFT_EDGE if DEEP[0] * len(rows) <= deep <= DEEP[1] * len(rows) else 0
 
 
-def cut_out(colours: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+def cut_out(colours: np.ndarray, whole: bool = False) -> tuple[np.ndarray, np.ndarray] | None:
     """The picture at a working size, float32 [h, w, 3], and its largest foreground piece, bool [h, w]; None where there is hardly any.
 
-    colours: float32 [H, W, 3], 0 to 255, of at least 2x2 pixels.
+    colours: float32 [H, W, 3], 0 to 255, of at least 2x2 pixels. whole: the other pieces too, such as the second shoe of a pair, but for crumbs.
     """
     small = Image.fromarray(colours.astype(np.uint8))
     small.thumbnail((SIDE, SIDE))
     pixels = np.asarray(small)
-    inside = _largest_piece(pixels.tobytes(), *pixels.shape[:2])
-    return None if inside is None else (pixels.astype(np.float32), inside.copy())
+    pieces = _pieces(pixels.tobytes(), *pixels.shape[:2])
+    return None if pieces is None else (pixels.astype(np.float32), pieces > 0 if whole else pieces == 1)
 
 
 @functools.lru_cache(maxsize=4)  # two networks see the same photo, one after the other
-def _largest_piece(content: bytes, height: int, width: int) -> np.ndarray | None:
-    """Of a picture, uint8 [height, width, 3] as bytes: bool [height, width], or None as in `cut_out`."""
+def _pieces(content: bytes, height: int, width: int) -> np.ndarray | None:
+    """The foreground of a picture, uint8 [height, width, 3] as bytes: int32 [height, width], 1 in its largest piece, 2 in the others but for
+    crumbs, else 0; None as in `cut_out`."""
     cv2 = opencv()
     pixels = np.frombuffer(content, np.uint8).reshape(height, width, 3)
     margin = max(1, round(MARGIN * min(height, width)))
@@ -97,4 +99,6 @@ def _largest_piece(content: bytes, height: int, width: int) -> np.ndarray | None
     areas = facts[1:, cv2.CC_STAT_AREA]
     if areas.max() < LEAST * height * width:
         return None
-    return pieces == 1 + int(areas.argmax())
+    kinds = np.where(areas >= CRUMB * areas.max(), 2, 0)
+    kinds[areas.argmax()] = 1
+    return np.concatenate([[0], kinds])[pieces]

@@ -18,7 +18,11 @@ from inference.ink import LEAST_CONTRAST, Ink, border, find_ink, otsu, without_s
 SIDE = 28
 DIGIT_BOX = 20
 DIGIT_WORKING_BOX = 160  # strokes are measured and evened out at this size, eight times the final one
-CLOSE = 0.03  # of a garment's longer side: what is left around it of a photo's ground
+CLOSE, CLOSE_ON_UNEVEN = (
+    0.03,
+    0.25,
+)  # of a garment's longer side: what is left around it of a photo's ground; straps and sleeves may be there
+FAINT = 12.0  # of 255: what differs from a plain ground by more is not of it; cloth is often as pale, beside what is printed on it
 SMALL = 0.7  # of a photo's longer side: a garment that is as long fills it, where the ground is not plain
 STROKE = (11.0, 20.0)  # thinnest and thickest stroke left alone at the working size (EXPERIMENTS.md, "Pens")
 
@@ -94,7 +98,9 @@ def prepare_photo(image: Image.Image, shape: tuple[int, int, int], crop: bool = 
         return prepare_own(image, shape)
     colours, alpha = _colours_and_alpha(image)
     height, width = colours.shape[:2]
-    window = between_bands(colours) if alpha is None else (0, 0, width, height)
+    left, top, right, bottom = window = between_bands(colours) if alpha is None else (0, 0, width, height)
+    if is_plain(colours[top:bottom, left:right]):  # as in `_prepare_garment`
+        window = 0, 0, width, height
     left, top, right, bottom = _close_up(colours[window[1] : window[3], window[0] : window[2]], alpha)
     box = left + window[0], top + window[1], right + window[0], bottom + window[1]
     if box == (0, 0, width, height):
@@ -108,7 +114,7 @@ def _close_up(colours: np.ndarray, alpha: np.ndarray | None) -> tuple[int, int, 
     if min(height, width) < 2:
         return 0, 0, width, height
     is_uneven = alpha is None and not is_plain(colours)
-    found = cut_out(colours) if is_uneven else (colours, _before_plain_ground(colours, alpha))
+    found = cut_out(colours, whole=True) if is_uneven else (colours, _before_plain_ground(colours, alpha, FAINT))
     if found is None or not found[1].any():
         return 0, 0, width, height
     across, down = width / found[1].shape[1], height / found[1].shape[0]  # it may have been found in a smaller copy
@@ -116,7 +122,7 @@ def _close_up(colours: np.ndarray, alpha: np.ndarray | None) -> tuple[int, int, 
     length = max(right - left, bottom - top)
     if is_uneven and length >= SMALL * max(height, width):
         return 0, 0, width, height
-    around = CLOSE * length
+    around = (CLOSE_ON_UNEVEN if is_uneven else CLOSE) * length
     return (
         max(0, math.floor(left - around)), max(0, math.floor(top - around)),
         min(width, math.ceil(right + around)), min(height, math.ceil(bottom + around)),
@@ -194,8 +200,11 @@ def _in_window(part: Prepared, window: tuple[int, int, int, int], size: tuple[in
     return replace(part, box=box, inside=inside)
 
 
-def _before_plain_ground(colours: np.ndarray, alpha: np.ndarray | None) -> np.ndarray:
-    """What is not of the border's colour, or not transparent: bool [H, W], nothing where all is alike."""
+def _before_plain_ground(colours: np.ndarray, alpha: np.ndarray | None, least: float | None = None) -> np.ndarray:
+    """What is not of the border's colour, or not transparent: bool [H, W], nothing where all is alike.
+
+    least: by how much it differs, 0 to 255; by default that follows from the picture.
+    """
     if alpha is not None:
         return without_specks(alpha > 127)
     ground = np.median(border(colours), axis=0)
@@ -203,7 +212,7 @@ def _before_plain_ground(colours: np.ndarray, alpha: np.ndarray | None) -> np.nd
     if distance.max() < LEAST_CONTRAST:
         return np.zeros(distance.shape, bool)
     # Soft shadows and paper grain stay near the ground's colour; a fixed share of the way to Otsu's level keeps pale cloth.
-    return without_specks(distance > max(12.0, 0.6 * otsu(distance)))
+    return without_specks(distance > (least or max(FAINT, 0.6 * otsu(distance))))
 
 
 def _blank(inverted: bool) -> Prepared:

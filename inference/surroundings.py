@@ -34,7 +34,8 @@ SMALL, FAR = 0.25, 0.25
 FRAME, THIN = 0.88, 0.35  # a frame fills this share of the rectangle around it, and is itself less than this share of what it encloses
 # A box or a ring around a digit: its shorter side, times the picture's; how high what is in it is, times its own height; how much of the
 # rectangle around it a ring fills, an ellipse's share being 0.785; and how near the ring's middle what is in it has its own, times its height.
-BOX, IN_BOX, RING, MIDDLE = 0.1, (0.3, 0.85), 0.74, 0.2
+# A ring is no narrower than the last, times its height: a zero that is struck through mostly is.
+BOX, IN_BOX, RING, MIDDLE, ROUND = 0.1, (0.3, 0.85), 0.74, 0.2, 0.87
 SURE = 0.5  # of the threshold: what is as dark in a ring is written there
 # A toolbar's icons fill so much of their boxes, are smaller than this times what is written, and at least so many.
 FILLED, SMALLER, ICONS = 0.75, 0.5, 3
@@ -257,7 +258,7 @@ def find_frames(ink: np.ndarray, level: float, pale: float) -> np.ndarray:
     ink: float32 [H, W], 0 to 255; level: its threshold; pale: from where on it may be a pencil's in a printed box.
     """
     found, cv2 = _pieces(ink > level), opencv()
-    is_frame, least = np.zeros(len(found.boxes), bool), BOX * min(ink.shape)
+    frames, least = np.zeros(ink.shape, bool), BOX * min(ink.shape)
     is_thin = found.areas < THIN * found.widths * found.heights
     for at in np.flatnonzero((np.minimum(found.widths, found.heights) > least) & is_thin)[:MOST_FRAMES]:
         left, top, right, bottom = box = found.boxes[at]
@@ -267,12 +268,27 @@ def find_frames(ink: np.ndarray, level: float, pale: float) -> np.ndarray:
         written = np.where(cv2.dilate(lines, np.ones((7, 7), np.uint8)) > 0, 0, ink[place])
         is_large = found.widths[at] > 0.5 * ink.shape[1] and found.heights[at] > 0.5 * ink.shape[0]
         high_enough = FREE * min(ink.shape) if is_large else 0
-        for cell in 1 + np.flatnonzero(facts[1:, 2:4].min(1) > least)[:MOST_FRAMES]:
-            inside = cells == cell
-            if _is_closed(inside, box, ink.shape) and _is_around_writing(inside, written, (pale, SURE * level), high_enough):
-                is_frame[at] = True
-                break
-    return np.concatenate([[False], is_frame])[found.numbers]
+        large = 1 + np.flatnonzero(facts[1:, 2:4].min(1) > least)[:MOST_FRAMES]
+        closed = [inside for cell in large if _is_closed(inside := cells == cell, box, ink.shape)]
+        if any(_is_around_writing(inside, written, (pale, SURE * level), high_enough) for inside in closed):
+            frames[place] |= (lines > 0) & ~_written_into(closed, lines, 0.6 * least)
+    return frames
+
+
+def _written_into(cells: list[np.ndarray], lines: np.ndarray, high: float) -> np.ndarray:
+    """What is written in rectangular cells, bool [h, w] each, and touches their lines, uint8 [h, w], where it is higher than so many pixels: bool [h, w]."""
+    cv2 = opencv()
+    within = np.zeros_like(lines)
+    for cell in cells:
+        contours, _ = cv2.findContours(cell.view(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+        hull = cv2.convexHull(max(contours, key=cv2.contourArea))
+        sides = cv2.minAreaRect(hull)[1]
+        if cv2.contourArea(hull) >= FRAME * sides[0] * sides[1]:  # a stroke that reaches in dents the cell, not its hull
+            shape = np.zeros_like(lines)
+            cv2.drawContours(shape, [hull], -1, 1, -1)
+            within |= cv2.erode(shape, np.ones((5, 5), np.uint8)) & lines
+    _, numbers, facts, _ = cv2.connectedComponentsWithStats(within, connectivity=8)
+    return np.concatenate([[False], facts[1:, 3] > high])[numbers]
 
 
 def _is_closed(cell: np.ndarray, box: np.ndarray, shape: tuple[int, int]) -> bool:
@@ -294,7 +310,7 @@ def _is_around_writing(cell: np.ndarray, written: np.ndarray, levels: tuple[floa
     area, (_, sides, _) = cv2.contourArea(outer), cv2.minAreaRect(outer)
     left, top, width, height = cv2.boundingRect(outer)
     share = area / max(1.0, sides[0] * sides[1])
-    if share < RING:
+    if share < RING or (share < FRAME and width < ROUND * height):
         return False
     inside = cell & (written > levels[share < FRAME])
     _, _, facts, _ = cv2.connectedComponentsWithStats(inside.view(np.uint8), connectivity=8)

@@ -216,9 +216,11 @@ class RunConfig:
     def _check_unpadded(self, facts: DatasetInfo, one_by_one: bool) -> None:
         side = min(facts.height, facts.width) - len(self.channels) * (self.kernel - 1)
         if not self.channels or side < 1:
-            most = (min(facts.height, facts.width) - 1) // (self.kernel - 1)
+            smaller = min(facts.height, facts.width)
+            most = min((smaller - 1) // (self.kernel - 1), MOST_WIDTHS)
+            fix = f"give one to {most} values, or a smaller kernel" if most else f"give a kernel of at most {smaller}"
             raise ConfigError(
-                f"channels has {len(self.channels)} values and kernel is {self.kernel}; each convolution takes {self.kernel - 1} pixels off {facts.height}x{facts.width}: give one to {min(most, MOST_WIDTHS)} values, or a smaller kernel"
+                f"channels has {len(self.channels)} values and kernel is {self.kernel}; each convolution takes {self.kernel - 1} pixels off {facts.height}x{facts.width}: {fix}"
             )
         if one_by_one and max(facts.height, facts.width) - len(self.channels) * (self.kernel - 1) == 1:
             raise ConfigError(

@@ -25,7 +25,7 @@ class Recipe:
 
 
 MIXED = "{name} is of networks of several kinds, which one run cannot take apart; choose a network of one kind"
-LAYERS_KEPT = ("network", "members", "mirrored", "hidden", "channels", "blocks", "activation", "pooling", "batch_norm", "dropout")
+LAYERS_KEPT = ("network", "members", "mirrored", "hidden", "channels", "blocks", "kernel", "activation", "pooling", "batch_norm", "dropout")
 
 
 def continued(card: Card) -> dict[str, Any]:

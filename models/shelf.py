@@ -28,6 +28,7 @@ TITLES = {
     "lenet": "LeNet-like CNN",
     "resnet": "Small ResNet",
     "cnn": "CNN",
+    "unpadded": "Unpadded CNN",
     "small": "Small CNN",
     "ensemble": "Ensemble",
     "photo": "Photo network",

@@ -161,9 +161,7 @@ def test_a_small_garment_on_uneven_ground_is_seen_from_near_and_a_large_one_with
         np.where(blue[..., None] & ~np.pad(inside, ((200, 200), (300, 300)))[..., None], (200, 130, 40), np.asarray(far)).astype(np.uint8)
     )
     left, top, right, bottom = prepare_photo(far, SHAPE).box
-    assert (left, top, right, bottom) == pytest.approx((400 / 1000, 260 / 700, 600 / 1000, 450 / 700), abs=0.03)
-    assert (left, top) < (400 / 1000, 260 / 700)
-    assert right > 600 / 1000
+    assert (left, top, right, bottom) == pytest.approx((350 / 1000, 210 / 700, 650 / 1000, 500 / 700), abs=0.02)
     near = tiles.crop((80, 40, 320, 270))
     assert prepare_photo(near, SHAPE).box is None
 
@@ -183,16 +181,40 @@ def test_a_garment_between_bands_is_seen_from_near_and_told_in_the_whole_picture
     framed = Image.new("RGB", (320, 400))
     framed.paste(alone, (0, 80))
     left, top, right, bottom = prepare_photo(framed, SHAPE).box
-    assert (left, right) == pytest.approx((110 / 320, 210 / 320), abs=0.05)
-    assert (top, bottom) == pytest.approx((140 / 400, 280 / 400), abs=0.05)
+    assert (left, right) == pytest.approx((75 / 320, 245 / 320), abs=0.05)
+    assert (top, bottom) == pytest.approx((105 / 400, 315 / 400), abs=0.05)
+
+
+def test_a_pale_garment_with_a_dark_print_on_white_is_seen_whole():
+    shown = Image.new("RGB", (500, 500), "white")
+    shown.paste((236, 236, 238), (150, 120, 350, 380))
+    shown.paste("black", (230, 200, 270, 240))
+    assert prepare_photo(shown, SHAPE).box == pytest.approx((142 / 500, 112 / 500, 358 / 500, 388 / 500), abs=0.003)
+
+
+def test_both_shoes_of_a_pair_are_the_garment_when_all_of_it_is_asked_for_and_crumbs_are_not():
+    tiles, _ = on_tiles()
+    tiles.paste((30, 60, 190), (330, 160, 385, 280))
+    tiles.paste((30, 60, 190), (20, 260, 32, 272))
+    colours = np.asarray(tiles).astype(np.float32)
+    (_, one), (_, both) = cut_out(colours), cut_out(colours, whole=True)
+    shape = one.shape
+    second, crumb = (
+        (slice(shape[0] * 170 // 300, shape[0] * 270 // 300), slice(shape[1] * 335 // 400, shape[1] * 380 // 400)),
+        (slice(shape[0] * 250 // 300, shape[0] * 280 // 300), slice(0, shape[1] * 40 // 400)),
+    )
+    assert (one[second].mean(), one[crumb].any()) == (0, False)
+    assert both[second].mean() > 0.95
+    assert not both[crumb].any()
+    assert (both & ~one).sum() < 1.6 * both[second].size
 
 
 def test_two_networks_that_see_one_photo_have_it_cut_out_once():
     tiles, _ = on_tiles(7)
-    foreground._largest_piece.cache_clear()
+    foreground._pieces.cache_clear()
     prepare(tiles, "fashion-mnist")
     prepare_photo(tiles, SHAPE)
-    assert foreground._largest_piece.cache_info()[:2] == (1, 1)
+    assert foreground._pieces.cache_info()[:2] == (1, 1)
 
 
 def test_a_plain_bag_on_plain_ground_is_no_picture_between_bands():

@@ -7,13 +7,15 @@ import torch
 from torch import nn
 
 from jobs.config import ConfigError, RunConfig, field_of
-from jobs.recipes import RECIPES
+from jobs.recipes import LAYERS_KEPT, RECIPES
+from models import shelf
 from tests import shapes, tiny
 from training.augmentation import AUGMENTATIONS
 from training.layers import ACTIVATIONS, POOLING
 from training.lenet_1998 import PartialConvolution
 from training.networks import MixedPool, ResidualBlock, Served, build, count_parameters
 from training.optimization import RENEWED_EVERY, build_optimizer, epoch_plan, loss_function, lr_at, mean_squared_weights
+from training.published import architecture
 
 IMAGES = torch.rand(6, 1, 28, 28, generator=torch.Generator().manual_seed(0))
 
@@ -282,3 +284,9 @@ def test_augmentation_takes_any_size_and_changes_all_channels_alike(name, shape)
     changed = AUGMENTATIONS[name](images)
     assert changed.shape == images.shape
     assert torch.allclose(changed, changed[:, :1].expand_as(changed))
+
+
+@pytest.mark.parametrize("network", field_of("network").metadata["choices"])
+def test_every_network_has_a_title_and_is_continued_with_its_own_layers(network):
+    assert network in shelf.TITLES
+    assert set(architecture(network)) - {"dataset", "standardise"} <= set(LAYERS_KEPT)

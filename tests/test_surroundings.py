@@ -123,6 +123,22 @@ def test_a_pencil_in_a_printed_box_is_seen_although_the_box_is_much_darker():
         assert distance(seen(drawing), alone) < NEAR
 
 
+def test_a_digit_that_touches_its_box_stays_beside_one_that_does_not():
+    for touching, free in ((2, 0), (5, 3), (8, 1)):
+        drawing = Image.new("L", (SIZE, SIZE), 255)
+        drawing.paste(0, (60, 170), Image.fromarray(chalk(DIGITS[touching], 140)))
+        drawing.paste(0, (230, 140), Image.fromarray(chalk(DIGITS[free], 120)))
+        foot = 170 + np.flatnonzero((chalk(DIGITS[touching], 140) > 127).any(1))[-1]
+        pen = ImageDraw.Draw(drawing)
+        for left in (40, 210):
+            pen.rectangle((left, 110, left + 170, foot), outline=0, width=4)
+        solid = find_ink(drawing)[0].solid
+        rows, columns = np.flatnonzero(solid[:, :205].any(1)), np.flatnonzero(solid[:, :205].any(0))
+        assert rows[-1] - rows[0] > 60
+        assert columns[0] > 46
+        assert solid[:, 216:].any()
+
+
 def test_a_zero_struck_through_or_gone_round_twice_and_a_boxy_one_with_a_speck_keep_their_rings():
     def ring(*inner: tuple, boxy: bool = False) -> np.ndarray:
         drawing = Image.new("L", (SIZE, SIZE), 255)
@@ -134,6 +150,8 @@ def test_a_zero_struck_through_or_gone_round_twice_and_a_boxy_one_with_a_speck_k
 
     for shown in (
         ring(("line", (160, 270, 240, 130))),
+        ring(("line", (180, 230, 220, 170))),
+        ring(("line", (200, 240, 200, 160))),
         ring(("ellipse", (152, 122, 248, 278))),
         ring(("ellipse", (197, 197, 204, 204)), boxy=True),
     ):

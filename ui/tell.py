@@ -70,7 +70,9 @@ def show(place: DeltaGenerator, card: Card, answer: Answer, picture: Callable[[]
 def _ask(about: datasets.DatasetInfo, answer: Answer, key: str) -> str | None:
     if answer.digits:
         count = len(answer.digits)
-        return st.text_input(f"Which {count} digits are they?" if count > 1 else "Which digit is it?", key=f"{key}-number", max_chars=40).strip()
+        return st.text_input(
+            f"Which {count} digits are they?" if count > 1 else "Which digit is it?", key=f"{key}-number", max_chars=40
+        ).strip()
     if len(about.labels) <= figures.MOST_BARS:
         return st.pills("What is it?", about.labels, key=f"{key}-label", format_func=figures.in_markdown)
     return st.selectbox("What is it?", about.labels, index=None, key=f"{key}-label", placeholder="Choose")
