@@ -280,15 +280,25 @@ def _written_into(cells: list[np.ndarray], lines: np.ndarray, high: float) -> np
     cv2 = opencv()
     within = np.zeros_like(lines)
     for cell in cells:
-        contours, _ = cv2.findContours(cell.view(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-        hull = cv2.convexHull(max(contours, key=cv2.contourArea))
-        sides = cv2.minAreaRect(hull)[1]
-        if cv2.contourArea(hull) >= FRAME * sides[0] * sides[1]:  # a stroke that reaches in dents the cell, not its hull
+        hull = cv2.convexHull(_outline(cell))
+        if _share_of_rectangle(hull) >= FRAME:  # a stroke that reaches in dents the cell, not its hull
             shape = np.zeros_like(lines)
             cv2.drawContours(shape, [hull], -1, 1, -1)
             within |= cv2.erode(shape, np.ones((5, 5), np.uint8)) & lines
     _, numbers, facts, _ = cv2.connectedComponentsWithStats(within, connectivity=8)
     return np.concatenate([[False], facts[1:, 3] > high])[numbers]
+
+
+def _outline(cell: np.ndarray) -> np.ndarray:
+    """The outer contour of a mask, bool [h, w], as OpenCV has it."""
+    contours, _ = opencv().findContours(cell.view(np.uint8), opencv().RETR_EXTERNAL, opencv().CHAIN_APPROX_SIMPLE)
+    return max(contours, key=opencv().contourArea)
+
+
+def _share_of_rectangle(contour: np.ndarray) -> float:
+    """How much of the smallest rectangle around a contour it fills: 1 a rectangle, 0.785 an ellipse."""
+    width, height = opencv().minAreaRect(contour)[1]
+    return opencv().contourArea(contour) / max(1.0, width * height)
 
 
 def _is_closed(cell: np.ndarray, box: np.ndarray, shape: tuple[int, int]) -> bool:
@@ -305,11 +315,9 @@ def _is_around_writing(cell: np.ndarray, written: np.ndarray, levels: tuple[floa
     that are enough, 0 where writing has to fill its share of the cell.
     """
     cv2 = opencv()
-    contours, _ = cv2.findContours(cell.view(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-    outer = max(contours, key=cv2.contourArea)
-    area, (_, sides, _) = cv2.contourArea(outer), cv2.minAreaRect(outer)
+    outer = _outline(cell)
     left, top, width, height = cv2.boundingRect(outer)
-    share = area / max(1.0, sides[0] * sides[1])
+    share = _share_of_rectangle(outer)
     if share < RING or (share < FRAME and width < ROUND * height):
         return False
     inside = cell & (written > levels[share < FRAME])
