@@ -17,7 +17,6 @@ WINDOW_SIDE = 320  # pixels of the longest side of a picture whose ink alone is 
 LEAST_SIDE = 64  # pixels of the shorter side: in smaller pictures nothing lies around the ink
 LEAST_WIDE = 0.002  # of the picture: what is cut off by its edge, wide and no less may be a shadow
 GREY = np.array([0.299, 0.587, 0.114], np.float32)  # of red, green and blue, as Pillow has it
-FAINT = 24.0  # of 255: what is paler is paper, beside the darkest ink
 LEAST_CONTRAST = 24  # of 255: below it there is nothing on the paper
 
 
@@ -117,7 +116,7 @@ def _without_shadow(dark: np.ndarray, ink: np.ndarray, level: float, solid: np.n
 def _without_frames(ink: np.ndarray, level: float, solid: np.ndarray) -> tuple[np.ndarray, float, np.ndarray]:
     """Ink, level and mask as they are, or what is left of them without lines around what is written, by a level of its own."""
     pale = otsu(np.where(solid, 0, ink))  # a pencil in a printed box is no darker
-    lines = find_frames(ink, level, max(pale, FAINT))
+    lines = find_frames(ink, level, max(pale, LEAST_CONTRAST))
     if not lines.any():
         return ink, level, solid
     rest = np.where(spread(lines, 2), 0, ink)

@@ -18,11 +18,9 @@ from inference.ink import LEAST_CONTRAST, Ink, border, find_ink, otsu, without_s
 SIDE = 28
 DIGIT_BOX = 20
 DIGIT_WORKING_BOX = 160  # strokes are measured and evened out at this size, eight times the final one
-CLOSE, CLOSE_ON_UNEVEN = (
-    0.03,
-    0.25,
-)  # of a garment's longer side: what is left around it of a photo's ground; straps and sleeves may be there
-FAINT = 12.0  # of 255: what differs from a plain ground by more is not of it; cloth is often as pale, beside what is printed on it
+# Of a garment's longer side: what is left around it of a plain ground, and of another, where straps and sleeves may not have been found.
+CLOSE, CLOSE_ON_UNEVEN = 0.03, 0.25
+LEAST_DISTANCE = 12.0  # of 255: what differs from a plain ground by more is not of it; cloth may be as pale, beside what is printed on it
 SMALL = 0.7  # of a photo's longer side: a garment that is as long fills it, where the ground is not plain
 STROKE = (11.0, 20.0)  # thinnest and thickest stroke left alone at the working size (EXPERIMENTS.md, "Pens")
 
@@ -114,7 +112,7 @@ def _close_up(colours: np.ndarray, alpha: np.ndarray | None) -> tuple[int, int, 
     if min(height, width) < 2:
         return 0, 0, width, height
     is_uneven = alpha is None and not is_plain(colours)
-    found = cut_out(colours, whole=True) if is_uneven else (colours, _before_plain_ground(colours, alpha, FAINT))
+    found = cut_out(colours, whole=True) if is_uneven else (colours, _before_plain_ground(colours, alpha, LEAST_DISTANCE))
     if found is None or not found[1].any():
         return 0, 0, width, height
     across, down = width / found[1].shape[1], height / found[1].shape[0]  # it may have been found in a smaller copy
@@ -212,7 +210,7 @@ def _before_plain_ground(colours: np.ndarray, alpha: np.ndarray | None, least: f
     if distance.max() < LEAST_CONTRAST:
         return np.zeros(distance.shape, bool)
     # Soft shadows and paper grain stay near the ground's colour; a fixed share of the way to Otsu's level keeps pale cloth.
-    return without_specks(distance > (least or max(FAINT, 0.6 * otsu(distance))))
+    return without_specks(distance > (least or max(LEAST_DISTANCE, 0.6 * otsu(distance))))
 
 
 def _blank(inverted: bool) -> Prepared:
