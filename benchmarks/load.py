@@ -33,6 +33,7 @@ STROKES_A_DRAWING = 3  # recorded: the drawing after one, two and three strokes,
 SETTLE = 8.0  # seconds, in which a server has done with the opened pages
 LOOKS = 2.0  # seconds between two looks at the server's memory
 WARM = 1 / 6  # of the time, after which memory should stay as it is
+EPOCHS = 500  # of the retrain beside them
 ANSWER_TIMEOUT = 30.0  # seconds without an answer that count as an error
 # The element that holds a drawing's answer and a text in it, so that an empty rerun is not taken for one.
 ANSWERS = {INKLING["script"]: ("html", 'data-testid="answer"'), USUAL["script"]: ("heading", "Prediction")}
@@ -202,7 +203,7 @@ async def _draw_often(client: Client, tally: Tally, due: float, period: float, e
 def start_retrain(runs_folder: str) -> Path:
     """A retrain of LeNet-5 that goes on for longer than any load, at work when this returns."""
     os.environ["INKLING_RUNS"] = runs_folder
-    run = queue.start(RunConfig(epochs=500, threads=runs.page_friendly_threads(), publish="load"))
+    run = queue.start(RunConfig(epochs=EPOCHS, threads=runs.page_friendly_threads(), publish="load"))
     while not runs.status(run).steps:
         if not runs.status(run).is_active:
             raise SystemExit(f"the retrain ended: {(run / 'log.txt').read_text()}")
@@ -218,12 +219,14 @@ def measure(page: dict[str, str], clients: int, rate: float, seconds: float, ret
         drawings = recorded[0]
         before = sum(each.rss() for each in servers)
         run = start_retrain(servers[0].scratch.name) if retrain else None
+        trained = runs.status(run).progress if run else 0.0
         gc.collect()
         gc.freeze()  # the clients' own collections would count as the server's latency
         tally = asyncio.run(load(servers, drawings, clients, rate, seconds))
         warm, peak = tally.memory[int(len(tally.memory) * WARM)], max(tally.memory)
         growth = tally.memory[-1] / warm - 1
         if run:
+            trained = (runs.status(run).progress - trained) * EPOCHS
             runs.cancel(run)
             while runs.is_alive(run):
                 time.sleep(0.1)
@@ -238,6 +241,7 @@ def measure(page: dict[str, str], clients: int, rate: float, seconds: float, ret
         "RSS before MB": before,
         "most MB": peak,
         "growth": f"{growth:.1%}",
+        **({"epochs trained": round(trained, 2)} if run else {}),
     } | ({"kinds": ", ".join(sorted(set(tally.errors)))} if tally.errors else {})
 
 

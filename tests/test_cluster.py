@@ -10,12 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from jobs import cluster, events, locks, queue, runs, site
+from jobs import cluster, events, giving_way, locks, queue, runs, site
 from jobs.config import RunConfig
 from models import shelf
 from tests.browser import free_port
 from tests.ray_head import Head, point_at, queued, until
-from training import fit_command
 from training.__main__ import main
 
 LONG = RunConfig(network="fc", hidden=(256,), epochs=80, threads=1, publish="long")
@@ -84,7 +83,7 @@ def test_a_head_that_refuses_is_told_in_one_sentence(monkeypatch, folders, capsy
     with Head("PENDING") as head:
         head.refusal = 400, "no such resource"
         run = queued(monkeypatch, folders, head, SHORT)
-        monkeypatch.setattr(fit_command, "_give_way", lambda: None)
+        monkeypatch.setattr(giving_way, "begin", lambda: None)
         assert main(["fit", "--run", str(run)]) == 1
     status = runs.status(run)
     assert status.state == "failed"

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from jobs import events, runs
+from jobs import events, giving_way, runs
 from jobs.config import ConfigError, RunConfig
 from jobs.runs import CANCELLED, Cancelled
 from models import shelf
@@ -262,6 +262,7 @@ class Member:
         for number, step in enumerate(plan, 1):
             if self.should_stop():
                 raise Cancelled(CANCELLED)
+            giving_way.wait()
             self._set_lr(step.lr)
             batch = order[seen : seen + step.batch_size]
             loss = self._replay(batch, pixels, labels, step) if self.is_captured else self._on(batch, pixels, labels, step)

@@ -7,12 +7,10 @@ import os
 from pathlib import Path
 from typing import Any
 
-from jobs import artefacts, cluster, events, locks, queue, runs, site
+from jobs import artefacts, cluster, events, giving_way, locks, queue, runs, site
 from jobs.config import LAYERS, ConfigError, RunConfig, field_of, unused
 from models import shelf
 from models.errors import InklingError
-
-NICENESS = 10  # a retrain started from the app leaves the page its share of the cores
 
 
 def add(commands: Any) -> argparse.ArgumentParser:
@@ -96,7 +94,7 @@ def _fit(options: argparse.Namespace) -> int:
             if options.job:  # jobs/cluster.py submitted it
                 stack.callback(os.close, locks.acquire_for_job(folder))
             elif options.run:  # the app started this process with the run's lock already held
-                _give_way()
+                giving_way.begin()
                 try:
                     if site.read().ray_address:
                         _take_corrections(folder)
@@ -146,13 +144,6 @@ def _take_corrections(folder: Path) -> None:
         from training import corrected
 
         corrected.corrected(folder, config.dataset)
-
-
-def _give_way() -> None:
-    """Leaves the page its share of the cores. Linux weighs niceness within a session only, unless the session has one too."""
-    os.nice(NICENESS)
-    with contextlib.suppress(OSError):  # kernels without autogroup have no such file
-        Path("/proc/self/autogroup").write_text(str(NICENESS))
 
 
 def _train(folder: Path, data_folder: Path | None, tensorboard: bool = False) -> int:

@@ -13,6 +13,7 @@ import streamlit as st
 from streamlit.errors import StreamlitAPIException
 
 from inference.classify import Classifier, load_classifier
+from jobs import giving_way
 from jobs.config import RunConfig
 from models import shelf
 
@@ -58,9 +59,11 @@ _at_work: set[object] = set()
 
 @contextlib.contextmanager
 def answering() -> Iterator[None]:
-    """Counts as an answer at work for the time of a with block."""
+    """Counts as an answer at work for the time of a with block; retrains stand back while there are several."""
     own = object()
     _at_work.add(own)
+    if is_crowded():
+        giving_way.ask()
     try:
         yield
     finally:
