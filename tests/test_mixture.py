@@ -93,6 +93,35 @@ def test_it_can_teach_since_its_card_says_what_it_is_made_of(data: Dataset):
         published.network(card)
 
 
+def test_networks_are_averaged_with_those_that_a_mixture_has_for_own_images(data: Dataset, monkeypatch):
+    before = mixture.publish("one", ["two"], "both", data)
+    router = published.network(before).router
+    monkeypatch.setattr(mixture, "train_router", None)  # the mixture's own stays
+    card = mixture.widen("both", ["three"], "both", data)
+    first, other = card.facts["mixture"]["of"]
+    assert (card.facts["members"], first["members"], other) == (3, 2, before.facts["mixture"]["of"][1])
+    assert card.facts["n_seeds"]["n"] == 2
+    one, two, three = (published.network(shelf.load_card("mnist", name)) for name in ("one", "two", "three"))
+    with torch.inference_mode():
+        images = torch.from_numpy(DIGITS[:, None].copy()) / 255
+        own = torch.stack([torch.softmax(each.members[0](images), dim=1) for each in (one, three)]).mean(0)
+        own = torch.softmax(torch.log(own) / first["temperature"], dim=1)
+        others = torch.softmax(two.members[0](images) / two.temperature, dim=1)
+        share = torch.softmax(router(images), dim=1)[:, :1]
+        expected = torch.softmax(torch.log(share * own + (1 - share) * others) / card.facts["temperature"], dim=1).numpy()
+    assert np.abs(Classifier(card).probabilities(DIGITS[:, None]) - expected).max() < 1e-3
+    with torch.inference_mode():
+        again = published.network(card)(torch.from_numpy(DIGITS[:, None].copy()))[0].numpy()
+    assert np.abs(again - expected).max() < 1e-3
+
+
+def test_what_is_no_mixture_is_not_widened_and_one_network_is_none(data: Dataset, capsys):
+    with pytest.raises(ConfigError, match="one is no mixture"):
+        mixture.widen("one", ["two"], "both", data)
+    assert train(["mix", "one", "--name", "both", "--data", str(data.folder)]) == 1
+    assert "one alone is no mixture" in capsys.readouterr().err
+
+
 def test_a_mixture_is_no_expert_which_is_said_before_anything_is_trained(data: Dataset, monkeypatch):
     mixture.publish("one", ["two"], "both", data)
     monkeypatch.setattr(mixture, "train_router", None)

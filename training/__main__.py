@@ -74,7 +74,8 @@ def _parser() -> argparse.ArgumentParser:
         description="Publishes one graph of networks on the shelf and a router, trained here, that tells which of them a picture is for.",
     )
     mix.add_argument("first", metavar="NETWORK", help="the one that knows MNIST's own images best")
-    mix.add_argument("others", nargs="+", metavar="OTHER", help="one that also knows other hands and pens; several are averaged")
+    mix.add_argument("others", nargs="*", metavar="OTHER", help="one that also knows other hands and pens; several are averaged")
+    mix.add_argument("--into", metavar="MIXTURE", help="average all of them with what MIXTURE, on the shelf, has for MNIST's own images")
     mix.add_argument("--name", required=True, help="publish it as mnist/NAME")
     mix.set_defaults(command=_mix)
 
@@ -150,7 +151,13 @@ def _photos(options: argparse.Namespace) -> int:
 def _mix(options: argparse.Namespace) -> int:
     from training import data, mixture
 
-    card = mixture.publish(options.first, options.others, options.name, data.find(mixture.DATASET, options.data))
+    if not options.others and not options.into:
+        raise ConfigError(f"{options.first} alone is no mixture; name another network beside it, or a mixture with --into")
+    source = data.find(mixture.DATASET, options.data)
+    if options.into:
+        card = mixture.widen(options.into, [options.first, *options.others], options.name, source)
+    else:
+        card = mixture.publish(options.first, options.others, options.name, source)
     print(f"published {card.dataset}/{card.name}: {card.test_accuracy:.2%} of {card.facts['test']['n']:,} test images")
     return 0
 

@@ -85,7 +85,7 @@ def publish(folders: list[Path], name: str, data: Dataset | OwnDataset, average:
         check_parity(served, unfinished, data.validation.pixels[:64])
         card = describe(name, config, served, data, unfinished, configs if average else [config])
         alone = candidates if len(groups) > 1 else [Served([member], mirrored=served.mirrored).eval() for member in served.members]
-        card["n_seeds"] = _spread(alone, data, labels)
+        card["n_seeds"] = spread(alone, data, labels)
         card["run"] = _run_facts(folders if average else [folder])
         shelf.put(as_json(card), name, unfinished, target)
     finally:
@@ -358,7 +358,7 @@ def latency(classifier: Classifier, pixels: np.ndarray, times: int = 60) -> floa
     return round(statistics.median(seconds) * 1000, 4)
 
 
-def _spread(candidates: list[Served], data: Dataset | OwnDataset, val_labels: Tensor) -> dict[str, Any]:
+def spread(candidates: list[Served], data: Dataset | OwnDataset, val_labels: Tensor) -> dict[str, Any]:
     """n, mean and std over networks of different seeds: the runs of a single network, the members of an ensemble."""
     facts: dict[str, Any] = {"n": len(candidates)}
     if len(candidates) < 2:
