@@ -1,4 +1,4 @@
-"""python -m benchmarks.papers [--count 300]
+"""python -m benchmarks.papers [--count 300] [--skip 200]
 
 How handwriting is read from other pictures than the canvas: Paint drawings with pens of 1 to 3 pixels, photos of plain, ruled and grid
 paper in uneven light, and what else people's pictures show around a sheet (benchmarks/scenes.py). The digits are of hands that no network has learned from (training/hands.py, the validation part)
@@ -49,11 +49,13 @@ def main() -> None:
     """Prints a line a kind and network."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=300, help="digits of each kind (default: 300)")
-    count = parser.parse_args().count
+    parser.add_argument("--skip", type=int, default=200, help="digits before them, in view of which scenes were looked at (default: 200)")
+    options = parser.parse_args()
+    count, skip = options.count, options.skip
     networks = [load_classifier(card) for card in shelf.list_cards("mnist") if card.is_shipped]
     for kind, show in KINDS.items():
         random = np.random.default_rng(0)
-        pictures = [(label, show(glyph, random)) for label, _, glyph in glyphs(count)]
+        pictures = [(label, show(glyph, random)) for label, _, glyph in glyphs(skip + count)][skip:]
         for network in networks:
             answers = [(label, answer_image(network, picture)) for label, picture in pictures]
             right = np.mean([answer.label == label for label, answer in answers])

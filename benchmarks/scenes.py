@@ -89,11 +89,11 @@ def in_box(drawing: Image.Image, random: Random) -> Image.Image:
 
 
 def on_nothing(sheet: Image.Image, random: Random) -> Image.Image:
-    """A card that was cut out: nothing around it."""
+    """A card that was cut out: nothing around it; as `decode` returns it."""
     margin = int(sheet.width * random.uniform(0.05, 0.25))
     found = Image.new("LA", (sheet.width + 2 * margin,) * 2)
     found.paste(Image.merge("LA", (sheet, Image.new("L", sheet.size, 255))), (margin, margin))
-    return found
+    return found.convert("RGBA")
 
 
 def _grained(values: np.ndarray, random: Random) -> Image.Image:

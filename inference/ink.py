@@ -8,7 +8,8 @@ from PIL import Image, ImageFilter
 from inference.components import enlarged, labelled, reduced
 from inference.opencv import opencv
 from inference.rules import edge_depth, without_rules
-from inference.surroundings import cut_off, find_frames, find_sheet, flattened, with_sheet_alone, without_surroundings
+from inference.sheets import Sheet, find_sheet, with_sheet_alone
+from inference.surroundings import cut_off, find_frames, flattened, without_surroundings
 
 DUST, DUST_AT_EDGE = 0.06, 0.35  # pieces smaller than this, times the largest, are none; at the picture's edge they are cut off things
 DUST_SIDE = 640  # pixels of the longest side when dust is looked for
@@ -17,6 +18,7 @@ WINDOW_SIDE = 320  # pixels of the longest side of a picture whose ink alone is 
 LEAST_SIDE = 64  # pixels of the shorter side: in smaller pictures nothing lies around the ink
 LEAST_WIDE = 0.002  # of the picture: what is cut off by its edge, wide and no less may be a shadow
 GREY = np.array([0.299, 0.587, 0.114], np.float32)  # of red, green and blue, as Pillow has it
+CARD, PAPER = 0.15, 0.6  # of a picture with nothing around what is seen: the box of a card, and how much of that box a card fills
 LEAST_CONTRAST = 24  # of 255: below it there is nothing on the paper
 
 
@@ -25,7 +27,8 @@ class Ink:
     """What is written in a picture, or the part of it that has ink.
 
     values: float32 [h, w], 0 to 255, bright on black; solid: bool [h, w], where it is ink for sure. frame: height and width of the
-    picture; origin: row and column where values begin in it. connected: the components of solid and their boxes, as
+    picture; origin: row and column where values begin in it; to_picture: of a sheet set upright, float [2, 3], the matrix that takes columns and
+    rows of values to the picture's, in origin's place. connected: the components of solid and their boxes, as
     `components.labelled` gives them, where they are known already.
     """
 
@@ -33,18 +36,19 @@ class Ink:
     solid: np.ndarray
     frame: tuple[int, int]
     origin: tuple[int, int] = (0, 0)
+    to_picture: np.ndarray | None = None
     connected: tuple[np.ndarray, np.ndarray] | None = None
 
 
 def find_ink(image: Image.Image, invert: bool | None = None) -> tuple[Ink | None, bool]:
     """The ink of a picture as `prepare` takes it, None of a blank one, and whether brightness was negated."""
     is_alone = invert is not None or min(image.size) < LEAST_SIDE  # a canvas or a small picture: nothing lies around the ink
+    frame, origin, to_picture = image.size[::-1], (0, 0), None
     if invert is None:
-        grey, inverted = _facing(image, is_alone)
+        grey, inverted, to_picture = _facing(image, is_alone)
     else:
         grey, inverted = np.asarray(over_contrasting_ground(image)), invert
     dark = 255 - grey if inverted else grey
-    frame, origin = dark.shape, (0, 0)
     # Somebody who overrides the polarity wants to see all that is bright taken as ink, an uneven ground included.
     ink = _without_background(dark.astype(np.float32)) if invert is None else dark - dark.min()
     if ink.max() < LEAST_CONTRAST:
@@ -54,7 +58,7 @@ def find_ink(image: Image.Image, invert: bool | None = None) -> tuple[Ink | None
         ink = ink.astype(np.float32) * (255 / ink.max())
     else:
         ink = without_rules(ink / ink.max() * 255)
-    level = otsu(ink, blank=frame[0] * frame[1] - ink.size)
+    level = otsu(ink, blank=dark.size - ink.size)
     solid = ink > level
     if not is_alone:
         ink, level, solid = _without_frames(*_without_shadow(dark, ink, level, solid))
@@ -66,19 +70,38 @@ def find_ink(image: Image.Image, invert: bool | None = None) -> tuple[Ink | None
         return None, inverted
     # The rim around the mask keeps soft edges soft.
     values = np.where(spread(solid, 2), np.clip(ink * (255 / max(level * 1.6, 128)), 0, 255), 0)
-    return Ink(values=values, solid=solid, frame=frame, origin=origin, connected=connected), inverted
+    return Ink(values=values, solid=solid, frame=frame, origin=origin, to_picture=to_picture, connected=connected), inverted
 
 
-def _facing(image: Image.Image, is_alone: bool) -> tuple[np.ndarray, bool]:
-    """A picture in grey, uint8 [H, W], what lies around a sheet painted over, and whether what is written in it is dark."""
+def _facing(image: Image.Image, is_alone: bool) -> tuple[np.ndarray, bool, np.ndarray | None]:
+    """A picture in grey, uint8 [h, w], or the sheet in it, upright and alone; whether what is written in it is dark; and the matrix that takes
+    the sheet back to the picture, as `with_sheet_alone` gives it, None without one."""
     grey = np.asarray(over_contrasting_ground(_most_telling_channel(image)))
+    if not is_alone and image.mode == "RGBA" and (card := _cut_out_card(image)):
+        plain, to_picture = with_sheet_alone(grey, card)
+        return plain, card.is_bright, to_picture
     level = otsu(grey)
     shade = _shade_of_border(grey, least=0.8)  # a frame's line has less of it
-    sheet = None if is_alone else find_sheet(grey, level)
+    by_camera = _shade_of_border(grey, least=0.5) is None
+    sheet = None if is_alone else find_sheet(grey, level, by_camera)
     # The ground of a drawing is no sheet that lies on its strokes, and has no uneven light, where they touch the picture's edge.
     if sheet and (shade is None or border(sheet.inside).mean() < 0.5):
-        return with_sheet_alone(grey, sheet, level), sheet.is_bright
-    return grey, shade > level if shade is not None else _is_dark_on_light(grey.astype(np.float32), level)
+        plain, to_picture = with_sheet_alone(grey, sheet)
+        return plain, sheet.is_bright, to_picture
+    return grey, shade > level if shade is not None else _is_dark_on_light(grey.astype(np.float32), level), None
+
+
+def _cut_out_card(image: Image.Image) -> Sheet | None:
+    """What is seen of a picture with nothing around it, where that is paper with writing and no ink: as large as its box, and of many shades."""
+    seen = np.asarray(image.getchannel("A")) > 127
+    shades = np.asarray(image.convert("L"))[seen]
+    if not shades.size or np.ptp(shades) < 2 * LEAST_CONTRAST:
+        return None
+    _, _, across, down = opencv().boundingRect(seen.view(np.uint8))
+    if across * down < CARD * seen.size or shades.size < PAPER * across * down:
+        return None
+    inside = opencv().erode(np.pad(seen, 1).view(np.uint8), np.ones((3, 3), np.uint8))[1:-1, 1:-1] > 0
+    return Sheet(inside, bool((shades > otsu(shades[None])).mean() > 0.5))
 
 
 def _shade_of_border(values: np.ndarray, least: float) -> float | None:

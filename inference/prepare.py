@@ -14,6 +14,7 @@ from PIL import Image, ImageFilter
 
 from inference.foreground import between_bands, cut_out, is_plain
 from inference.ink import LEAST_CONTRAST, Ink, border, find_ink, otsu, without_specks
+from inference.opencv import opencv
 
 SIDE = 28
 DIGIT_BOX = 20
@@ -137,11 +138,23 @@ def prepare_ink(ink: Ink | None, inverted: bool, crop: bool = True) -> Prepared:
     small = np.asarray(_fit(even, DIGIT_BOX))
     pixels = _centre_of_mass_at_centre(small) if crop else _centred(small)
     box = left + left_of_all, top + top_of_all, right + left_of_all, bottom + top_of_all
+    if crop and ink.to_picture is not None:
+        box = _taken_back(box, ink)
     return Prepared(pixels=pixels, inverted=inverted, box=_fractions(box, ink.frame) if crop else None, is_blank=False)
+
+
+def _taken_back(box: tuple[int, int, int, int], ink: Ink) -> tuple[int, int, int, int]:
+    """The upright box, in the picture, around a box on a sheet that was set upright."""
+    left, top, right, bottom = box
+    corners = np.array([(x, y, 1) for x in (left, right) for y in (top, bottom)]) @ ink.to_picture.T
+    first, last = np.clip(corners.min(0), 0, ink.frame[::-1]), np.clip(corners.max(0), 0, ink.frame[::-1])
+    return *map(math.floor, first), *map(math.ceil, last)
 
 
 def _whole(ink: Ink) -> np.ndarray:
     """The ink's values in the frame of the whole picture."""
+    if ink.to_picture is not None:
+        return opencv().warpAffine(ink.values, ink.to_picture, ink.frame[::-1])
     values = np.zeros(ink.frame, ink.values.dtype)
     top, left = ink.origin
     values[top : top + ink.values.shape[0], left : left + ink.values.shape[1]] = ink.values

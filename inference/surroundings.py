@@ -1,5 +1,5 @@
-"""What lies around handwriting in a photo, scan or screenshot, and is none: the table under a sheet, a scan's black border, a shadow's
-edge, frames, toolbars, fingers.
+"""What lies around handwriting in a photo, scan or screenshot, and is none: a shadow's edge, frames, toolbars, fingers. The table under a
+sheet and a scan's black border are taken off before (sheets.py).
 
 All of it is told from the handwriting by where it lies and by its outline, never by what it looks like.
 """
@@ -10,14 +10,7 @@ import numpy as np
 
 from inference.opencv import opencv
 
-LOOKED_AT = 256  # pixels of the longest side of the copy that sheets and shadows are looked for in
-SMALLEST = 32  # pixels of its shorter side: below it there is no room for anything around
-# A sheet: its share of the picture, of its own convex hull and of the rectangle around it; how much of it may be ink; how large what is written
-# on it is and how wide the widest free spot, both times its shorter side.
-SHEET, CONVEX, RECTANGULAR, MOST_INK, WRITTEN, OPEN = 0.12, 0.93, 0.85, 0.35, 0.1, 0.13
-ALL = 0.97  # of the picture: a sheet as large has nothing around it
-STEP, STEP_OF_ALL = 20.0, 0.4  # brightness changes at a sheet's outline by this much, and by this share of the whole difference
-SOFT = 1.0  # pixels over which what is painted around a sheet meets it
+LOOKED_AT = 256  # pixels of the longest side of the copy that shadows are looked for in
 STROKE = 0.14  # of the shorter side: no stroke is as wide
 DARKEST = 128.0  # of 255: what is darker is not lit up further, since texture of a dark table would be with it
 WIDE = 0.06  # of the shorter side, from the middle to the rim: what the edge cuts off and is as wide is no stroke
@@ -25,7 +18,6 @@ FREE = 0.08  # of the shorter side: as high is what lies free in a picture in wh
 ALIKE = (0.6, 1.6)  # heights of digits of one number, times each other
 # What is larger than what lies free by the first factor, and lies along the edge with less than the second share of its length, is a stroke.
 LARGER, ALONG = 2.5, 0.4
-ROUNDED, MOST_CORNERS = 0.01, 6  # of a sheet's outline, by which corners may be rounded; corners, where the picture cuts some off
 NEAR = 0.1  # of its height: the bar of a 5 is as near
 FLAT = 5, 0.3  # a line is wider than so many times its height, and lower than this, times the highest piece
 HIGH = 0.6  # times the highest: a digit, not a part of one
@@ -41,100 +33,6 @@ SURE = 0.5  # of the threshold: what is as dark in a ring is written there
 FILLED, SMALLER, ICONS = 0.75, 0.5, 3
 MOST_PIECES = 400  # noise has more
 MOST_FRAMES = 24  # lines that are looked at, and cells of each
-
-
-class Sheet(NamedTuple):
-    """Where the sheet is that is written on, bool [H, W], and whether it is the bright side of the picture's threshold."""
-
-    inside: np.ndarray
-    is_bright: bool
-
-
-def find_sheet(grey: np.ndarray, level: float) -> Sheet | None:
-    """The largest upright or turned rectangle of one shade that has something written on it and something else around it.
-
-    grey: uint8 [H, W]; level: its threshold. None where there is none.
-    """
-    cv2 = opencv()
-    small = _reduced(grey)
-    if min(small.shape) < SMALLEST:
-        return None
-    found: tuple[int, np.ndarray, bool] | None = None
-    for is_bright in (True, False):
-        mask = ((small > level) == is_bright).astype(np.uint8)
-        mask = cv2.morphologyEx(np.pad(mask, 1), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))[1:-1, 1:-1]
-        _, numbers, facts, _ = cv2.connectedComponentsWithStats(mask, connectivity=4)
-        for number in 1 + np.flatnonzero(facts[1:, 4] >= max(SHEET * small.size, found[0] if found else 0)):
-            inside = _outline_of_sheet((numbers == number).astype(np.uint8))
-            if inside is not None and _has_edge(small, inside):
-                found = int(facts[number, 4]), inside, is_bright
-    if found is None:
-        return None
-    _, inside, is_bright = found
-    inside = cv2.erode(np.pad(inside, 1, mode="edge"), np.ones((5, 5), np.uint8), borderValue=1)[
-        1:-1, 1:-1
-    ]  # its rim is the shadow it throws
-    return Sheet(cv2.resize(inside, grey.shape[::-1], interpolation=cv2.INTER_NEAREST) > 0, is_bright)
-
-
-def _reduced(grey: np.ndarray) -> np.ndarray:
-    height, width = grey.shape
-    factor = -(-max(height, width) // LOOKED_AT)
-    size = (max(1, width // factor), max(1, height // factor))
-    return grey if factor == 1 else opencv().resize(grey, size, interpolation=opencv().INTER_AREA)
-
-
-def _outline_of_sheet(piece: np.ndarray) -> np.ndarray | None:
-    """All within the outline of a piece, uint8 [H, W], if it can be a sheet: a rectangle with holes where it is written on."""
-    cv2 = opencv()
-    contours, tree = cv2.findContours(piece, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
-    outer = max((each for each, (*_, parent) in zip(contours, tree[0], strict=True) if parent < 0), key=cv2.contourArea)
-    holes = [cv2.boundingRect(each) for each, (*_, parent) in zip(contours, tree[0], strict=True) if parent >= 0]
-    area, (_, sides, _) = cv2.contourArea(outer), cv2.minAreaRect(outer)
-    if area > ALL * piece.size or area < CONVEX * cv2.contourArea(cv2.convexHull(outer)) or area < RECTANGULAR * sides[0] * sides[1]:
-        return None
-    corners = cv2.approxPolyDP(cv2.convexHull(outer), ROUNDED * cv2.arcLength(outer, True), True)
-    if len(corners) > MOST_CORNERS:  # a thick 0
-        return None
-    if not any(max(hole[2:]) > WRITTEN * min(sides) for hole in holes) or area - np.count_nonzero(piece) > MOST_INK * area:
-        return None
-    if cv2.distanceTransform(np.pad(piece, 1), cv2.DIST_L2, 3).max() < OPEN * min(sides):
-        return None
-    inside = np.zeros_like(piece)
-    cv2.drawContours(inside, [outer], -1, 1, -1)
-    return inside
-
-
-def _has_edge(grey: np.ndarray, inside: np.ndarray) -> bool:
-    """Whether brightness makes a step at an outline, as it does where a sheet ends and does not where light fades."""
-    beyond, within = _ring(inside), _ring(1 - inside)
-    if not beyond.any() or not within.any():
-        return False
-    all_of_it = inside.astype(bool)
-    whole, step = (abs(float(np.median(grey[a])) - float(np.median(grey[b]))) for a, b in ((all_of_it, ~all_of_it), (within, beyond)))
-    return step > max(STEP, STEP_OF_ALL * whole)
-
-
-def _ring(mask: np.ndarray) -> np.ndarray:
-    """What is three to five pixels outside of a mask: nearer, both sides are mixed."""
-    near, far = (opencv().dilate(mask, np.ones((2 * reach + 1,) * 2, np.uint8)) > 0 for reach in (2, 5))
-    return far & ~near
-
-
-def with_sheet_alone(grey: np.ndarray, sheet: Sheet, level: float) -> np.ndarray:
-    """The picture with the sheet's own shade, as it is at the nearest places, all around the sheet: uint8 [H, W]."""
-    cv2 = opencv()
-    paper = (sheet.inside & ((grey > level) == sheet.is_bright)).astype(np.float32)
-    if not paper.any():
-        return grey
-    height, width = grey.shape
-    size = (max(1, width // 8), max(1, height // 8))
-    count, shade = (cv2.resize(each, size, interpolation=cv2.INTER_AREA) for each in (paper, paper * grey))
-    count, shade = (cv2.GaussianBlur(each, (0, 0), max(size) / 10, borderType=cv2.BORDER_REPLICATE) for each in (count, shade))
-    least = 1e-3  # where no paper is near at all, what paper is like on the whole
-    ground = cv2.resize((shade + least * float(np.median(grey[paper > 0]))) / (count + least), (width, height))
-    share = cv2.GaussianBlur(sheet.inside.astype(np.float32), (0, 0), SOFT)
-    return np.clip(grey * share + ground * (1 - share), 0, 255).astype(np.uint8)
 
 
 def flattened(dark: np.ndarray) -> np.ndarray:

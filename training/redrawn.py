@@ -18,7 +18,7 @@ HURRIED = {"train": 0.4, "validation": 0.0}  # shares; see strokes.loosened
 PIECES = {"train": 0.1, "validation": 0.0}  # shares of the hands' digits; see strokes.in_pieces
 PIECES_BY_RULE = 0.25
 DIGITS = "0123456789"
-PREPARED_BY = ("prepare", "ink", "surroundings", "rules", "components", "strokes")
+PREPARED_BY = ("prepare", "ink", "surroundings", "sheets", "sheet_edges", "rules", "components", "strokes")
 
 
 def redrawn(part: str, source: Dataset) -> Split:

@@ -1,0 +1,131 @@
+"""inference/sheets.py and sheet_edges.py: where the sheet ends that is written on, and where there is none."""
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+from inference.ink import find_ink
+from inference.prepare import _whole, prepare_ink
+from inference.sheet_edges import bounded_by_edges, paper_shade
+from inference.sheets import find_sheet
+
+SIZE = 400
+
+
+def paper_on_table(paper: np.ndarray, table: np.ndarray | int, place: tuple[int, int, int, int]) -> np.ndarray:
+    """Paper, uint8 [SIZE, SIZE], within left, top, right and bottom; the table around it."""
+    found = np.broadcast_to(np.asarray(table), (SIZE, SIZE)).astype(np.uint8)
+    left, top, right, bottom = place
+    found[top:bottom, left:right] = paper[top:bottom, left:right]
+    return found
+
+
+def grained(values: np.ndarray) -> np.ndarray:
+    """With a camera's noise."""
+    return np.clip(values + np.random.default_rng(0).normal(0, 2, values.shape), 0, 255).astype(np.uint8)
+
+
+def written_on(shade: np.ndarray) -> np.ndarray:
+    """Paper of a shade with an L on it."""
+    found = np.broadcast_to(shade, (SIZE, SIZE)).astype(np.uint8)
+    found[120:280, 180:196] = 25
+    found[264:280, 180:260] = 25
+    return found
+
+
+def test_a_thick_zero_is_no_card():
+    drawing = Image.new("L", (320, 320), 255)
+    ImageDraw.Draw(drawing).rounded_rectangle((150, 20, 290, 300), radius=50, outline=0, width=34)
+    assert find_sheet(np.asarray(drawing), 127.5) is None
+    assert find_sheet(255 - np.asarray(drawing), 127.5) is None
+
+
+def test_where_light_fades_there_is_no_sheet_and_on_blank_paper_neither():
+    fading = np.tile(np.linspace(250, 90, SIZE), (SIZE, 1)).astype(np.uint8)
+    fading[150:250, 60:80] = 30
+    assert find_sheet(fading, 165.0) is None
+    blank = np.full((SIZE, SIZE), 60, np.uint8)
+    blank[50:350, 50:350] = 235
+    assert find_sheet(blank, 150.0) is None
+    blank[120:280, 180:220] = 60
+    found = find_sheet(blank, 150.0)
+    assert found is not None
+    assert found.is_bright
+    assert found.inside[100:300, 100:300].all()
+    assert not found.inside[:45].any()
+
+
+@pytest.mark.parametrize("table", [20, 90, 150])
+@pytest.mark.parametrize("place", [(60, 40, 340, 350), (0, 40, 340, SIZE), (60, 0, SIZE, SIZE)])
+def test_a_sheet_is_found_by_its_edges_although_a_part_of_it_is_as_dark_as_the_table(place, table):
+    light = np.linspace(0.4, 1, SIZE)  # on both: on its bright side the table is brighter than the sheet on its dark one
+    picture = grained(paper_on_table(written_on(np.full(SIZE, 240)), table, place) * light)
+    found = find_sheet(picture, 127.5)
+    assert found is not None
+    assert found.is_bright
+    shape = np.zeros((SIZE, SIZE), bool)
+    left, top, right, bottom = place
+    shape[top:bottom, left:right] = True
+    assert (found.inside & ~shape).sum() < 0.002 * shape.sum()
+    assert found.inside.sum() > 0.93 * shape.sum()
+
+
+@pytest.mark.parametrize("width", [16, 40, 60])
+def test_a_thick_stroke_has_no_edge_of_a_sheet(width):
+    for left in (4, 60, 200, SIZE - width - 4):
+        picture = np.broadcast_to(np.linspace(150, 240, SIZE), (SIZE, SIZE)).astype(np.uint8)
+        picture[40:360, left : left + width] = 40
+        assert bounded_by_edges(picture[::2, ::2].copy()) is None
+        assert bounded_by_edges(picture.T[::2, ::2].copy()) is None
+
+
+def test_light_that_falls_off_has_no_edge_and_paper_without_writing_is_no_sheet():
+    far = np.hypot(*np.meshgrid(*(np.linspace(-1, 1, 200),) * 2))
+    lit = (written_on(np.full(SIZE, 240))[::2, ::2] * np.clip(1.1 - 0.7 * far**2, 0.1, 1)).astype(np.uint8)
+    assert bounded_by_edges(lit) is None
+    blank = paper_on_table(np.full((SIZE, SIZE), 230, np.uint8), 90, (60, 40, 340, 350))
+    assert bounded_by_edges(blank[::2, ::2].copy()) is None
+
+
+def test_rules_end_where_the_sheet_does_and_go_all_the_same():
+    paper = np.full((SIZE, SIZE), 235, np.uint8)
+    paper[20::24] = paper[21::24] = 170
+    paper[120:280, 190:206] = 30  # a 1
+    ink, inverted = find_ink(Image.fromarray(grained(paper_on_table(paper, 110, (60, 40, 340, 350)))))
+    assert inverted
+    assert np.array(prepare_ink(ink, inverted).box) * SIZE == pytest.approx((190, 120, 206, 280), abs=3)
+
+
+def test_a_turned_sheet_is_set_upright_and_its_box_is_told_of_the_picture():
+    paper = np.full((SIZE, SIZE), 235, np.uint8)
+    paper[60::24] = paper[61::24] = 170
+    paper[100:300, 220:236] = 30  # a 1
+    upright = Image.fromarray(paper_on_table(paper, 90, (70, 60, 350, 340)))
+    for degrees in (-8, 8):
+        turned = upright.rotate(degrees, Image.Resampling.BICUBIC, fillcolor=90)
+        picture = Image.fromarray(grained(np.asarray(turned)))
+        ink, inverted = find_ink(picture)
+        rows, columns = np.flatnonzero(ink.solid.any(1)), np.flatnonzero(ink.solid.any(0))
+        assert (np.ptp(rows), np.ptp(columns)) == pytest.approx((200, 16), abs=5)  # upright, and without the rules
+        dark = np.asarray(turned) < 60
+        expected = [np.flatnonzero(dark.any(0))[[0, -1]], np.flatnonzero(dark.any(1))[[0, -1]]]
+        assert np.array(prepare_ink(ink, inverted).box) * SIZE == pytest.approx(np.array(expected).T.ravel(), abs=8)
+        assert np.corrcoef(_whole(ink).ravel(), dark.ravel())[0, 1] > 0.9
+
+
+def test_paper_has_its_own_shade_under_ink_and_beyond_the_sheet():
+    inside = np.zeros((200, 200), bool)
+    inside[20:180, 30:170] = True
+    paper = paper_on_table(written_on(np.full(SIZE, 220)), 60, (60, 40, 340, 360))[::2, ::2].copy()
+    assert np.abs(paper_shade(paper, inside) - 220).max() < 3
+
+
+def test_ink_of_several_shades_on_nothing_is_no_card():
+    drawing = Image.new("RGBA", (SIZE, SIZE))
+    pen = ImageDraw.Draw(drawing)
+    pen.ellipse((120, 60, 280, 340), outline=(200, 30, 30, 255), width=24)
+    pen.line((150, 320, 250, 80), fill=(20, 20, 120, 255), width=24)
+    ink, _ = find_ink(drawing)
+    assert ink.solid[:, : ink.solid.shape[1] // 2].any()
+    seen = np.asarray(drawing.getchannel("A")) > 127
+    assert ink.solid.sum() == pytest.approx(seen.sum(), rel=0.1)
