@@ -23,6 +23,7 @@ from models.shelf import Card, ShelfError
 onnxruntime.set_default_logger_severity(3)
 
 FEW = 16  # pictures in a batch
+SLOW = 2.0  # ms a picture: from here on a network leaves it to the usual one to tell where the digits of a number are
 IN_TWO_MINDS = 0.02, 0.98  # how likely a gate finds what it looks at again
 BLANK = {"mnist": "The picture is blank: there is no ink to read.", "fashion-mnist": "The picture is blank: there is no garment to see."}
 
@@ -94,12 +95,21 @@ def _in_a_line(error: Exception) -> str:
 class Classifier:
     """One published network, ready to answer. Sessions are safe to share between threads.
 
-    gate: the data set's gate, which is asked first and may decline in its place.
+    gate: the data set's gate, which is asked first and may decline in its place. divider: tells where the digits of a number are, for
+    which hundreds of parts of them are looked at; the network itself by default.
     """
 
-    def __init__(self, card: Card, *, threads: int = 1, providers: Sequence[str] | None = None, gate: "Gate | None" = None) -> None:
+    def __init__(
+        self,
+        card: Card,
+        *,
+        threads: int = 1,
+        providers: Sequence[str] | None = None,
+        gate: "Gate | None" = None,
+        divider: "Classifier | None" = None,
+    ) -> None:
         """Raises ShelfError when the graph does not match its card or cannot be run."""
-        self.gate, self.card = gate, card
+        self.gate, self.card, self.divider = gate, card, divider or self
         self.session = make_session(card, read_checked(card), threads, providers)
 
     @property
@@ -218,7 +228,22 @@ def _turned(pixels: np.ndarray, degrees: float) -> np.ndarray:
 def load_classifier(card: Card) -> Classifier:
     """A published network with the gate of its data set before it, where there is a sound one. Raises ShelfError."""
     gate_card = None if card.takes_photos else shelf.gate_card(card.dataset)
-    return Classifier(card, gate=_gate(card.dataset, str(gate_card.folder), shelf.gate_version(card.dataset)) if gate_card else None)
+    gate = _gate(card.dataset, str(gate_card.folder), shelf.gate_version(card.dataset)) if gate_card else None
+    return Classifier(card, gate=gate, divider=_divider(card, gate))
+
+
+def _divider(card: Card, gate: Gate | None) -> Classifier | None:
+    """The usual network for digits in the place of a slow one; None for others, and where it is not to be had."""
+    usual = (
+        shelf.find_card("mnist", shelf.USUAL["mnist"])
+        if card.dataset == "mnist" and float(card.facts.get("latency_ms", 0)) > SLOW
+        else None
+    )
+    if usual is None or usual.name == card.name:
+        return None
+    with contextlib.suppress(ShelfError):
+        return Classifier(usual, gate=gate)
+    return None
 
 
 @functools.lru_cache(maxsize=4)
@@ -238,10 +263,11 @@ def prepare_for(card: Card, image: Image.Image, invert: bool | None = None, crop
 
 
 def answer_image(classifier: Classifier, image: Image.Image, invert: bool | None = None, crop: bool = True) -> Answer:
-    """The answer to a decoded picture. Several digits are read as a number, unless the picture is to be taken as a whole (crop)."""
+    """The answer to a decoded picture. Several digits are read as a number, unless the picture is to be taken as a whole (crop); where one
+    ends and the next begins, a slow network leaves to the usual one."""
     if classifier.card.dataset == "mnist" and crop and not is_finished(image):
         ink, inverted = find_ink(image, invert)
-        division = divide(ink, inverted, classifier.probabilities_of_digits) if ink else None
+        division = divide(ink, inverted, classifier.divider.probabilities_of_digits) if ink else None
         prepared = prepare_ink(ink, inverted)
         return classifier.answer_number(prepared, division) if division else classifier.answer(prepared)
     return classifier.answer(prepare_for(classifier.card, image, invert, crop))

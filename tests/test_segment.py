@@ -1,5 +1,6 @@
 """Several digits in one picture. Digits are real ones of the bundled sample, enlarged and set beside each other."""
 
+import dataclasses
 import json
 from collections import deque
 
@@ -11,7 +12,7 @@ from hypothesis.extra import numpy as arrays
 from PIL import Image, ImageDraw, ImageFilter
 
 from inference.__main__ import main
-from inference.classify import Answer, Classifier, answer_image
+from inference.classify import SLOW, Answer, Classifier, answer_image, load_classifier
 from inference.components import labelled
 from inference.segment import MOST_DIGITS
 from models import shelf
@@ -203,3 +204,19 @@ def test_a_minus_before_one_digit_is_said():
         answer = answer_image(CLASSIFIER, wide)
         assert answer.label is None
         assert "such as a point or a dash" in answer.reason
+
+
+def test_a_slow_network_leaves_it_to_the_usual_one_where_the_digits_are(monkeypatch):
+    card = shelf.load_card("mnist", "lenet5")
+    slow = load_classifier(dataclasses.replace(card, facts=card.facts | {"latency_ms": SLOW + 1}))
+    usual = load_classifier(shelf.load_card("mnist", shelf.USUAL["mnist"]))
+    assert slow.divider.card.name == usual.card.name
+    assert load_classifier(card).divider.card.name == card.name
+    assert usual.divider is usual
+    shown = []
+    monkeypatch.setattr(slow, "probabilities", lambda pixels: shown.append(len(pixels)) or usual.probabilities(pixels))
+    assert answer_image(slow, written("2026")).label == "2026"
+    assert shown == [4]  # the digits that were found, and none of the other parts
+    monkeypatch.setattr(shelf, "find_card", lambda dataset, name: None)  # an own shelf may not have it
+    alone = load_classifier(slow.card)
+    assert alone.divider is alone

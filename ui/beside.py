@@ -1,15 +1,17 @@
 """What the other networks say of a drawing, beside the chosen one."""
 
-from inference.classify import Answer, answer_again
+from inference.classify import SLOW, Answer, answer_again
 from models import datasets, shelf
 from ui import serving
 
 MOST_OWN = 3  # networks of an own data set that answer side by side
-SLOW = 2.0  # ms: what takes longer is asked beside the chosen network only while there is no crowd
 
 
 def others(dataset: str, chosen: shelf.Card, answer: Answer) -> tuple[list[shelf.Card], list[Answer | None]]:
-    """The chosen network beside the shipped ones, or the newest of an own data set; a damaged one is named on the Models page."""
+    """The chosen network beside the shipped ones, or the newest of an own data set; a damaged one is named on the Models page.
+
+    In a crowd slow ones are asked only where they are chosen.
+    """
     cards, answers = [], []
     listed = serving.cards(dataset)
     beside = {card.name for card in listed[:MOST_OWN] if card.dataset not in datasets.DATASETS}
