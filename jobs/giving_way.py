@@ -18,6 +18,7 @@ EVERY = 0.1  # seconds between two marks of one server
 FRESH = 0.4  # seconds that a mark counts: a crowd's answers come closer together
 LOOKS = 0.05  # seconds between two looks of a training that stands back
 LONGEST = 1.0  # seconds without a step at most, so that a retrain goes on, if slowly, beside a crowd that never ends
+FEW_CORES = 4  # on more of them niceness is left to do it: a server answers on one
 
 _marked = -EVERY
 _gives_way = False
@@ -42,14 +43,14 @@ def ask() -> None:
 def begin() -> None:
     """Makes this process one that gives way. Linux weighs niceness within a session only, unless the session has one too."""
     global _gives_way
-    _gives_way = True
+    _gives_way = runs.cores() <= FEW_CORES
     os.nice(NICENESS)
     with contextlib.suppress(OSError):  # kernels without autogroup have no such file
         Path("/proc/self/autogroup").write_text(str(NICENESS))
 
 
 def wait() -> None:
-    """Before a step of training: returns when nobody waits, or after LONGEST; at once in a process that does not give way."""
+    """Before a step of training on the processor: returns when nobody waits, or after LONGEST; at once in a process that does not give way."""
     if not _gives_way:
         return
     until = time.monotonic() + LONGEST

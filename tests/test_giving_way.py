@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from jobs import giving_way
+from jobs import giving_way, runs
 from tests import tiny
 from training import fit
 from ui import serving
@@ -54,6 +54,16 @@ def test_a_crowd_that_never_ends_lets_a_step_through(clock, monkeypatch):
     monkeypatch.setattr(giving_way, "_is_asked", lambda: True)
     giving_way.wait()
     assert sum(clock) == pytest.approx(giving_way.LONGEST, abs=giving_way.LOOKS)
+
+
+@pytest.mark.parametrize(("cores", "gives_way"), [(2, True), (giving_way.FEW_CORES, True), (16, False)])
+def test_where_there_are_many_cores_niceness_is_enough(monkeypatch, cores, gives_way):
+    monkeypatch.setattr(runs, "cores", lambda: cores)
+    monkeypatch.setattr(giving_way, "_gives_way", False)
+    monkeypatch.setattr(giving_way.os, "nice", lambda niceness: None)
+    monkeypatch.setattr(giving_way.Path, "write_text", lambda path, text: None)
+    giving_way.begin()
+    assert giving_way._gives_way is gives_way
 
 
 def test_a_process_that_was_not_started_by_a_page_gives_no_way(clock, monkeypatch):

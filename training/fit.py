@@ -262,7 +262,8 @@ class Member:
         for number, step in enumerate(plan, 1):
             if self.should_stop():
                 raise Cancelled(CANCELLED)
-            giving_way.wait()
+            if self.device.type == "cpu":
+                giving_way.wait()
             self._set_lr(step.lr)
             batch = order[seen : seen + step.batch_size]
             loss = self._replay(batch, pixels, labels, step) if self.is_captured else self._on(batch, pixels, labels, step)
