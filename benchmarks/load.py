@@ -1,7 +1,8 @@
-"""python -m benchmarks.load [--clients 100] [--rate 1] [--seconds 60] [--servers 1] [--retrain] [--usual-seconds 8] [--json]
+"""python -m benchmarks.load [--clients 100] [--rate 1] [--seconds 60] [--servers 1] [--retrain [only]] [--usual-seconds 8] [--json]
 
 Many people drawing at once: websocket clients that speak Streamlit's protocol, each sending a drawing at a fixed rate and
-waiting for the end of the rerun that answers it. With --retrain once more while a retrain is at work. Then the same load on
+waiting for the end of the rerun that answers it. With --retrain once more while a retrain is at work, with
+--retrain only that alone. Then the same load on
 benchmarks/usual_page.py. With --servers 2 every other client is at a second server, as a proxy would share them out (deploy/nginx.conf,
 which is not between them here). They draw from SETTLE seconds after the last page was opened. The servers' memory is looked at all the while: its growth is from a sixth of the time on to the end.
 The processor time of an answer has in it what the open pages take; --rate 0.05 tells these apart (benchmarks/campus.py).
@@ -252,12 +253,15 @@ def main() -> None:
     arguments.add_argument("--rate", type=float, default=1.0, help="drawings a second of each (default: 1)")
     arguments.add_argument("--seconds", type=float, default=60.0, help="how long they draw (default: 60)")
     arguments.add_argument("--servers", type=int, default=1, help="Inkling's servers that share them (default: 1)")
-    arguments.add_argument("--retrain", action="store_true", help="once more while a retrain is at work")
+    arguments.add_argument(
+        "--retrain", nargs="?", const="too", choices=("too", "only"), help="once more while a retrain is at work, or only that"
+    )
     arguments.add_argument("--usual-seconds", type=float, default=8.0, help="how long on the usual page, 0 to leave it out (default: 8)")
     options = arguments.parse_args()
     rows = []
     asked = options.clients, options.rate, options.seconds
-    rows.append({"page": "Inkling", **measure(INKLING, *asked, count=options.servers)})
+    if options.retrain != "only":
+        rows.append({"page": "Inkling", **measure(INKLING, *asked, count=options.servers)})
     if options.retrain:
         rows.append({"page": "beside a retrain", **measure(INKLING, *asked, retrain=True, count=options.servers)})
     if options.usual_seconds:
