@@ -341,6 +341,16 @@ def test_a_picture_keeps_what_was_said_of_it_when_another_is_taken_out_of_the_li
     assert [each.value for each in app.toggle if each.key.endswith("-crop")] == [False, True]
 
 
+def test_of_too_many_files_the_first_are_answered_and_the_rest_is_said(monkeypatch):
+    monkeypatch.setattr(upload, "MOST_FILES", 2)
+    app = run_page(upload_page)
+    app.file_uploader(key="upload-files").set_value([(f"{at}.png", digit_png(), "image/png") for at in "abc"]).run()
+    page = html_of(app)
+    assert "3 files" in page
+    assert "Only the first 2 are answered; upload the rest afterwards." in page
+    assert ["a.png" in page, "b.png" in page, "c.png" in page] == [True, True, False]
+
+
 def test_a_page_that_is_full_of_files_says_so(monkeypatch):
     monkeypatch.setattr(upload, "MOST_UPLOADED", 20 * 2**20)
     app = run_page(upload_page)
