@@ -98,7 +98,8 @@ def _cut_out_card(image: Image.Image) -> Sheet | None:
     if not shades.size or np.ptp(shades) < 2 * LEAST_CONTRAST:
         return None
     _, _, across, down = opencv().boundingRect(seen.view(np.uint8))
-    if across * down < CARD * seen.size or shades.size < PAPER * across * down:
+    is_whole = (down, across) == seen.shape  # a screenshot with round corners: a sheet in it has still to be looked for
+    if is_whole or across * down < CARD * seen.size or shades.size < PAPER * across * down:
         return None
     inside = opencv().erode(np.pad(seen, 1).view(np.uint8), np.ones((3, 3), np.uint8))[1:-1, 1:-1] > 0
     return Sheet(inside, bool((shades > otsu(shades[None])).mean() > 0.5))

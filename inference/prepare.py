@@ -139,15 +139,15 @@ def prepare_ink(ink: Ink | None, inverted: bool, crop: bool = True) -> Prepared:
     pixels = _centre_of_mass_at_centre(small) if crop else _centred(small)
     box = left + left_of_all, top + top_of_all, right + left_of_all, bottom + top_of_all
     if crop and ink.to_picture is not None:
-        box = _taken_back(box, ink)
+        box = _taken_back(ink)
     return Prepared(pixels=pixels, inverted=inverted, box=_fractions(box, ink.frame) if crop else None, is_blank=False)
 
 
-def _taken_back(box: tuple[int, int, int, int], ink: Ink) -> tuple[int, int, int, int]:
-    """The upright box, in the picture, around a box on a sheet that was set upright."""
-    left, top, right, bottom = box
-    corners = np.array([(x, y, 1) for x in (left, right) for y in (top, bottom)]) @ ink.to_picture.T
-    first, last = np.clip(corners.min(0), 0, ink.frame[::-1]), np.clip(corners.max(0), 0, ink.frame[::-1])
+def _taken_back(ink: Ink) -> tuple[int, int, int, int]:
+    """Left, top, right and bottom, in the picture, of ink on a sheet that was set upright."""
+    rows, columns = np.nonzero(ink.solid)
+    points = np.column_stack([columns + 0.5, rows + 0.5, np.ones(len(rows))]) @ ink.to_picture.T
+    first, last = (np.clip(each, 0, ink.frame[::-1]) for each in (points.min(0) - 0.5, points.max(0) + 0.5))
     return *map(math.floor, first), *map(math.ceil, last)
 
 

@@ -9,7 +9,6 @@ from typing import NamedTuple
 import numpy as np
 
 from inference.opencv import opencv
-from inference.rules import edge_depth
 from inference.sheet_edges import bounded_by_edges, paper_shade
 
 LOOKED_AT = 256  # pixels of the longest side of the copy that sheets are looked for in
@@ -68,7 +67,7 @@ def _of_one_shade(grey: np.ndarray, small: np.ndarray, level: float) -> Sheet | 
 def _as_large_as(grey: np.ndarray, inside: np.ndarray, is_bright: bool, tilt: float = 0.0) -> Sheet:
     """What was found in a smaller copy, without its rim, which is the shadow it throws."""
     cv2 = opencv()
-    inside = cv2.erode(np.pad(inside.astype(np.uint8), 1, mode="edge"), np.ones((5, 5), np.uint8), borderValue=1)[1:-1, 1:-1]
+    inside = cv2.erode(np.pad(inside.astype(np.uint8), 1, mode="edge"), np.ones((7, 7), np.uint8), borderValue=1)[1:-1, 1:-1]
     return Sheet(cv2.resize(inside, grey.shape[::-1], interpolation=cv2.INTER_NEAREST) > 0, is_bright, tilt)
 
 
@@ -117,8 +116,11 @@ def _ring(mask: np.ndarray) -> np.ndarray:
 
 
 def with_sheet_alone(grey: np.ndarray, sheet: Sheet) -> tuple[np.ndarray, np.ndarray]:
-    """The sheet set upright, uint8 [h, w], with its own shade, as it is at the nearest places, a little around it and where the picture cuts it
-    off; and the matrix, float [2, 3], that takes its columns and rows back to the picture's."""
+    """The sheet set upright, uint8 [h, w], with its own shade, as it is at the nearest places, in its corners and where the picture cuts it off;
+    and the matrix, float [2, 3], that takes its columns and rows back to the picture's.
+
+    It ends where the sheet does: rules, and what is left of a shadow at its rim, are known by reaching the edge.
+    """
     cv2 = opencv()
     small = _reduced(grey)
     inside = cv2.resize(sheet.inside.view(np.uint8), small.shape[::-1], interpolation=cv2.INTER_NEAREST) > 0
@@ -132,8 +134,6 @@ def with_sheet_alone(grey: np.ndarray, sheet: Sheet) -> tuple[np.ndarray, np.nda
     upright = np.array([[np.cos(sheet.tilt), np.sin(sheet.tilt)], [-np.sin(sheet.tilt), np.cos(sheet.tilt)]])
     outline = np.concatenate(contours)[:, 0] @ upright.T
     across, down = np.ptp(outline, axis=0).astype(int) + 1
-    # No more than rules may end before the edge: they are known by reaching it.
-    margin = max(1, edge_depth(min(across, down)) // 2)
-    there = np.column_stack([upright, margin - outline.min(0)])
-    part = cv2.warpAffine(plain, there, (int(across) + 2 * margin, int(down) + 2 * margin), borderMode=cv2.BORDER_REPLICATE)
+    there = np.column_stack([upright, -outline.min(0)])
+    part = cv2.warpAffine(plain, there, (int(across), int(down)), borderMode=cv2.BORDER_REPLICATE)
     return part, cv2.invertAffineTransform(there)

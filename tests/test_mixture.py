@@ -115,6 +115,13 @@ def test_networks_are_averaged_with_those_that_a_mixture_has_for_own_images(data
     assert np.abs(again - expected).max() < 1e-3
 
 
+def test_a_network_that_is_in_a_mixture_is_not_averaged_with_itself(data: Dataset):
+    mixture.publish("one", ["two"], "both", data)
+    for added in (["one"], ["three", "three"]):
+        with pytest.raises(ConfigError, match=f"{added[0]} would be in both twice"):
+            mixture.widen("both", added, "both", data)
+
+
 def test_what_is_no_mixture_is_not_widened_and_one_network_is_none(data: Dataset, capsys):
     with pytest.raises(ConfigError, match="one is no mixture"):
         mixture.widen("one", ["two"], "both", data)

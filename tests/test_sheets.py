@@ -67,7 +67,7 @@ def test_a_sheet_is_found_by_its_edges_although_a_part_of_it_is_as_dark_as_the_t
     left, top, right, bottom = place
     shape[top:bottom, left:right] = True
     assert (found.inside & ~shape).sum() < 0.002 * shape.sum()
-    assert found.inside.sum() > 0.93 * shape.sum()
+    assert found.inside.sum() > 0.9 * shape.sum()  # its rim, three pixels in 256, is left out
 
 
 @pytest.mark.parametrize("width", [16, 40, 60])
@@ -111,6 +111,48 @@ def test_a_turned_sheet_is_set_upright_and_its_box_is_told_of_the_picture():
         expected = [np.flatnonzero(dark.any(0))[[0, -1]], np.flatnonzero(dark.any(1))[[0, -1]]]
         assert np.array(prepare_ink(ink, inverted).box) * SIZE == pytest.approx(np.array(expected).T.ravel(), abs=8)
         assert np.corrcoef(_whole(ink).ravel(), dark.ravel())[0, 1] > 0.9
+
+
+@pytest.mark.parametrize("share", [0.08, 0.2])
+def test_a_fold_or_a_shadow_through_a_digit_or_left_of_it_bounds_no_sheet(share):
+    for at in (100, 190):
+        page = written_on(np.full(SIZE, 225)).astype(float)
+        page[:, at:] *= 1 - share
+        assert bounded_by_edges(grained(page)[::2, ::2].copy()) is None
+
+
+def test_a_bright_wall_beside_a_board_is_no_sheet():
+    scene = np.full((SIZE, SIZE), 45)
+    scene[100:300, 120:136] = scene[100:116, 80:136] = 220  # chalk
+    scene[:, 280:] = 200
+    scene[150:190, 320:350] = 90  # something on the wall
+    assert bounded_by_edges(grained(scene)[::2, ::2].copy()) is None
+    assert not find_ink(Image.fromarray(grained(scene)))[1]
+
+
+def test_joints_of_bricks_at_the_edge_bound_no_sheet_and_a_scans_black_strip_does():
+    for strip, is_bounded in ((150, False), (10, True)):
+        page = written_on(np.full(SIZE, 210))
+        page[:, :4] = strip
+        found = bounded_by_edges(grained(page)[::2, ::2].copy())
+        assert (found is not None) == is_bounded
+
+
+def test_a_narrow_sheet_has_its_ends():
+    scene = paper_on_table(written_on(np.full(SIZE, 235)), 80, (150, 30, 290, 370))
+    for picture, place in ((scene, (150, 30, 290, 370)), (scene.T, (30, 150, 370, 290))):
+        inside = find_sheet(grained(picture), 127.5).inside
+        rows, columns = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
+        assert (columns[0], rows[0], columns[-1] + 1, rows[-1] + 1) == pytest.approx(place, abs=10)
+
+
+def test_a_screenshot_with_round_corners_is_no_card_but_may_show_a_sheet():
+    scene = Image.fromarray(grained(paper_on_table(written_on(np.full(SIZE, 235)), 80, (70, 60, 350, 340))))
+    shape = Image.new("L", scene.size)
+    ImageDraw.Draw(shape).rounded_rectangle((0, 0, SIZE - 1, SIZE - 1), radius=30, fill=255)
+    ink, inverted = find_ink(Image.merge("RGBA", (scene, scene, scene, shape)))
+    assert inverted
+    assert np.array(prepare_ink(ink, inverted).box) * SIZE == pytest.approx((180, 120, 260, 280), abs=4)
 
 
 def test_paper_has_its_own_shade_under_ink_and_beyond_the_sheet():

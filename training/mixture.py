@@ -55,6 +55,9 @@ def widen(mixture: str, added: list[str], name: str, data: Dataset) -> shelf.Car
     _demand_measurable([before], data)
     served = published.network(before)
     first, *others = before.facts["mixture"]["of"]
+    there = [first["sha256"], *first.get("added", [])]
+    if twice := [card.name for at, card in enumerate(cards) if card.sha256 in [*there, *(each.sha256 for each in cards[:at])]]:
+        raise ConfigError(f"{twice[0]} would be in {mixture} twice and count double; leave it out")
     about = [first, *map(published.layers, cards)]
     if any(each["mirrored"] for each in about):
         raise ConfigError("networks that are averaged over mirror images cannot be averaged with others; leave them out")
@@ -67,7 +70,7 @@ def widen(mixture: str, added: list[str], name: str, data: Dataset) -> shelf.Car
     told = {
         "title": " and ".join(dict.fromkeys([first["title"], *(each.title for each in cards)])),
         "sha256": first["sha256"], "members": len(members), "layers": layers, "temperature": temperature,
-        "mirrored": False, "added": [each.sha256 for each in cards],
+        "mirrored": False, "added": [*first.get("added", []), *(each.sha256 for each in cards)],
     }  # fmt: skip
     trained = sum(each.facts["run"]["seconds"] for each in (before, *cards)) + time.monotonic() - began
     seeds = spread([Served([member]).eval() for member in members], data, labels)
