@@ -138,6 +138,7 @@ class RunConfig:
         "none",
         "shift",
         "affine",
+        "rotate_shift",
         "elastic",
         "flip",
         "mirror",

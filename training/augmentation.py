@@ -52,6 +52,12 @@ def affine(images: Tensor) -> Tensor:
     return F.grid_sample(images, grid, padding_mode="border", align_corners=False)
 
 
+def rotate_shift(images: Tensor) -> Tensor:
+    """Rotation to 20 degrees, shift to a fifth of the picture, as An et al. 2020, arXiv:2008.10400, section 3.1."""
+    grid = _affine_grid(images, degrees=20, scale=0, shear=0, pixels=0.2 * images.shape[-1])
+    return F.grid_sample(images, grid, align_corners=False)
+
+
 def elastic(images: Tensor) -> Tensor:
     """`affine`, and a smooth random displacement (Simard et al. 2003), strength up to about 1.5 pixels.
 
@@ -98,6 +104,7 @@ AUGMENTATIONS = {
     "none": none,
     "shift": shift,
     "affine": affine,
+    "rotate_shift": rotate_shift,
     "elastic": elastic,
     "flip": flip,
     "mirror": mirror,

@@ -40,6 +40,7 @@ AUGMENTATIONS = {
     "none": "None",
     "shift": "Shift by 2 pixels",
     "affine": "Shift, turn, scale",
+    "rotate_shift": "Turn, shift far",
     "elastic": "Shift, turn, bend",
     "flip": "Mirror",
     "mirror": "Mirror and shift",
