@@ -1,9 +1,8 @@
 """python -m benchmarks.load [--clients 100] [--rate 1] [--seconds 60] [--servers 1] [--retrain [only]] [--usual-seconds 8] [--json]
 
 Many people drawing at once: websocket clients that speak Streamlit's protocol, each sending a drawing at a fixed rate and
-waiting for the end of the rerun that answers it. With --retrain once more while a retrain is at work, with
---retrain only that alone. Then the same load on
-benchmarks/usual_page.py. With --servers 2 every other client is at a second server, as a proxy would share them out (deploy/nginx.conf,
+waiting for the end of the rerun that answers it. With --retrain once more while a retrain is at work, whose epochs are counted from before the
+pages are opened; with --retrain only that alone. Then the same load on benchmarks/usual_page.py. With --servers 2 every other client is at a second server, as a proxy would share them out (deploy/nginx.conf,
 which is not between them here). They draw from SETTLE seconds after the last page was opened. The servers' memory is looked at all the while: its growth is from a sixth of the time on to the end.
 The processor time of an answer has in it what the open pages take; --rate 0.05 tells these apart (benchmarks/campus.py).
 

@@ -234,16 +234,20 @@ def load_classifier(card: Card) -> Classifier:
 
 def _divider(card: Card, gate: Gate | None) -> Classifier | None:
     """The usual network for digits in the place of a slow one; None for others, and where it is not to be had."""
-    usual = (
-        shelf.find_card("mnist", shelf.USUAL["mnist"])
-        if card.dataset == "mnist" and float(card.facts.get("latency_ms", 0)) > SLOW
-        else None
-    )
+    if card.dataset != "mnist" or float(card.facts.get("latency_ms", 0)) <= SLOW:
+        return None
+    usual = shelf.find_card("mnist", shelf.USUAL["mnist"])
     if usual is None or usual.name == card.name:
         return None
     with contextlib.suppress(ShelfError):
-        return Classifier(usual, gate=gate)
+        return _usual(str(usual.folder), usual.sha256, gate)
     return None
+
+
+@functools.lru_cache(maxsize=4)
+def _usual(folder: str, sha256: str, gate: Gate | None) -> Classifier:
+    """One session of the usual network for digits for all slow ones. Raises ShelfError."""
+    return Classifier(shelf.load_card("mnist", shelf.USUAL["mnist"]), gate=gate)
 
 
 @functools.lru_cache(maxsize=4)

@@ -27,6 +27,7 @@ ALIKE = 0.01  # lengths of edges, as shares, that differ by no more
 # What stands out from the ground beyond the edges by so much, is longer than the share of the longer side, lies free and is no filled shape may
 # be the digit: a fold, a shadow's edge or a bright wall beside a board makes edges too.
 STANDS_OUT, LONG, FILLED = 30.0, 0.15, 0.5
+GOES_ON = 12  # pixels of a stroke on each side of an edge
 
 
 class _Edge(NamedTuple):
@@ -67,7 +68,7 @@ def bounded_by_edges(grey: np.ndarray) -> Bounded | None:
     darker, difference = _darker_beyond(grey, filled, inside)
     if darker < DARKER or _step_at_rim(filled, inside) < SHARP * difference:
         return None
-    if not _is_written_on(grey, inside) or _is_written_beyond(grey, inside):
+    if not _is_written_on(grey, inside) or _is_written_beyond(grey, inside) or _is_written_across(grey, inside):
         return None
     return Bounded(inside, float(np.arctan(np.mean([each.slope for each in edges]))))
 
@@ -234,6 +235,16 @@ def _is_written_beyond(grey: np.ndarray, inside: np.ndarray) -> bool:
         if (_lies_free(facts[1:], grey.shape) & is_long & (areas < FILLED * across * down + 60)).any():
             return True
     return False
+
+
+def _is_written_across(grey: np.ndarray, inside: np.ndarray) -> bool:
+    """Whether a dark stroke goes on across an edge: that is a fold's, or a shadow's."""
+    cv2 = opencv()
+    around = np.ones((2 * RIM + 3,) * 2, np.uint8)
+    core, far = cv2.erode(inside.view(np.uint8), around) > 0, cv2.dilate(inside.view(np.uint8), around) == 0
+    count, numbers, facts, _ = cv2.connectedComponentsWithStats(_strokes(grey).view(np.uint8), connectivity=8)
+    on_both = np.minimum(*(np.bincount(numbers[part], minlength=count)[1:] for part in (core, far)))
+    return bool((_lies_free(facts[1:], grey.shape) & (on_both >= GOES_ON)).any())
 
 
 def _lies_free(facts: np.ndarray, shape: tuple[int, int]) -> np.ndarray:

@@ -115,7 +115,7 @@ def test_a_turned_sheet_is_set_upright_and_its_box_is_told_of_the_picture():
 
 @pytest.mark.parametrize("share", [0.08, 0.2])
 def test_a_fold_or_a_shadow_through_a_digit_or_left_of_it_bounds_no_sheet(share):
-    for at in (100, 190):
+    for at in (100, 190, 210, 240):
         page = written_on(np.full(SIZE, 225)).astype(float)
         page[:, at:] *= 1 - share
         assert bounded_by_edges(grained(page)[::2, ::2].copy()) is None

@@ -53,7 +53,7 @@ def affine(images: Tensor) -> Tensor:
 
 
 def rotate_shift(images: Tensor) -> Tensor:
-    """Rotation to 20 degrees, shift to a fifth of the picture, as An et al. 2020, arXiv:2008.10400, section 3.1."""
+    """Rotation to 20 degrees, shift to a fifth of the picture, as the code published with An et al. 2020, arXiv:2008.10400."""
     grid = _affine_grid(images, degrees=20, scale=0, shear=0, pixels=0.2 * images.shape[-1])
     return F.grid_sample(images, grid, align_corners=False)
 

@@ -105,7 +105,7 @@ def plain_cnn(config: RunConfig, facts: DatasetInfo) -> nn.Sequential:
 def unpadded_cnn(config: RunConfig, facts: DatasetInfo) -> nn.Sequential:
     """Convolutions with batch normalisation that neither pad nor pool, so that each takes kernel - 1 pixels off, and one linear layer.
 
-    After An et al. 2020, arXiv:2008.10400, section 2.1, whose M5 and M7 these are with kernels of 5 and 7; without the batch
+    After An et al. 2020, arXiv:2008.10400, whose M5 and M7 these are with kernels of 5 and 7; without the batch
     normalisation behind their linear layer.
     """
     layers: list[nn.Module] = []

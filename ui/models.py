@@ -195,7 +195,7 @@ def _figures(card: shelf.Card) -> dict[str, str]:
 def _alone(facts: dict) -> str:
     """Whose mean and spread the card gives: of a mixture, of the first expert's networks only."""
     if "mixture" in facts:
-        return f"{facts['mixture']['of'][0]['title']} alone, n = {facts['n_seeds']['n']}"
+        return f"First {facts['n_seeds']['n']} alone"
     return "Members alone" if facts["members"] > 1 else f"{facts['n_seeds']['n']} seeds"
 
 
