@@ -80,6 +80,17 @@ def open_store() -> Engine:
     return engine
 
 
+def file_number(engine: Engine) -> int | None:
+    """The inode of an SQLite database's file, 0 where it was deleted; None of a database that is no file."""
+    place = engine.url.database or ":memory:"
+    if engine.dialect.name != "sqlite" or place.startswith((":memory:", "file:")):
+        return None
+    try:
+        return os.stat(place).st_ino
+    except OSError:
+        return 0
+
+
 def make_table(engine: Engine) -> None:
     """Makes the table where there is none, whoever else does so at once. Raises StoreError."""
     with told("opened"):

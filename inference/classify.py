@@ -227,9 +227,15 @@ def _turned(pixels: np.ndarray, degrees: float) -> np.ndarray:
 
 def load_classifier(card: Card) -> Classifier:
     """A published network with the gate of its data set before it, where there is a sound one. Raises ShelfError."""
-    gate_card = None if card.takes_photos else shelf.gate_card(card.dataset)
-    gate = _gate(card.dataset, str(gate_card.folder), shelf.gate_version(card.dataset)) if gate_card else None
+    gate = _gate_before(card)
     return Classifier(card, gate=gate, divider=_divider(card, gate))
+
+
+def add_gate(classifier: Classifier) -> None:
+    """Puts its gate before a network that was loaded while that could not be, as where too many files were open; none where it cannot now."""
+    if gate := _gate_before(classifier.card):
+        classifier.divider = _divider(classifier.card, gate) or classifier
+        classifier.gate = gate
 
 
 def _divider(card: Card, gate: Gate | None) -> Classifier | None:
@@ -250,12 +256,18 @@ def _usual(folder: str, sha256: str, gate: Gate | None) -> Classifier:
     return Classifier(shelf.load_card("mnist", shelf.USUAL["mnist"]), gate=gate)
 
 
+def _gate_before(card: Card) -> Gate | None:
+    """None where there is none or it is damaged, which the Models page says."""
+    if shelf.version(card.dataset, shelf.GATE) and not card.takes_photos and card.dataset in DATASETS:
+        with contextlib.suppress(ShelfError):
+            return _gate(card.dataset, str(shelf.shelf_folder()), shelf.version(card.dataset, shelf.GATE))
+    return None
+
+
 @functools.lru_cache(maxsize=4)
-def _gate(dataset: str, folder: str, version: int) -> Gate | None:
-    """One session for all networks behind it; None where its graph is damaged, which the Models page says."""
-    card = shelf.gate_card(dataset)
-    with contextlib.suppress(ShelfError):
-        return Gate(card) if card else None
+def _gate(dataset: str, folder: str, version: int) -> Gate:
+    """One session for all networks behind it. Raises ShelfError, which is not remembered: it may be of that moment only."""
+    return Gate(shelf.load_card(dataset, shelf.GATE))
 
 
 def prepare_for(card: Card, image: Image.Image, invert: bool | None = None, crop: bool = True) -> Prepared:

@@ -103,7 +103,7 @@ def _check_size(image: Image.Image) -> None:
         )
     if max(width, height) > MAX_SIDE:
         raise UnreadableImage(f"The picture has {width}x{height} pixels, a side of more than the {MAX_SIDE:,} allowed; cut it up.")
-    if image.format == "TIFF" and (tile := image.tag_v2.get(TILE_WIDTH, 0) * image.tag_v2.get(TILE_LENGTH, 0)) > limit:
+    if image.format == "TIFF" and (tile := _tile(image)) > limit:
         raise UnreadableImage(  # the decoder fills whole tiles, however little of them the picture is
             f"The picture comes in tiles of {tile / 1e6:,.0f} megapixels, more than the {limit // 10**6} allowed; save it anew with another program."
         )
@@ -111,6 +111,17 @@ def _check_size(image: Image.Image) -> None:
     frames = getattr(image, "n_frames", 1) if image.format != "TIFF" else 1
     if frames > MAX_FRAMES:
         raise UnreadableImage(f"The animation has {frames} frames, more than the {MAX_FRAMES} allowed; save one of them as a picture.")
+
+
+def _tile(image: Image.Image) -> int:
+    """Pixels of a TIFF's tiles, 0 where it has none. Pillow gives a tag in the type that the file declares, and text times a number
+    is that text over and over, gigabytes of it."""
+    sides = [image.tag_v2.get(tag, 0) for tag in (TILE_WIDTH, TILE_LENGTH)]
+    if wrong := [side for side in sides if type(side) is not int]:
+        raise UnreadableImage(
+            f"The picture is damaged (the side of its tiles is a {type(wrong[0]).__name__}, not a number); save or download it again."
+        )
+    return sides[0] * sides[1]
 
 
 def _upright_and_small(image: Image.Image) -> Image.Image:

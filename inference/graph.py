@@ -14,8 +14,8 @@ from google.protobuf.message import DecodeError
 from onnx.shape_inference import infer_node_outputs
 
 from models.errors import InklingError
+from models.shelf import LARGEST_GRAPH
 
-LARGEST = 200 * 2**20  # bytes of a file; the largest network of the shelf has 30 MB
 MOST_ELEMENTS = 2**28  # of a tensor
 MOST_PADDING = 64
 MOST_OPERATORS = 20_000  # the photo network has 1,062
@@ -40,8 +40,8 @@ class GraphError(InklingError):
 def check(graph: bytes, shape: tuple[int, ...], classes: int) -> None:
     """Raises GraphError unless a graph is one file of plain operators, takes pixels uint8 [N, *shape] and gives probabilities and logits, float [N, classes],
     and none of its values takes more memory than the limits above."""
-    if len(graph) > LARGEST:
-        raise GraphError(f"it has {len(graph) / 2**20:,.0f} MB, more than the {LARGEST // 2**20} allowed")
+    if len(graph) > LARGEST_GRAPH:
+        raise GraphError(f"it has {len(graph) / 2**20:,.0f} MB, more than the {LARGEST_GRAPH // 2**20} allowed")
     try:
         model = onnx.ModelProto.FromString(graph)
     except DecodeError:

@@ -47,6 +47,7 @@ FIELDS: dict[str, dict[str, type]] = {
     "failed": {"message": str},
     "cancelled": {},
 }  # fmt: skip
+SHARES = {"progress", "val_accuracy", "test_accuracy", "share", "before"}  # are from 0 to 1, wherever they are told
 # What only some tell besides: those that learn from networks, and those of today.
 FROM_OTHERS = {
     "started": {"start_sha256": str, "teacher_sha256": str, "train_sha256": str},
@@ -175,6 +176,14 @@ def forget_corrections(folder: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def forget_done() -> None:
+    """The same for runs that were killed between their end and `forget_corrections`."""
+    for folder in runs.list_runs():
+        with contextlib.suppress(OSError):
+            if (folder / CORRECTIONS).exists() and not runs.is_alive(folder) and runs.status(folder, alive=False).state == "done":
+                forget_corrections(folder)
+
+
 def checkpoints(config: RunConfig) -> list[str]:
     """The names that a run's checkpoints have."""
     return [f"member-{member}.safetensors" for member in range(config.members)]
@@ -226,6 +235,8 @@ def _sound(told: Iterable[events.Event], config: RunConfig) -> Iterator[bytes]:
         if not (isinstance(kind, str) and kind in FIELDS and _is(event["time"], float)):
             continue
         if not all(name in event and _is(event[name], of) for name, of in FIELDS[kind].items()):
+            continue
+        if not all(0 <= event[name] <= 1 for name in SHARES & event.keys() if _is(event[name], float)):
             continue
         if kind == "exported" and (event["name"], event["dataset"]) != (config.publish, config.dataset):
             continue

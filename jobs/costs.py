@@ -3,6 +3,7 @@
 import itertools
 import math
 import statistics
+from collections.abc import Iterator
 
 from jobs import events, runs
 from jobs.config import LARGE, ConfigError, RunConfig
@@ -22,6 +23,19 @@ RATES = {
     "resnet": (0.05, 8.0),
     "unpadded": (0.03, 8.0),
 }
+# Seconds that 1,000 steps of the optimizer take longer for each weight more than the runs had that these were fitted to.
+BY_WEIGHT, FEW_WEIGHTS = 2.7e-6, 500_000
+# Seconds to change a number of a picture, on one core.
+AUGMENTING = {
+    "none": 0.0,
+    "flip": 1e-9,
+    "shift": 8e-9,
+    "mirror": 9e-9,
+    "mirror_erase": 12e-9,
+    "affine": 17e-9,
+    "rotate_shift": 17e-9,
+    "elastic": 19e-9,
+}
 LATEST = 12  # runs that tell how quick this machine is
 MOST_OTHERS = 48  # on the other kind of device, after which no more are read
 TWO_STAGE_BATCH = 400  # pictures a step of R4's schedule, which has its own sizes, on average
@@ -29,38 +43,43 @@ ASKED = 0.3e-3  # seconds that a teacher takes for one of many pictures, for eac
 ON_GPU = 0.1  # of these seconds, until a run on a GPU has told: a guess, for want of one
 
 
-def multiplications(config: RunConfig) -> float:
-    """Of one picture on its way forwards, about; of one member."""
+def _layers(config: RunConfig) -> Iterator[tuple[float, float]]:
+    """About the layers of one member: how many weights each has, and at how many places of a picture they are used."""
     about = datasets.info(config.dataset)
     channels, height, width = about.shape
-    classes, area, total = len(about.labels), height * width, 0.0
+    classes, area = len(about.labels), height * width
     if config.network in ("fc", "softmax"):
         sizes = [channels * area, *(config.hidden if config.network == "fc" else ()), classes]
-        return float(sum(a * b for a, b in itertools.pairwise(sizes)))
+        yield from ((a * b, 1) for a, b in itertools.pairwise(sizes))
+        return
     if config.network in ("lenet5", "lenet5-1998", "lenet"):
-        widths = config.channels if config.network != "lenet5-1998" else (6, 16, 120)
-        for number, width_now in enumerate(widths):
-            total += 25 * channels * width_now * area / 4**number
-            channels = width_now
-        return total
+        for number, wide in enumerate(config.channels if config.network != "lenet5-1998" else (6, 16, 120)):
+            yield 25 * channels * wide, area / 4**number
+            channels = wide
+        return
     if config.network == "unpadded":
-        for width_now in config.channels:
+        for wide in config.channels:
             height, width = height - config.kernel + 1, width - config.kernel + 1
-            total += config.kernel**2 * channels * width_now * height * width
-            channels = width_now
-        return total + channels * height * width * classes
+            yield config.kernel**2 * channels * wide, height * width
+            channels = wide
+        yield channels * height * width * classes, 1
+        return
     if config.network == "resnet":
         area /= 4 if min(height, width) >= LARGE else 1
-        total += 9 * channels * config.channels[0] * area  # the one before the blocks
+        yield 9 * channels * config.channels[0], area  # the one before the blocks
         channels = config.channels[0]
     further = {"cnn": 1, "mixpool": 0, "resnet": 2 * config.blocks - 1}[config.network]  # convolutions of a stage beside its first
-    for number, width_now in enumerate(config.channels):
-        total += 9 * (channels + further * width_now) * width_now * area / 4**number
-        channels = width_now
+    for number, wide in enumerate(config.channels):
+        yield 9 * (channels + further * wide) * wide, area / 4**number
+        channels = wide
     if config.network == "mixpool":
         sizes = [channels * area / 4 ** len(config.channels), *config.hidden, classes]
-        total += sum(a * b for a, b in itertools.pairwise(sizes))
-    return total
+        yield from ((a * b, 1) for a, b in itertools.pairwise(sizes))
+
+
+def multiplications(config: RunConfig) -> float:
+    """Of one picture on its way forwards, about; of one member."""
+    return float(sum(weights * places for weights, places in _layers(config)))
 
 
 def work(config: RunConfig, images: int | None = None) -> float:
@@ -69,7 +88,9 @@ def work(config: RunConfig, images: int | None = None) -> float:
     passes = images * config.epochs * config.members * (1.4 if config.redrawn or config.corrections else 1.0)
     by_size, by_step = RATES[config.network]
     batch_size = TWO_STAGE_BATCH if config.schedule == "two_stage" else config.batch_size
-    return by_size * multiplications(config) * passes / 1e9 + by_step * passes / batch_size / 1000
+    by_step += BY_WEIGHT * max(0.0, sum(weights for weights, _ in _layers(config)) - FEW_WEIGHTS)
+    by_picture = by_size * multiplications(config) / 1e9 + AUGMENTING[config.augmentation] * math.prod(datasets.info(config.dataset).shape)
+    return by_picture * passes + by_step * passes / batch_size / 1000
 
 
 def asking(config: RunConfig) -> float:

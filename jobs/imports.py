@@ -9,7 +9,6 @@ import sys
 import tempfile
 import unicodedata
 from collections.abc import Iterator
-from pathlib import Path
 
 from jobs.runs import ROOT
 from models.datasets import DATASETS, OWN_NAME
@@ -39,12 +38,14 @@ def name_of(title: str) -> str:
 def import_zip(content: bytes | memoryview, name: str, title: str, side: int, grey: bool) -> Iterator[tuple[int, int]]:
     """Makes a data set of a zip's bytes, and meanwhile yields how many files are done, of how many.
 
-    The temporary file is gone and the child has ended when this generator ends or is closed. Raises ImportFailed.
+    The temporary file, which has no name, so that it goes with its processes however they end, is gone and the child has ended when this
+    generator ends or is closed. Raises ImportFailed.
     """
-    with tempfile.TemporaryDirectory(prefix="inkling-import-") as scratch:
-        path = Path(scratch, "upload")
-        path.write_bytes(content)
-        command = [sys.executable, "-m", "training", "data", "--images", str(path), "--name", name, f"--title={title}", "--size", str(side)]
+    with tempfile.TemporaryFile() as file:
+        file.write(content)
+        file.flush()
+        path = f"/dev/fd/{file.fileno()}"
+        command = [sys.executable, "-m", "training", "data", "--images", path, "--name", name, f"--title={title}", "--size", str(side)]
         child = subprocess.Popen(
             [*command, "--grey"] if grey else command,
             cwd=ROOT,
@@ -54,6 +55,7 @@ def import_zip(content: bytes | memoryview, name: str, title: str, side: int, gr
             text=True,
             errors="replace",
             start_new_session=True,
+            pass_fds=(file.fileno(),),
         )
         last = ""
         try:

@@ -9,6 +9,7 @@ from pathlib import Path
 from jobs import events, runs
 
 LASTS = 15 * 60  # seconds that the end of a run is news
+AHEAD = 60.0  # seconds that the clock of another server on the folder may be ahead
 AGAIN = 60.0  # seconds after which those that ended before are looked at once more: a command may have resumed one
 
 _old: set[Path] = set()  # ended before, and not looked at until then
@@ -35,7 +36,8 @@ def ended_lately(active: Iterable[Path]) -> list[tuple[Path, runs.Status]]:
                 _old.add(folder)
                 continue
             status = _status(folder, changed)
-            if status is not None and status.ended_at and time.time() - status.ended_at < LASTS:
+            # Where the clock was set back, what ended in the time to come is no news.
+            if status is not None and status.ended_at and -AHEAD < time.time() - status.ended_at < LASTS:
                 found.append((folder, status))
     return sorted(found, key=lambda each: -each[1].ended_at)
 

@@ -194,7 +194,7 @@ def _entries() -> list[tuple[int, str]]:
     """Numbers and names of all runs that have a file in the queue, first come first."""
     try:
         names = os.listdir(runs.runs_folder() / FOLDER)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError, PermissionError):  # `runs.unreadable` tells of the latter
         return []
     found = [name.partition(".") for name in names if re.match(r"\d{8}\.", name)]
     return sorted((int(number), name) for number, _, name in found)

@@ -147,7 +147,8 @@ def cancel(folder: Path) -> None:
     pid = told.get("started", {}).get("pid")
     hosts = {told.get(kind, {}).get("host") for kind in ("queued", "started")}
     is_here = hosts <= {None, socket.gethostname()}  # on another machine the process looks for the mark
-    if isinstance(pid, int) and pid > 1 and is_here and lines[-1]["kind"] not in ("queued", "turn"):
+    is_its = isinstance(pid, int) and pid > 1 and is_here and began(pid) == told["started"].get("began")
+    if is_its and lines[-1]["kind"] not in ("queued", "turn"):
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(pid, signal.SIGTERM)
             return
@@ -155,16 +156,30 @@ def cancel(folder: Path) -> None:
         raise NotWritten(sentence(unwritten, folder / CANCEL)) from None
 
 
+def began(pid: int) -> int | None:
+    """When a process of this machine began, in ticks since the machine did: a pid is given again. None where there is none, and on macOS."""
+    try:
+        return int(
+            Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[19]
+        )  # field 22 of proc(5), and a name may hold spaces
+    except (OSError, ValueError, IndexError):
+        return None
+
+
 def owner(folder: Path) -> str | None:
     """Who asked for a run that was started from the app, as it was told then; None of a run that a command started."""
-    with contextlib.suppress(LookupError):
-        return _owner(folder)
+    with contextlib.suppress(LookupError, OSError):
+        about = (folder / "config.json").stat()
+        return _owner(folder, about.st_ino, about.st_mtime_ns)
     return None
 
 
 @functools.lru_cache(maxsize=4096)
-def _owner(folder: Path) -> str | None:
-    """The first event stays what it is, so it is read once. Raises LookupError, which is not remembered, before there is one."""
+def _owner(folder: Path, number: int, made: int) -> str | None:
+    """The first event stays what it is, so it is read once. Raises LookupError, which is not remembered, before there is one.
+
+    number, made: of its configuration, inode and time: a name that was deleted may be given again, to somebody else's run.
+    """
     first = events.first(folder)
     if first is None:
         raise LookupError(f"{folder} has said nothing yet")
@@ -198,11 +213,23 @@ def is_alive(folder: Path) -> bool:
 
 def list_runs(without: Container[Path] = ()) -> list[Path]:
     """Run folders, newest first; those in `without` are not even looked at."""
-    root = runs_folder()
-    if not root.is_dir():
+    try:
+        folders = list(runs_folder().iterdir())
+    except OSError:  # there is none yet, or `unreadable` says why
         return []
-    found = [each for each in root.iterdir() if each not in without and RUN_ID.fullmatch(each.name) and _is_whole(each)]
+    found = [each for each in folders if each not in without and RUN_ID.fullmatch(each.name) and _is_whole(each)]
     return sorted(found, key=lambda each: each.name, reverse=True)
+
+
+def unreadable() -> str:
+    """Why the folder of runs cannot be read, in a sentence; empty where it can, or is not there yet."""
+    try:
+        os.scandir(runs_folder()).close()
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        return f"The folder of retrains cannot be read ({error.strerror}); check INKLING_RUNS and the rights to it"
+    return ""
 
 
 def _is_whole(folder: Path) -> bool:
@@ -258,10 +285,9 @@ def status(folder: Path, alive: bool | None = None) -> Status:
         return Status(state="queued", stage="waiting for its turn", **shared)
     if not started or lines[-1]["kind"] == "turn":
         return Status(state="starting", stage="getting ready", **shared)
-    progress = next((event["progress"] for event in reversed(lines) if "progress" in event), 0.0)
     return Status(
         state="running",
-        progress=progress,
+        progress=next((event["progress"] for event in reversed(lines) if "progress" in event), 0.0),
         seconds_left=_seconds_left(started, steps),
         stage=_stage(lines),
         **shared,

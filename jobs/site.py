@@ -73,7 +73,10 @@ class Site:
                 raise SiteError(f"{item.name} is {value!r}; it must be a number from {limits['low']:g} to {limits['high']:,.10g}")
 
     def allows(self, address: str) -> bool:
-        """Whether an e-mail address is on the list; capital letters do not matter."""
+        """Whether an e-mail address is on the list; capital letters do not matter. One of other letters than ASCII's is on none:
+        the small letter of the Kelvin sign is a k."""
+        if not address.isascii():
+            return False
         address = address.lower()
         return any(address == each.lower() or (each.startswith("@") and address.endswith(each.lower())) for each in self.allowed)
 

@@ -112,12 +112,14 @@ def info(name: str) -> DatasetInfo:
 
 def read_facts(name: str) -> dict[str, Any]:
     """All that dataset.json of an own data set says: see training/own_images.py. Raises DatasetError."""
-    if not (isinstance(name, str) and OWN_NAME.fullmatch(name) and (datasets_folder() / name / FACTS).is_file()):
-        raise DatasetError(f"there is no data set {name!r}; there are {', '.join(names())}")
     try:
+        if not (isinstance(name, str) and OWN_NAME.fullmatch(name) and (datasets_folder() / name / FACTS).is_file()):
+            raise DatasetError(f"there is no data set {name!r}; there are {', '.join(names())}")
         facts = json.loads((datasets_folder() / name / FACTS).read_text(encoding="utf-8"))
         _info_from(name, facts)
-    except (OSError, ValueError, RecursionError) as error:
+    except OSError as error:  # its own words would tell strangers where the folder lies
+        raise DatasetError(f"{FACTS} of the data set {name} cannot be read ({error.strerror}); check the rights to it") from None
+    except (ValueError, RecursionError) as error:
         raise DatasetError(f"{FACTS} of the data set {name} cannot be read ({error}); delete the folder and import it again") from None
     return facts
 
@@ -126,17 +128,26 @@ def list_own() -> tuple[list[DatasetInfo], list[str]]:
     """One's own data sets by title, and one sentence for each folder that holds a damaged one."""
     found, problems = [], []
     try:
-        folders = [each for each in datasets_folder().iterdir() if OWN_NAME.fullmatch(each.name) and (each / FACTS).is_file()]
+        folders = [each for each in datasets_folder().iterdir() if OWN_NAME.fullmatch(each.name)]
     except FileNotFoundError:  # there is none yet
         return [], []
     except OSError as error:
         return [], [f"The folder of own data sets cannot be read ({error.strerror}); check INKLING_DATASETS and the rights to it"]
     for folder in sorted(folders):
         try:
-            found.append(info(folder.name))
+            if is_there(folder.name):
+                found.append(info(folder.name))
         except DatasetError as error:
             problems.append(str(error))
     return sorted((each for each in found if each.is_own), key=lambda each: each.title.casefold()), problems
+
+
+def is_there(name: str) -> bool:
+    """Whether there is an own data set of this name; also where its folder may not be looked into."""
+    try:
+        return bool(OWN_NAME.fullmatch(name)) and (datasets_folder() / name / FACTS).is_file()
+    except OSError:
+        return True
 
 
 def own_folder(name: str) -> Path:

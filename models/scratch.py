@@ -1,6 +1,7 @@
 """Files and folders that appear whole and go at once: made under another name and renamed, renamed and then deleted."""
 
 import contextlib
+import errno
 import os
 import shutil
 import tempfile
@@ -49,6 +50,13 @@ def remove(folder: Path) -> None:
     except FileNotFoundError:
         return
     shutil.rmtree(gone, ignore_errors=True)
+    if gone.exists():
+        for here, _, _ in os.walk(gone):  # its own rights may forbid what its owner may allow
+            with contextlib.suppress(OSError):
+                os.chmod(here, 0o700)
+        shutil.rmtree(gone, ignore_errors=True)
+    if gone.exists():
+        raise OSError(errno.EACCES, "not all of it may be deleted", str(gone))
 
 
 def clear(parent: Path, patterns: Sequence[str] = (".inkling-new-*", ".inkling-gone-*")) -> None:

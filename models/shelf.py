@@ -1,16 +1,20 @@
 """The registry of published networks: models/<dataset>/<name>.onnx with its card, <name>.json, beside it."""
 
+import contextlib
+import fcntl
 import functools
 import hashlib
 import json
 import os
 import re
 import shutil
+import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from models import card_checks, datasets
+from models import card_checks, datasets, scratch
 from models.datasets import DATASETS, GATE_LABELS, PHOTO_LABELS, DatasetError
 from models.errors import InklingError
 
@@ -18,6 +22,7 @@ NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 SHIPPED = ("fc", "lenet5", "small", "ensemble")
 # For what people draw: of the networks that answer in a fraction of a millisecond, the one that reads digits in a hurry best
 # (docs/accuracy.md).
+LARGEST_GRAPH, LARGEST_CARD = 200 * 2**20, 2**20  # bytes; the largest of those that came with Inkling have 30 MB and 12 kB
 USUAL = {"mnist": "small", "fashion-mnist": "ensemble"}
 TITLES = {
     "fc": "Fully connected",
@@ -97,7 +102,13 @@ class Card:
     def read_graph(self) -> bytes:
         """The ONNX file's bytes, checked against the card. Raises ShelfError."""
         try:
-            graph = self.graph_path.read_bytes()
+            with self.graph_path.open("rb") as file:
+                size = os.fstat(file.fileno()).st_size
+                if size > LARGEST_GRAPH:
+                    raise ShelfError(
+                        f"{self.graph_path.name} has {size / 2**20:,.0f} MB, more than the {LARGEST_GRAPH // 2**20} allowed; publish {self.name} again"
+                    )
+                graph = file.read(size + 1)
         except OSError as error:
             raise ShelfError(
                 f"{self.graph_path.name} cannot be read ({error.strerror}); publish {self.name} again or delete its card"
@@ -149,7 +160,10 @@ def _load_once(dataset: str, name: str, path: Path, changed: int, number: int) -
 
 def _load(dataset: str, name: str, path: Path) -> Card:
     try:
-        text = path.read_text(encoding="utf-8")
+        with path.open(encoding="utf-8") as file:
+            text = file.read(LARGEST_CARD + 1)
+        if len(text) > LARGEST_CARD:
+            raise ShelfError(f"the card {path.name} is damaged (it has over {LARGEST_CARD // 2**20} MB); publish {name} again or delete it")
     except UnicodeDecodeError as error:
         raise ShelfError(f"the card {path.name} is damaged ({error!r}); publish {name} again or delete it") from None
     return parse_card(dataset, name, text, path.parent)
@@ -221,9 +235,9 @@ def gate_card(dataset: str) -> Card | None:
     return find_card(dataset, GATE) if dataset in DATASETS else None
 
 
-def gate_version(dataset: str) -> int:
-    """A number that is another one when the graph of a data set's gate is; 0 where there is none. The card is put there after it."""
-    path = shelf_folder() / dataset / f"{GATE}.json"
+def version(dataset: str, name: str) -> int:
+    """A number that is another one when a network's card or graph is; 0 where there is none."""
+    path = shelf_folder() / dataset / f"{name}.json"
     try:
         return hash((path.stat().st_mtime_ns, path.with_suffix(".onnx").stat().st_mtime_ns))
     except OSError:
@@ -254,8 +268,7 @@ def list_orphans() -> list[str]:
     of its own: `datasets.list_own`."""
     orphans = []
     for folder in sorted({path.parent for path in shelf_folder().glob("*/*.json") if NAME.fullmatch(path.stem)}):
-        facts = datasets.datasets_folder() / folder.name / datasets.FACTS
-        if folder.name not in DATASETS and not (datasets.OWN_NAME.fullmatch(folder.name) and facts.is_file()):
+        if folder.name not in DATASETS and not datasets.is_there(folder.name):
             orphans.append(
                 f"The data set {folder.name} is not there any more, so its networks cannot answer: import its pictures again under this name, or delete the folder {folder.name} of the shelf"
             )
@@ -272,19 +285,33 @@ def remove_all(dataset: str) -> None:
 
 def put(card: str, name: str, graph: Path, folder: Path) -> None:
     """Puts a pair on the shelf: the card's text, and a graph, which is moved there. The card goes last: it implies its graph. Raises OSError."""
-    path, partial = folder / f"{name}.json", folder / f".{name}.json.partial"
+    scratch.clear(folder, (".*.json.partial",))
+    path, partial = folder / f"{name}.json", folder / f".{name}.{uuid.uuid4().hex}.json.partial"
     try:
         partial.write_text(card, encoding="utf-8")
+        with _alone(folder):
+            path.unlink(missing_ok=True)  # while the graph is exchanged there is no card
+            graph.replace(folder / f"{name}.onnx")
+            partial.replace(path)
     except OSError:
         partial.unlink(missing_ok=True)
         raise
-    path.unlink(missing_ok=True)  # while the graph is exchanged there is no card
-    graph.replace(folder / f"{name}.onnx")
-    partial.replace(path)
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Has nobody else exchange a pair of a folder within the block: of two who publish one name at once each puts a whole pair there."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        with contextlib.suppress(OSError):  # some shared folders' file systems do not lock folders
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def remove(card: Card) -> None:
-    """Takes a network off the shelf, its card first, so that a card always implies a graph."""
+    """Takes a network off the shelf, its card first, so that a card always implies a graph. Raises OSError."""
     (card.folder / f"{card.name}.json").unlink(missing_ok=True)
     card.graph_path.unlink(missing_ok=True)
 

@@ -1,6 +1,7 @@
 """training/archive.py: what a zip or folder holds, and every way in which a hostile zip is turned away."""
 
 import os
+import re
 import stat
 import struct
 import tomllib
@@ -87,6 +88,24 @@ def test_a_name_that_cannot_be_shown_is_refused_and_not_repeated(tmp_path, name)
     message = refusal(packed(tmp_path / "a.zip", ONE | {name: b"x"}))
     assert "cannot be shown" in message
     assert message.isprintable()
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        "at 9.41.00\u202fAM",
+        "\u5199\u771f\u3000\u732b",
+        "a\u00a0b",
+        "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645",
+        "\U0001f468\u200d\U0001f469",
+    ],
+)
+def test_spaces_of_other_scripts_and_letters_that_join_are_ordinary_in_names(tmp_path, odd):
+    """Of a Mac's screenshots, in Japanese, in Persian, in an emoji."""
+    found = contents(packed(tmp_path / "a.zip", {f"cats/{odd}.png": b"1", f"{odd}/b.png": b"2"}))
+    assert sorted(found.values()) == [b"1", b"2"]
+    (label,) = {name.partition(":")[0] for name in found} - {"cats"}
+    assert label == re.sub(r"\s", " ", odd)
 
 
 def test_a_name_cut_off_by_a_zero_byte_is_refused(tmp_path):

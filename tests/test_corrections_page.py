@@ -62,3 +62,15 @@ def test_a_connection_without_an_address_is_one_sentence(monkeypatch):
     app = AppTest.from_string("from ui import corrections; corrections.page()", default_timeout=60).run()
     assert not app.exception
     assert "[connections.corrections] in .streamlit/secrets.toml lacks a setting; give it a url" in html_of(app)
+
+
+def test_a_file_that_was_deleted_beneath_the_server_is_begun_anew(monkeypatch, tmp_path):
+    """What is open of it would take in nothing more, and go on showing what was deleted with it."""
+    file, about = tmp_path / "corrections.sqlite3", datasets.DATASETS["mnist"]
+    monkeypatch.setenv("INKLING_CORRECTIONS", f"sqlite:///{file}")
+    for _ in range(3):
+        store.keep(serving.corrections(), correction(1, label="7"), about)
+        assert store.count(serving.corrections(), about) == 1
+        file.unlink()
+        assert store.count(serving.corrections(), about) == 0
+        assert file.is_file()

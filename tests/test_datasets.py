@@ -1,10 +1,12 @@
 """models/datasets.py: the built-in data sets, one's own, and what becomes of damaged ones."""
 
+import errno
 import json
+from pathlib import Path
 
 import pytest
 
-from models import datasets
+from models import datasets, shelf
 from models.datasets import DATASETS, DatasetError
 from tests import shapes
 
@@ -30,6 +32,29 @@ def test_a_folder_of_them_that_cannot_be_read_is_told(folder):
     own, (told,) = datasets.list_own()
     assert own == []
     assert told.startswith("The folder of own data sets cannot be read (Not a directory)")
+
+
+def test_one_that_may_not_be_looked_into_is_told_and_hides_no_other(folder, monkeypatch):
+    """As another user's, made with the mode 0700."""
+    for name in ("mine", "theirs"):
+        shapes.own_dataset(folder, name, 8, 1)
+    is_file = Path.is_file
+
+    def asked(path: Path) -> bool:
+        if "theirs" in path.parts:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return is_file(path)
+
+    monkeypatch.setattr(Path, "is_file", asked)
+    own, problems = datasets.list_own()
+    assert [each.name for each in own] == ["mine"]
+    assert problems == ["dataset.json of the data set theirs cannot be read (Permission denied); check the rights to it"]
+    monkeypatch.setenv("INKLING_MODELS", str(folder.parent / "models"))
+    (folder.parent / "models" / "theirs").mkdir(parents=True)
+    (folder.parent / "models" / "theirs" / "lenet.json").write_text("{}")
+    assert shelf.list_orphans() == []
+    with pytest.raises(shelf.ShelfError, match="Permission denied"):
+        shelf.load_card("theirs", "lenet")
 
 
 def test_own_ones_follow_by_title(folder):

@@ -144,7 +144,7 @@ def test_a_graph_that_would_not_be_served_is_refused_with_its_name_and_the_fix(t
     data = tiny.dataset(tmp_path / "data")
     run = trained(tmp_path / "run", data, hidden=(400,))
     for name, value, fault in (
-        ("LARGEST", 2**20, r"it has 1 MB, more than the 1 allowed"),
+        ("LARGEST_GRAPH", 2**20, r"it has 1 MB, more than the 1 allowed"),
         ("OPERATORS", frozenset({"Gemm"}), r"it has the operator .*"),
     ):
         with monkeypatch.context() as patch:

@@ -252,6 +252,8 @@ HOSTILE = [
     {"kind": "epoch", "time": 1.0},
     {"kind": "epoch", "time": 1.0, "epoch": True} | EPOCH,
     {"kind": "step", "time": 1.0, "member": 0, "x": 0.1, "loss": "low", "lr": 0.1, "progress": 0.5},
+    {"kind": "step", "time": 1.0, "member": 0, "x": 0.1, "loss": 0.1, "lr": 0.1, "progress": 5.0},
+    {"kind": "epoch", "time": 1.0} | EPOCH | {"val_accuracy": -0.5},
     {"kind": "redrawing", "time": None},
     {"kind": "redrawing", "time": float("nan")},
     {"kind": "redrawing", "time": 10**400},

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from inference import classify
 from inference.__main__ import main as infer
 from inference.classify import Classifier, Gate, _turned, answer_image, load_classifier
 from inference.prepare import prepare
@@ -23,6 +24,7 @@ from tests.test_prepare import DIGITS, sample_pictures
 from training import gate, outliers, published, redrawn
 from training.__main__ import main as train
 from training.export import ExportError, publish
+from ui import serving
 
 SHIPPED = ROOT / "models"
 IMAGES = {"mnist": sample_pictures("MNIST"), "fashion-mnist": sample_pictures("FashionMNIST")}
@@ -110,6 +112,31 @@ def test_a_damaged_gate_is_left_out_and_the_networks_behind_it_still_answer(tmp_
     classifier = load_classifier(shelf.load_card("mnist", "lenet5"))
     assert classifier.gate is None
     assert answer_image(classifier, Image.fromarray(DIGITS[3])).label == "1"
+
+
+def test_a_gate_that_could_not_be_read_for_a_moment_stands_before_its_networks_again(tmp_path: Path, monkeypatch):
+    shutil.copytree(SHIPPED / "mnist", tmp_path / "mnist")
+    monkeypatch.setenv("INKLING_MODELS", str(tmp_path))
+    card = shelf.load_card("mnist", "ensemble")
+    with monkeypatch.context() as patch:  # as where too many files are open
+        patch.setattr(classify, "Gate", lambda card: (_ for _ in ()).throw(shelf.ShelfError("too many open files")))
+        found = serving.classifier(card)
+        assert found.gate is None
+    assert serving.classifier(card) is found
+    assert found.gate is None  # it is not looked for at every stroke
+    monkeypatch.setattr(serving, "AGAIN", 0.0)
+    assert serving.classifier(card) is found
+    assert found.gate is not None
+    assert (found.divider.card.name, found.divider.gate) == ("small", found.gate)
+
+
+def test_a_card_that_was_mended_is_served_as_it_is_now(tmp_path: Path, monkeypatch):
+    shutil.copytree(SHIPPED / "mnist", tmp_path / "mnist")
+    monkeypatch.setenv("INKLING_MODELS", str(tmp_path))
+    assert serving.classifier(shelf.load_card("mnist", "fc")).card.decline_below == 0.5
+    path = tmp_path / "mnist" / "fc.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"decline_below": 0.9}))
+    assert serving.classifier(shelf.load_card("mnist", "fc")).card.decline_below == 0.9
 
 
 def test_what_it_said_of_a_picture_is_taken_over_without_asking_again(monkeypatch):

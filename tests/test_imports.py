@@ -1,5 +1,6 @@
 """jobs/imports.py: an upload goes through a child process, and leaves nothing but a data set."""
 
+import os
 import tempfile
 from pathlib import Path
 
@@ -62,12 +63,16 @@ def test_a_name_that_is_taken_is_refused_in_words_for_the_page(places):
 
 
 def test_whoever_leaves_ends_the_import(places, monkeypatch):
-    slow = "import sys, time; print('1 of 2 files', flush=True); time.sleep(600)"
+    seen = places / "seen"
+    slow = f"import os, sys, time; open('{seen}', 'w').write(f'{{os.getpid()}} {{open(sys.argv[5]).read()}}'); print('1 of 2 files', flush=True); time.sleep(600)"
     monkeypatch.setattr(imports.sys, "executable", str(places / "python"))
-    (places / "python").write_text(f'#!/bin/sh\nexec /usr/bin/env python3 -c "{slow}"\n')
+    (places / "python").write_text(f'#!/bin/sh\nexec /usr/bin/env python3 -c "{slow}" "$@"\n')
     (places / "python").chmod(0o755)
     steps = import_zip(b"zip", "mine", "Mine", 16, grey=False)
     assert next(steps) == (1, 2)
-    assert len(list((places / "temporary").iterdir())) == 1
+    pid, content = seen.read_text().split()
+    assert content == "zip"
+    assert list((places / "temporary").iterdir()) == []  # it has no name, and so goes with its processes, however they end
     steps.close()
-    assert list((places / "temporary").iterdir()) == []
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(pid), 0)

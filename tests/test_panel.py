@@ -21,7 +21,7 @@ def pages(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(panel, "_numbers", itertools.count())
 
     def open_pages(count: int, *names: str) -> float:
-        now = panel.Look(moment=0.0, root=Path(), active=tuple(map(Path, names)), places=(), begins=(0.0,), ended=())
+        now = panel.Look(moment=0.0, root=Path(), active=tuple(map(Path, names)), places=(), begins=(0.0,), ended=(), problem="")
         for _ in range(count):
             monkeypatch.setattr(st, "session_state", {})
             found = panel._pace(now)
@@ -44,7 +44,7 @@ def test_a_class_seldom_looks_by_itself_whatever_is_at_work(pages, names):
 
 def test_a_page_that_is_drawn_on_looks_in_its_turn_when_there_are_other_retrains(pages, monkeypatch):
     pages(40)
-    look = panel.Look(moment=0.0, root=Path(), active=(Path("run"),), places=(), begins=(0.0,), ended=())
+    look = panel.Look(moment=0.0, root=Path(), active=(Path("run"),), places=(), begins=(0.0,), ended=(), problem="")
     monkeypatch.setattr(panel, "look", lambda: look)
     clock = [panel.time.monotonic()]
     monkeypatch.setattr(panel.time, "monotonic", lambda: clock[0])
@@ -67,7 +67,7 @@ def test_a_page_of_a_class_does_not_run_again_as_a_whole_for_the_retrains_of_oth
     again = []
     pages(count)
     st.session_state |= {"retrain-names": (("run",), ()), "retrain-pace": panel.SELDOM if count > panel.CLASS else panel.IDLE}
-    look = panel.Look(moment=0.0, root=Path(), active=(), places=(), begins=(0.0,), ended=())
+    look = panel.Look(moment=0.0, root=Path(), active=(), places=(), begins=(0.0,), ended=(), problem="")
     monkeypatch.setattr(panel, "look", lambda: look)
     monkeypatch.setattr(st, "rerun", lambda: again.append(True))
     panel._panel()
@@ -78,7 +78,7 @@ def test_a_page_of_a_class_does_not_run_again_as_a_whole_for_the_retrains_of_oth
 def test_the_page_that_started_a_retrain_goes_on_looking_often_while_it_is_at_work(pages):
     assert pages(20, "run") > panel.LIVE
     panel.follow(Path("runs/run"))
-    look = panel.Look(moment=0.0, root=Path(), active=(Path("run"),), places=(), begins=(0.0,), ended=())
+    look = panel.Look(moment=0.0, root=Path(), active=(Path("run"),), places=(), begins=(0.0,), ended=(), problem="")
     assert panel._pace(look) == panel.LIVE
     assert panel._pace(dataclasses.replace(look, active=(Path("another"),))) > panel.LIVE
     assert panel._pace(dataclasses.replace(look, active=())) == panel.IDLE
@@ -129,6 +129,23 @@ def test_runs_that_ended_long_ago_are_not_looked_at_each_time_and_one_that_is_re
     events.append(other, "done")
     monkeypatch.setattr(news, "_looked_at", news.time.monotonic() - news.AGAIN)
     assert {folder for folder, _ in news.ended_lately([])} == {other, old, new}
+
+
+def test_what_ended_in_the_time_to_come_is_no_news(places, monkeypatch):
+    """Where the clock was set back by a day."""
+    ended(1)
+    now = news.time.time()
+    monkeypatch.setattr(news.time, "time", lambda: now - 24 * 3600)
+    assert news.ended_lately([]) == []
+    monkeypatch.setattr(news.time, "time", lambda: now - 10)  # another server's clock is a little ahead
+    assert len(news.ended_lately([])) == 1
+
+
+def test_a_folder_of_runs_that_cannot_be_read_is_told_in_a_sentence(places, monkeypatch):
+    (places / "file").write_text("no folder")
+    monkeypatch.setenv("INKLING_RUNS", str(places / "file"))
+    assert panel.look().problem.startswith("The folder of retrains cannot be read")
+    assert panel.look().names == ()
 
 
 def test_a_run_that_is_deleted_while_somebody_looks_is_passed_over(places, monkeypatch):

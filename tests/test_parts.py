@@ -3,6 +3,7 @@
 import re
 import struct
 import time
+import tracemalloc
 import zlib
 
 import numpy as np
@@ -65,6 +66,21 @@ def test_a_small_tiff_in_a_huge_tile_is_refused_before_the_decoder_makes_room_fo
     assert decode(tiled(64)).size == (16, 16)
     monkeypatch.setattr(decode_module, "_upright_and_small", lambda image: pytest.fail("it was decoded"))
     assert re.match(r"The picture comes in tiles of 1,074 megapixels, more than the \d+ allowed; save it", complaint(tiled(32768)))
+
+
+def test_a_tiff_whose_tiles_are_as_wide_as_a_text_is_refused_before_the_text_is_repeated():
+    """Pillow gives tags in the type that a file declares, and "A" * 2,000,000,000 are two gigabytes."""
+    entries = [(256, 4, 8), (257, 4, 8), (258, 3, 8), (259, 3, 1), (262, 3, 1), (273, 4, 148), (277, 3, 1), (278, 4, 8), (279, 4, 64)]
+    entries += [(322, 2, int.from_bytes(b"AAA\0", "little")), (323, 4, 2_000_000_000)]
+    directory = b"".join(struct.pack("<HHII", tag, kind, 4 if kind == 2 else 1, value) for tag, kind, value in entries)
+    content = (b"II*\0" + struct.pack("<IH", 8, len(entries)) + directory + bytes(4)).ljust(148, b"\0") + bytes(64)
+    tracemalloc.start()
+    try:
+        told = complaint(content)
+        assert tracemalloc.get_traced_memory()[1] < 2**24
+    finally:
+        tracemalloc.stop()
+    assert told == "The picture is damaged (the side of its tiles is a str, not a number); save or download it again."
 
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP"])

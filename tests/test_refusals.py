@@ -44,7 +44,7 @@ def test_a_name_that_is_kept_is_refused_before_training(shop, monkeypatch, capsy
 @pytest.mark.parametrize("settings", [["--hidden", "600"], ["--hidden", "300", "--members", "2"]])
 def test_a_network_too_large_for_the_shelf_is_refused_before_training(shop, monkeypatch, capsys, settings):
     untrained(monkeypatch)
-    monkeypatch.setattr(graph, "LARGEST", 2**20)
+    monkeypatch.setattr(graph, "LARGEST_GRAPH", 2**20)
     assert main(["fit", "--network", "fc", *settings, "--publish", "big", "--out", str(shop / "run")]) == 1
     assert re.fullmatch(
         r"the network would have 1\.8 MB, more than the 1 MB that a published one may have; give narrower layers or fewer members, or leave publish out",
@@ -54,7 +54,7 @@ def test_a_network_too_large_for_the_shelf_is_refused_before_training(shop, monk
 
 
 def test_a_network_of_any_size_is_trained_where_it_is_not_published(shop, monkeypatch):
-    monkeypatch.setattr(graph, "LARGEST", 2**10)
+    monkeypatch.setattr(graph, "LARGEST_GRAPH", 2**10)
     trained = []
     monkeypatch.setattr(fit, "fit", lambda *facts, **options: trained.append(facts))
     assert main(["fit", "--network", "fc", "--out", str(shop / "run")]) == 0

@@ -191,10 +191,18 @@ def test_a_run_cancelled_before_it_had_a_handler_counts_as_cancelled(run, holder
 
 
 def test_cancelling_ends_the_process_of_a_run_at_work(run, holder):
-    events.append(run, "started", pid=holder.pid)
+    events.append(run, "started", pid=holder.pid, began=runs.began(holder.pid))
     runs.cancel(run)
     assert holder.wait(10) == -signal.SIGTERM
     assert runs.status(run).state == "cancelled"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nobody can tell when a process began")
+def test_cancelling_hits_no_process_that_was_given_the_number_of_the_one_before(run, holder):
+    events.append(run, "started", pid=holder.pid, began=runs.began(holder.pid) - 1)
+    runs.cancel(run)
+    assert holder.poll() is None
+    assert (run / runs.CANCEL).exists()
 
 
 @pytest.mark.parametrize("kind", ["queued", "turn"])
@@ -343,3 +351,24 @@ def test_a_run_folder_that_may_not_be_looked_into_is_passed_over(places, monkeyp
 
     monkeypatch.setattr(Path, "is_file", asked)
     assert runs.list_runs() == [folder]
+
+
+def test_a_run_that_is_given_the_name_of_a_deleted_one_is_its_own_owners(places):
+    folder, lock = runs.create(RunConfig())
+    events.append(folder, "queued", owner="eve")
+    os.close(lock)
+    assert runs.owner(folder) == "eve"
+    runs.remove(folder)
+    assert runs.owner(folder) is None
+    again, lock = runs.create(RunConfig(), folder)
+    events.append(again, "queued", owner="bob")
+    os.close(lock)
+    assert (again, runs.owner(again)) == (folder, "bob")
+
+
+def test_a_folder_of_runs_that_cannot_be_read_has_none_and_says_why(places, monkeypatch):
+    assert runs.unreadable() == ""
+    (places / "file").write_text("no folder")
+    monkeypatch.setenv("INKLING_RUNS", str(places / "file"))
+    assert runs.list_runs() == []
+    assert runs.unreadable() == "The folder of retrains cannot be read (Not a directory); check INKLING_RUNS and the rights to it"

@@ -68,3 +68,12 @@ def test_nothing_is_left_of_a_file_whose_writing_failed(tmp_path):
         write()
     assert path.read_bytes() == b"first"
     assert [*tmp_path.iterdir()] == [path]
+
+
+def test_what_may_not_be_deleted_whole_is_told(tmp_path, monkeypatch):
+    folder = tmp_path / "own"
+    folder.mkdir()
+    (folder / "picture.npy").write_bytes(b"x")
+    monkeypatch.setattr(scratch.shutil, "rmtree", lambda path, ignore_errors: None)  # as in a folder of somebody else's
+    with pytest.raises(OSError, match="not all of it may be deleted"):
+        scratch.remove(folder)

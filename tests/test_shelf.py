@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -323,3 +324,29 @@ def test_a_card_without_what_the_pages_read_is_left_out_and_named(folder, change
     assert listed() == ["whole"]
     (problem,) = shelf.list_problems("mnist")
     assert problem.startswith("the card bad.json is damaged (")
+
+
+def test_a_file_larger_than_any_network_is_refused_before_it_is_read(folder):
+    publish(folder, "fc")
+    card = shelf.load_card("mnist", "fc")
+    with card.graph_path.open("r+b") as file:
+        file.truncate(3 * 2**30)  # of which the disk holds next to nothing
+    with pytest.raises(shelf.ShelfError, match=r"^fc.onnx has 3,072 MB, more than the 200 allowed; publish fc again$"):
+        card.read_graph()
+    (card.folder / "fc.json").write_text("[" + " " * 2**21)
+    with pytest.raises(shelf.ShelfError, match=r"^the card fc.json is damaged \(it has over 1 MB\)"):
+        shelf.load_card("mnist", "fc")
+
+
+def test_two_who_publish_one_name_at_once_each_put_a_whole_pair_there(folder):
+    def publish(who: int) -> None:
+        for number in range(40):
+            graph = folder / f".{who}.onnx"
+            graph.write_text(f"{who} {number}")
+            shelf.put(f"{who} {number}", "mine", graph, folder)
+
+    with ThreadPoolExecutor(2) as pool:
+        for each in [pool.submit(publish, who) for who in range(2)]:
+            each.result()
+    assert (folder / "mine.json").read_text() == (folder / "mine.onnx").read_text()
+    assert sorted(path.name for path in folder.iterdir()) == ["mine.json", "mine.onnx"]

@@ -41,6 +41,7 @@ def test_what_the_file_says_holds_at_once_when_it_changes(write):
         ("ben@evil-staff.example", False),
         ("ben@staff.example.evil", False),
         ("@staff.example", True),
+        ("\u212aim@staff.example", False),  # whose first letter, the Kelvin sign, is k in small
         ("", False),
     ],
 )

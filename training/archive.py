@@ -31,6 +31,8 @@ LONGEST_LABEL = 60
 DEEPEST = 3  # folders that are looked into below the one given
 HIDDEN = ("__MACOSX", "Thumbs.db", "desktop.ini")
 
+# Controls, marks that turn the direction of writing about, and what is no character; not the two that join letters, in Persian and in emoji.
+UNSHOWN, JOINERS = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"), "\u200c\u200d"
 FIX = "pack one folder for each class, with the pictures right in it"
 
 
@@ -126,7 +128,7 @@ def _checked_path(member: zipfile.ZipInfo) -> tuple[str, ...]:
     leaves = raw.startswith("/") or "\\" in raw or re.match(r"[A-Za-z]:", raw) or ".." in parts
     if leaves or not (parts or member.is_dir()):
         raise SourceError(f"the zip's member {name} does not stay inside the zip; pack it with plain names: {FIX}")
-    if not raw.isprintable():
+    if not _can_be_shown(raw):
         raise SourceError(f"the zip's member {name} has characters in its name that cannot be shown; rename it and pack again")
     kind = stat.S_IFMT(member.external_attr >> 16)
     if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
@@ -213,8 +215,8 @@ def _by_class(found: Iterable[tuple[str, tuple[str, ...], Callable[[], bytes]]])
         if len(path) < 2:
             strays.append(_said(name))
             continue
-        label = path[0].strip()
-        if not label or len(label) > LONGEST_LABEL or not label.isprintable():
+        label = " ".join(path[0].split())  # what separates words in Japanese or on a Mac is a space too
+        if not label or len(label) > LONGEST_LABEL or not _can_be_shown(label):
             raise SourceError(
                 f"the folder {_said(path[0])} cannot name a class; give it 1 to {LONGEST_LABEL} characters that can be shown, such as cats"
             )
@@ -224,6 +226,10 @@ def _by_class(found: Iterable[tuple[str, tuple[str, ...], Callable[[], bytes]]])
 
 def _is_hidden(path: tuple[str, ...]) -> bool:
     return any(part.startswith(".") or part in HIDDEN for part in path)
+
+
+def _can_be_shown(name: str) -> bool:
+    return not any(unicodedata.category(letter) in UNSHOWN and letter not in JOINERS for letter in name)
 
 
 def _said(name: str) -> str:

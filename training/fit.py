@@ -110,7 +110,7 @@ def fit(
     train, validation = to_device(data.train, device), to_device(data.validation, device)
     test = to_device(data.test, device) if tests_each_epoch else None
     about = {"device": device_name(device), "parameters": count_parameters(build(config))} | _learned_from(config, folder, data)
-    events.append(folder, "started", pid=os.getpid(), host=socket.gethostname(), **about)
+    events.append(folder, "started", pid=os.getpid(), began=runs.began(os.getpid()), host=socket.gethostname(), **about)
     # `cancel` leaves its mark before it looks for the pid in the started event: whichever came first, one sees the other.
     if (folder / runs.CANCEL).exists():
         raise Cancelled(CANCELLED)

@@ -151,6 +151,7 @@ def _train(folder: Path, data_folder: Path | None, tensorboard: bool = False) ->
     last = events.read(folder)
     if last and last[-1]["kind"] == "done":
         print(f"{folder} is done already; nothing to resume")
+        artefacts.forget_corrections(folder)  # it may have been killed before it did so
         return 0
     reserve = folder / "reserve"
     with contextlib.suppress(OSError):
@@ -198,9 +199,9 @@ def _demand_publishable(config: RunConfig) -> None:
             f"publish is {config.publish}, a name that is kept for a network that came with Inkling; give another one, such as my-{config.publish}"
         )
     size = 4 * count_parameters(build(config)) * config.members  # bytes of float32
-    if size > graph.LARGEST:
+    if size > graph.LARGEST_GRAPH:
         raise ConfigError(
-            f"the network would have {size / 2**20:,.1f} MB, more than the {graph.LARGEST // 2**20} MB that a published one may have; give narrower layers or fewer members, or leave publish out"
+            f"the network would have {size / 2**20:,.1f} MB, more than the {graph.LARGEST_GRAPH // 2**20} MB that a published one may have; give narrower layers or fewer members, or leave publish out"
         )
 
 

@@ -133,7 +133,8 @@ def _most_probable(chosen: shelf.Card, found: "list[Correction]", engine: "Engin
     from corrections import store
 
     keys = {each.id: (str(engine.url), chosen.sha256, each.id, each.created) for each in found}
-    best = {number: _asked[key] for number, key in keys.items() if key in _asked}
+    known = {number: _asked.get(key) for number, key in keys.items()}  # at one look: another visitor's thread may empty it
+    best = {number: index for number, index in known.items() if index is not None}
     new = [number for number in keys if number not in best]
     if not new:
         return best

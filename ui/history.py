@@ -41,6 +41,9 @@ def _list() -> None:
     if st.session_state.pop("history-acted", False):
         st.rerun()  # the sidebar changes with it
     problems.show("history-problem")
+    if problem := runs.unreadable():
+        st.html(figures.error("Retrains cannot be shown", problem))
+        return
     is_public = visitor.is_public()
     found = [run for run in runs.list_runs() if runs.owner(run) is not None and (not is_public or panel.may_act_on(run))]
     if not found and not visitor.may_act():

@@ -171,7 +171,7 @@ def _show_mistakes(cards: list[shelf.Card]) -> None:
                 alt=f"Reliability diagram of {card.title}: how often it is right, where it is how sure",
             )
         st.caption(
-            f"A dot for each range of certainty: on the line, {card.title} is right as often as it says. "
+            f"A dot for each range of certainty: on the line, {figures.in_markdown(card.title)} is right as often as it says. "
             f"The mean distance from it is the calibration error, {figures.percent(test['calibration_error'], 2)}."
         )
 

@@ -34,7 +34,8 @@ _lock = threading.Lock()
 
 @dataclass(frozen=True, kw_only=True)
 class Look:
-    """What the runs folder says at one moment. begins: in how many seconds each place, and last one more, is expected to be at work. ended: runs that ended lately, the last one first, with their statuses."""
+    """What the runs folder says at one moment. begins: in how many seconds each place, and last one more, is expected to be at work.
+    ended: runs that ended lately, the last one first, with their statuses. problem: why nothing can be said of them, else empty."""
 
     moment: float
     root: Path
@@ -42,6 +43,7 @@ class Look:
     places: tuple[queue.Place, ...]
     begins: tuple[float, ...]
     ended: tuple[tuple[Path, runs.Status], ...]
+    problem: str
 
     @property
     def names(self) -> tuple[tuple[str, ...], ...]:
@@ -68,6 +70,7 @@ def look() -> Look:
                 places=tuple(places),
                 begins=tuple(queue.forecast(places)),
                 ended=tuple(news.ended_lately([*active, *(place.run for place in places)])),
+                problem=runs.unreadable(),
                 root=root,
                 moment=time.monotonic(),
             )
@@ -154,6 +157,8 @@ def _panel() -> None:
     if st.session_state.pop("retrain-acted", False) or is_other or wanted < own or wanted > 2 * own:
         st.rerun()
     st.session_state["retrain-names"] = now.names
+    if now.problem:
+        st.html(figures.error("Retrains cannot be shown", now.problem))
     for run in now.active:
         _show_live(run)
     if now.places:

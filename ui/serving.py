@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 from streamlit.errors import StreamlitAPIException
 
-from inference.classify import Classifier, load_classifier
+from inference.classify import Classifier, add_gate, load_classifier
 from jobs import giving_way
 from jobs.config import RunConfig
 from models import shelf
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from corrections.store import Engine
 
 MOST_CLASSIFIERS = 64  # 3 MB each of a LeNet-5; loading one that had to go takes longer than an answer
+AGAIN = 10.0  # seconds between two looks for a gate that could not be loaded
 STALE = 0.5  # seconds that one look at the shelf serves all who draw
 CROWD = 1  # answers at work at once, beyond which slow networks are asked only where they were chosen
 FIRST_PAGE = 1.0  # seconds: the browser is still fetching the canvas, and loading here would hold up what it asks for
@@ -31,8 +32,11 @@ _loading = threading.Lock()
 
 # functools, not st.cache_resource, which takes half a millisecond to find what it has, four times a stroke.
 @functools.lru_cache(maxsize=MOST_CLASSIFIERS)
-def _classifier(folder: Path, dataset: str, name: str, sha256: str, gate: int) -> Classifier:
+def _classifier(folder: Path, dataset: str, name: str, version: int, gate: int) -> Classifier:
     return load_classifier(shelf.load_card(dataset, name))
+
+
+_without_gate: dict[tuple[str, str], float] = {}  # when the gate of each network that was loaded without one was looked for last
 
 
 def classifier(card: shelf.Card) -> Classifier:
@@ -40,8 +44,22 @@ def classifier(card: shelf.Card) -> Classifier:
 
     Raises ShelfError.
     """
+    gate = shelf.version(card.dataset, shelf.GATE)
     with _loading:  # once for all who ask for it at the same moment
-        return _classifier(card.folder, card.dataset, card.name, card.sha256, shelf.gate_version(card.dataset))
+        found = _classifier(card.folder, card.dataset, card.name, shelf.version(card.dataset, card.name), gate)
+        if gate and found.gate is None and not card.takes_photos:
+            _look_for_gate(found)
+        return found
+
+
+def _look_for_gate(found: Classifier) -> None:
+    """Looks once more, and now and then: a gate is damaged, or could not be read at the moment when the network was loaded."""
+    name = found.card.dataset, found.card.name
+    if time.monotonic() - _without_gate.get(name, -AGAIN) >= AGAIN:
+        _without_gate[name] = time.monotonic()
+        add_gate(found)
+    if found.gate is not None:
+        _without_gate.pop(name, None)
 
 
 def cards(dataset: str) -> list[shelf.Card]:
@@ -90,7 +108,12 @@ def corrections() -> "Engine":
             raise store.StoreError(
                 "corrections cannot be opened: [connections.corrections] in .streamlit/secrets.toml lacks a setting; give it a url"
             ) from None
-    _make_table(engine, str(engine.url))
+    number = store.file_number(engine)
+    if number == 0:  # there is none yet, or it was deleted: what is open of it would take in nothing more, and still show what was in it
+        engine.dispose()
+        store.make_table(engine)
+    else:
+        _make_table(engine, str(engine.url), number)
     return engine
 
 
@@ -104,9 +127,11 @@ def environment(config: RunConfig) -> dict[str, str]:
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
-def _make_table(_engine: "Engine", address: str) -> None:
+def _make_table(_engine: "Engine", address: str, number: int | None) -> None:
+    """number: of the file, which may have been put in place of another."""
     from corrections import store
 
+    _engine.dispose()
     store.make_table(_engine)
 
 
@@ -124,8 +149,10 @@ def warm_up() -> threading.Thread:
 
         from inference import graph  # noqa: F401
         from inference.opencv import opencv
+        from jobs import artefacts
 
         opencv()
+        artefacts.forget_done()
         gc.collect()
         gc.freeze()
 
