@@ -63,14 +63,46 @@ def find_ink(image: Image.Image, invert: bool | None = None) -> tuple[Ink | None
     if not is_alone:
         ink, level, solid = _without_frames(*_without_shadow(dark, ink, level, solid))
         solid = without_surroundings(_without_hairlines(solid))
+    values, solid, connected = _without_dirt(ink, level, solid, frame)
+    if not solid.any():
+        return None, inverted
+    return Ink(values=values, solid=solid, frame=frame, origin=origin, to_picture=to_picture, connected=connected), inverted
+
+
+def find_narrow_ink(image: Image.Image, on_sheet: bool) -> Ink | None:
+    """What is dark and narrow in a photo, whatever wide things lie beside it or under it, such as half of a hand's shadow or a table as dark
+    as the ink: for a second look, where what `find_ink` finds is nothing known. on_sheet: only on the sheet that is found in it. None of a
+    picture that no camera made, and where there is none.
+    """
+    if min(image.size) < LEAST_SIDE:
+        return None
+    frame, to_picture = image.size[::-1], None
+    if on_sheet:
+        grey, _, to_picture = _facing(image, is_alone=False)
+    else:
+        grey = np.asarray(over_contrasting_ground(_most_telling_channel(image)))
+    if to_picture is None and _shade_of_border(grey, least=0.5) is not None:
+        return None
+    ink = _without_background(flattened(255 - grey))
+    if ink.max() < LEAST_CONTRAST:
+        return None
+    ink = without_rules(ink / ink.max() * 255)
+    level = otsu(ink)
+    ink, level, solid = _without_frames(ink, level, ink > level)
+    solid = without_surroundings(_without_hairlines(solid))
+    values, solid, connected = _without_dirt(ink, level, solid, frame)
+    return Ink(values=values, solid=solid, frame=frame, to_picture=to_picture, connected=connected) if solid.any() else None
+
+
+def _without_dirt(
+    ink: np.ndarray, level: float, solid: np.ndarray, frame: tuple[int, int]
+) -> tuple[np.ndarray, np.ndarray, tuple[np.ndarray, np.ndarray] | None]:
+    """Values, mask and components of ink, as `Ink` has them, without dust and lines from edge to edge."""
     solid, connected = _without_dust(solid, frame)
     if (cores := _without_hairlines(solid)) is not solid:
         solid, connected = _without_dust(cores, frame)
-    if not solid.any():
-        return None, inverted
     # The rim around the mask keeps soft edges soft.
-    values = np.where(spread(solid, 2), np.clip(ink * (255 / max(level * 1.6, 128)), 0, 255), 0)
-    return Ink(values=values, solid=solid, frame=frame, origin=origin, to_picture=to_picture, connected=connected), inverted
+    return np.where(spread(solid, 2), np.clip(ink * (255 / max(level * 1.6, 128)), 0, 255), 0), solid, connected
 
 
 def _facing(image: Image.Image, is_alone: bool) -> tuple[np.ndarray, bool, np.ndarray | None]:

@@ -10,8 +10,8 @@ import numpy as np
 
 from inference.opencv import opencv
 
-# Up to 12 degrees either way, half a degree apart: tangents.
-SLOPES = np.linspace(-0.21, 0.21, 43)
+# Up to 17 degrees either way, half a degree apart: tangents.
+SLOPES = np.linspace(-0.31, 0.31, 63)
 STROKE = 9  # pixels: what is narrower and dark is filled before edges are looked for
 BEYOND_STROKES = 0.14  # of the shorter side: no stroke is as wide
 STEP, STRIP = 8.0, 48.0  # of 255: least difference of brightness, and beyond what is as narrow as a rim
@@ -138,6 +138,8 @@ def _edges(filled: np.ndarray, inside: np.ndarray) -> list[_Edge]:
     for is_left, makes_step in ((True, steps > STEP), (False, steps < -STEP)):
         lengths = np.stack([_lengths((makes_step & inside).astype(np.float32), slope) for slope in SLOPES]) / rows
         slope, at = _middle_of_best(lengths)
+        for _ in range(3):  # of short edges many slopes are as long
+            slope, at = _fitted(np.where(makes_step & inside, np.abs(steps), 0), slope, at)
         right_of_it = across - at - slope * down
         near = cv2.dilate(makes_step.view(np.uint8), np.ones((3, 3), np.uint8)) > 0
         within = right_of_it > 0 if is_left else right_of_it < 0
@@ -151,6 +153,17 @@ def _middle_of_best(lengths: np.ndarray) -> tuple[float, float]:
     slopes, columns = np.nonzero(lengths >= lengths.max() - ALIKE)
     near = np.abs(columns - best) < STROKE
     return float(SLOPES[slopes[near]].mean()), float(columns[near].mean())
+
+
+def _fitted(steps: np.ndarray, slope: float, at: float) -> tuple[float, float]:
+    """Slope and column of the line through the steps, float32 [H, W], that lie near another, by their weights; that one where there are few."""
+    height, width = steps.shape
+    near = np.abs(np.arange(width) - at - slope * (np.arange(height)[:, None] - (height - 1) / 2)) < STROKE / 2
+    rows, columns = np.nonzero(near & (steps > 0))
+    if len(np.unique(rows)) < STROKE:
+        return slope, at
+    fitted, middle = np.polyfit(rows - (height - 1) / 2, columns, 1, w=steps[rows, columns])
+    return float(np.clip(fitted, SLOPES[0], SLOPES[-1])), float(middle)
 
 
 def _lengths(steps: np.ndarray, slope: float) -> np.ndarray:

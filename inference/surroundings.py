@@ -135,7 +135,16 @@ def _of_a_number_with(found: _Pieces, at: int) -> np.ndarray:
     (_, top, _, bottom), high = found.boxes[at], int(found.heights[at])
     level = np.minimum(found.boxes[:, 3], bottom) - np.maximum(found.boxes[:, 1], top) > 0.5 * np.minimum(found.heights, high)
     is_digit = level & (found.heights > ALIKE[0] * high) & (found.heights < ALIKE[1] * high) & (found.widths < 1.3 * high)
+    is_digit &= ~_in_corners(found)  # a wedge of the table beside a turned sheet is as high as a digit, and as a 1 as sure
     return is_digit | ((found.away(at) < NEAR * high) & (np.maximum(found.heights, found.widths) < ALIKE[1] * high))
+
+
+def _in_corners(found: _Pieces) -> np.ndarray:
+    """Which pieces have a corner of the picture: bool [N]."""
+    near = max(2, min(found.numbers.shape) // 100)
+    ends = (slice(None, near), slice(-near, None))
+    there = np.unique(np.concatenate([found.numbers[rows, columns].ravel() for rows in ends for columns in ends]))
+    return np.isin(np.arange(1, len(found.boxes) + 1), there)
 
 
 def _row_of_icons(found: _Pieces, high: int) -> np.ndarray:

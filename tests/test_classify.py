@@ -14,6 +14,8 @@ import onnxruntime
 import pytest
 from PIL import Image
 
+from benchmarks import scenes
+from inference import classify
 from inference.classify import BLANK, FEW, Classifier, accelerated_providers, answer_bytes, answer_image, load_classifier, session_options
 from inference.prepare import prepare
 from models import shelf
@@ -21,6 +23,8 @@ from models.datasets import DATASETS, NONE_OF_THEM
 from models.shelf import Card, ShelfError
 from tests.test_decode import encoded
 from tests.test_prepare import DIGITS, inked, shirt
+from training import hands
+from training.pictures import on_paper
 
 SHIPPED = Path(shelf.__file__).parent
 
@@ -253,3 +257,28 @@ def test_cuda_is_asked_for_only_where_there_is_a_gpu(monkeypatch, tmp_path):
     assert accelerated_providers() == ["CPUExecutionProvider"]
     (tmp_path / "nvidia-smi").touch(0o755)
     assert accelerated_providers() == ["CUDAExecutionProvider", "CPUExecutionProvider"]
+
+
+@pytest.mark.parametrize("seed", [6, 18, 25, 57, 98])
+def test_a_second_look_reads_beside_a_shadow_as_dark_as_the_pen(monkeypatch, seed):
+    network = load_classifier(shelf.load_card("mnist", "small"))
+    random = np.random.default_rng(seed)
+    label, glyph = hands.glyphs("validation", "0123456789")[seed]
+    photo = scenes.in_a_shadow(on_paper(glyph, random), random)
+    assert answer_image(network, photo).label == label
+    monkeypatch.setattr(classify, "SURE", 1.1)
+    assert answer_image(network, photo).label is None
+
+
+def test_a_second_look_makes_no_digits_of_letters(monkeypatch):
+    """In shadows as dark as their pens; what is answered was answered at first sight."""
+    network, answers = load_classifier(shelf.load_card("mnist", "small")), []
+    for seed in range(40):
+        random = np.random.default_rng(seed)
+        _, glyph = hands.glyphs("validation", "AEFGHKMNPRTWX")[seed]
+        photo = scenes.in_a_shadow(on_paper(glyph, random), random)
+        answers.append([answer_image(network, photo).label])
+        with monkeypatch.context() as patch:
+            patch.setattr(classify, "SURE", 1.1)
+            answers[-1].append(answer_image(network, photo).label)
+    assert all(now == at_first for now, at_first in answers)

@@ -171,3 +171,18 @@ def test_ink_of_several_shades_on_nothing_is_no_card():
     assert ink.solid[:, : ink.solid.shape[1] // 2].any()
     seen = np.asarray(drawing.getchannel("A")) > 127
     assert ink.solid.sum() == pytest.approx(seen.sum(), rel=0.1)
+
+
+@pytest.mark.parametrize("degrees", [-16, -12, -5, 4, 8, 15])
+@pytest.mark.parametrize("table", [25, 150])
+def test_wedges_of_the_table_beside_a_turned_sheet_that_fills_its_photo_are_no_digits(degrees, table):
+    """They reach the corners of the picture, and stand to the left and right of what is written, as high as it."""
+    paper = Image.fromarray(written_on(np.array(235, np.uint8))).resize((480, 360))
+    there = Image.new("L", paper.size, 255).rotate(degrees, Image.Resampling.BICUBIC, fillcolor=0)
+    photo = Image.new("L", paper.size, table)
+    photo.paste(paper.rotate(degrees, Image.Resampling.BICUBIC, fillcolor=235), mask=there)
+    ink, inverted = find_ink(Image.fromarray(grained(np.asarray(photo, float))))
+    assert inverted
+    rows, columns = np.nonzero(ink.solid)
+    assert np.ptp(columns) < 130  # the L alone
+    assert np.ptp(rows) < 180
