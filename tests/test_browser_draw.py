@@ -213,3 +213,28 @@ def test_a_stroke_right_after_clear_and_undo_is_kept(browser: Browser, page_url:
     undo.click()  # the last clear
     expect(glyph).to_have_text("7")
     assert visitor.complaints == []
+
+
+def test_another_data_set_that_is_chosen_while_strokes_are_explained_is_not_lost(browser: Browser, page_url: str):
+    """Streamlit makes one request of a stroke that waits and of a click that comes after it: for the whole page."""
+    visitor = Visitor(browser, page_url)
+    page = visitor.page
+    page.get_by_text("Clothing", exact=True).first.click()
+    expect(page.get_by_text("Draw a garment").first).to_be_visible()
+    visitor.draw(LOOPS["8"])
+    page.get_by_text("Show why").click()
+    expect(page.get_by_test_id("why")).to_be_visible()
+    for gap in (200, 400):
+        visitor.draw([[(100, 90), (220, 95)]])
+        page.wait_for_timeout(200)
+        visitor.draw([[(100, 200), (220, 205)]])
+        page.wait_for_timeout(gap)
+        page.get_by_text("Digits", exact=True).first.click()
+        expect(page.get_by_text("Draw a digit").first).to_be_visible()
+        visitor.draw(DIGITS["7"])
+        expect(page.get_by_test_id("answer").locator(".ink-glyph")).to_have_text("7")
+        page.get_by_role("button", name="Clear").click()
+        expect(page.get_by_test_id("answer")).to_have_count(0)
+        page.get_by_text("Clothing", exact=True).first.click()
+        expect(page.get_by_text("Draw a garment").first).to_be_visible()
+    assert visitor.complaints == []

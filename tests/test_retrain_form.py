@@ -9,6 +9,7 @@ from jobs import queue, runs
 from jobs.config import RunConfig
 from jobs.runs import ROOT
 from tests import tiny
+from tests.test_app import html_of
 from training import export, fit
 from ui import settings
 
@@ -89,3 +90,24 @@ def test_softmax_by_hand_is_gone_on_from_with_the_optimizer_that_it_knows(by_han
     by_hand.button(key="retrain-go").click().run()
     assert not by_hand.exception
     assert queued == [("softmax", "sgd", 0.0, 0.02), ("lenet5", "adam", 0.9, 0.004)]
+
+
+def test_a_number_of_epochs_that_cannot_be_is_told_and_nothing_is_trained_in_its_place(monkeypatch, tmp_path):
+    monkeypatch.setenv("INKLING_RUNS", str(tmp_path / "runs"))
+    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).run()
+    app.number_input[0].set_value(100_000).run()
+    assert "epochs is 100000; it must be" in html_of(app)
+    (go,) = (button for button in app.button if button.label == "Start training")
+    assert go.disabled
+    app.number_input[0].set_value(2).run()
+    assert "This cannot be trained" not in html_of(app)
+    (go,) = (button for button in app.button if button.label == "Start training")
+    assert not go.disabled
+
+
+def test_what_of_a_link_cannot_be_used_is_told_on_the_page_that_it_leads_to(monkeypatch, tmp_path):
+    monkeypatch.setenv("INKLING_RUNS", str(tmp_path / "runs"))
+    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+    app.query_params["lr"] = "abc"
+    app.query_params["epochs"] = "-3"
+    assert "Not all of the link could be used" in html_of(app.run())

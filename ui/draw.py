@@ -3,6 +3,7 @@
 import streamlit as st
 from PIL import Image
 from streamlit.delta_generator import DeltaGenerator
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from inference.classify import answer_image
 from models import datasets
@@ -30,7 +31,7 @@ def page() -> None:
     verdict, others = right.container(), st.container()
     with left:
         _answer_stroke(verdict, others)
-        canvas.tools(dataset, lambda: st.rerun(_touched_by_ink()))
+        _show_tools(dataset)
     with right:
         _show_asking()
 
@@ -85,12 +86,26 @@ def _show_asking() -> None:
             tell.show(expander, card, answer, lambda: canvas.drawing(card.dataset), "draw")
 
 
+@st.fragment
+def _show_tools(dataset: str) -> None:
+    """A fragment, so that a click on one of them asks for this part alone: see `_run_again`."""
+    canvas.tools(dataset, lambda: _run_again(_touched_by_ink()))
+
+
+def _run_again(parts: list[str]) -> None:
+    """Has these parts alone run again in place of the one that was clicked. Not where a click on something else, such as another data set, came
+    while an earlier run was at work: Streamlit makes one request of both, for the whole page, which this would take the place of."""
+    context = get_script_run_ctx()
+    if context and context.fragment_ids_this_run:
+        st.rerun(parts)
+
+
 def _run_again_after_stroke() -> None:
     touched = _touched_by_ink()
     if panel.is_behind():  # looked at here and not after the answer: only a callback may have single fragments run again
         touched.append(panel.PANEL)
     if len(touched) > 1:
-        st.rerun(touched)
+        _run_again(touched)
 
 
 def _touched_by_ink() -> list[str]:

@@ -22,8 +22,6 @@ def page() -> None:
         )
     )
     _follow_history()
-    for complaint in st.session_state.get("link-complaints", []):
-        st.html(figures.error("Not all of the link could be used", complaint))
     sweep = _choose_sweep()
     outcomes = summary.read_outcomes(sweep)
     st.caption(f"{sweep.about[0].upper()}{sweep.about[1:]}.")

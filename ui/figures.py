@@ -24,6 +24,11 @@ def percent(fraction: float, digits: int = 1) -> str:
     return f"{fraction * 100:.{digits}f} %"
 
 
+def signed(fraction: float, digits: int = 2) -> str:
+    """A difference in points, -0.0754 as 7.54 behind a minus, which is no hyphen."""
+    return f"{round(fraction * 100, digits) + 0.0:+.{digits}f}".replace("-", "\N{MINUS SIGN}")
+
+
 def confidence(fraction: float) -> str:
     """A probability without false certainty: what rounds to 100 % is told as 'over 99.9 %'."""
     return "over 99.9 %" if fraction > 0.9995 else percent(fraction)
@@ -169,7 +174,7 @@ def comparison(card: Card, rival: Card | None) -> str:
     if rival is not None:
         pairs[f"{html.escape(rival.title)} on the shelf"] = percent(rival.test_accuracy, digits)
         if count == rival.facts["test"]["n"]:
-            pairs["Difference"] = f"{round((card.test_accuracy - rival.test_accuracy) * 100, digits) + 0.0:+.{digits}f} points"
+            pairs["Difference"] = f"{signed(card.test_accuracy - rival.test_accuracy, digits)} points"
         else:
             note = (
                 f"The new one on {count:,} images of the bundled sample, the other on {rival.facts['test']['n']:,} test images: "

@@ -71,7 +71,7 @@ def misses(outcomes: Sequence[Outcome]) -> str:
     for outcome in outcomes:
         if outcome.verdict == "differs":
             ours = "diverged" if outcome.mean is None else f"{outcome.mean * 100:.2f}"
-            gap = "" if outcome.difference is None else f" ({outcome.difference * 100:+.2f})"
+            gap = "" if outcome.difference is None else f" ({figures.signed(outcome.difference)})"
             reason = tables.note(outcome.sweep, outcome.row, outcome.column) or NO_REASON
             line = f"<li><b>{html.escape(outcome.title)}</b>: the source {outcome.reference * 100:.2f}, ours {ours}{gap}</li>"
             by_reason.setdefault(reason, []).append(line)
@@ -92,7 +92,7 @@ def cell(outcome: Outcome, colour: str) -> str:
         "Source": "no figure" if outcome.reference is None else figures.percent(outcome.reference, 2),
     }
     if outcome.difference is not None:
-        ours["Difference"] = f"{outcome.difference * 100:+.2f} points"
+        ours["Difference"] = f"{figures.signed(outcome.difference)} points"
     if outcome.seconds is not None:
         ours["Time a run"] = figures.duration(outcome.seconds)
     note = reason or (NO_REASON if differs else "")

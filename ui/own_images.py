@@ -52,7 +52,7 @@ def _form(is_open: bool) -> None:
         round_ = st.session_state.setdefault("own-round", 0)  # a new key empties the form after an import
         file = st.file_uploader("Zip file", type="zip", key=f"own-zip-{round_}", max_upload_size=MOST_MB)
         left, middle, right = st.columns([3, 2, 2], vertical_alignment="bottom")
-        title = left.text_input("Name", key=f"own-title-{round_}", max_chars=40, placeholder="for example: Scenes")
+        title = left.text_input("Name", key=f"own-title-{round_}", placeholder="for example: Scenes")
         side = middle.selectbox(
             "Size",
             SIDES,

@@ -346,7 +346,9 @@ def _show_new_network(status: runs.Status, card: shelf.Card) -> None:
     rivals = [each for each in listed.values() if each.is_shipped and each.facts["architecture"] == card.facts["architecture"]]
     rival = next((each for each in rivals if (each.facts["members"] > 1) == (card.facts["members"] > 1)), None) or next(iter(rivals), None)
     rival = listed.get(card.facts["config"]["start_from"], rival)
-    st.markdown(f"**{figures.in_markdown(card.title)}** is ready after {figures.duration(status.seconds)}.")
+    about = datasets.info(dataset)
+    shown = figures.in_markdown(about.title) if about.is_own else f"{about.noun}s"
+    st.markdown(f"**{figures.in_markdown(card.title)}**, {shown}, is ready after {figures.duration(status.seconds)}.")
     st.html(figures.comparison(card, rival))
     show_curves(status, card.facts["config"]["epochs"], card.name)
     chosen = sidebar.chosen_card()

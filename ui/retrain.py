@@ -164,10 +164,8 @@ def _form(dataset: str, chosen: shelf.Card | None) -> None:
             key=settings.key(f"batch-size{own}"),
             disabled=sets_itself,
         )
-        epochs = st.number_input(
+        epochs = st.number_input(  # without bounds, past which the browser would keep what was typed and send what stood there before
             "Epochs",
-            1,
-            int(field_of("epochs").metadata["high"]),
             value=defaults.epochs,
             key=settings.key(f"epochs{own}"),
             help=f"Passes over the training images, at most {field_of('epochs').metadata['high']:,}.",
@@ -200,10 +198,12 @@ def _form(dataset: str, chosen: shelf.Card | None) -> None:
     if given:
         with banner:
             _show_given(given, config)
-    if st.button(_what_happens(config), type="primary", icon=":material/play_arrow:", key="retrain-go", width="stretch"):
+    if config is None:
+        st.html(figures.error("This cannot be trained", problem))
+    if st.button(
+        _what_happens(config), type="primary", icon=":material/play_arrow:", key="retrain-go", width="stretch", disabled=config is None
+    ):
         try:
-            if config is None:
-                raise ConfigError(problem)
             kind = "ensemble" if config.members > 1 else config.network
             kind = chosen.facts["architecture"] if from_chosen else kind
             begin(config, kind)

@@ -73,6 +73,13 @@ def changed_since(now: RunConfig) -> list[str]:
     return [name.replace("_", " ") for name in {**before, **after} if before.get(name) != after.get(name)]
 
 
+def complaints(page: str) -> list[str]:
+    """What of the link that opened this visit could not be used, a sentence each: for the page that it led to. page: its address."""
+    if st.session_state.setdefault("link-page", page) != page:
+        return []
+    return st.session_state.get("link-complaints", [])
+
+
 def open_link() -> None:
     """Once a visit, before any widget: takes sweep, cells and settings from the address."""
     if "link-opened" in st.session_state:

@@ -14,6 +14,7 @@ from jobs.summary import Outcome, changed_number, changes_of_recipe, convergence
 from jobs.summary import value_in_words as in_words
 from jobs.sweeps import Sweep
 from jobs.tables import R3_CURVE
+from ui import figures
 from ui.charts import ACCENT, SECOND
 
 # One a chosen cell, in the order of choosing; told apart without red and green, on light and on dark.
@@ -58,7 +59,7 @@ def _facts(outcome: Outcome, chosen: Sequence[str]) -> dict[str, object]:
         "gap_width": 3 if outcome.verdict == "differs" else 1,
         "ours": _ours(outcome),
         "source": "no figure" if outcome.reference is None else f"{outcome.reference:.2%}",
-        "difference": "" if outcome.difference is None else f"{outcome.difference * 100:+.2f} points",
+        "difference": "" if outcome.difference is None else f"{figures.signed(outcome.difference)} points",
         "ring": SERIES[chosen.index(outcome.place) % len(SERIES)] if outcome.place in chosen else "transparent",
         **unused,
         **{f"set_{name}": value for name, value in settings.items()},

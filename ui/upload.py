@@ -243,7 +243,7 @@ def _original(name: str, url: str, answer: Answer) -> str:
 
 def _show_table(rows: list[dict[str, str]]) -> None:
     st.subheader("Results", anchor=False)
-    widths = {"file": "medium", "answer": "medium", "probability": "small", "note": "large"}
+    widths = {"file": "medium", "answer": 150, "probability": 110, "note": "large"}
     columns = {name: st.column_config.TextColumn(width=width) for name, width in widths.items()}
     rounded = [row | {"probability": figures.confidence(float(row["probability"])) if row["probability"] else ""} for row in rows]
     st.dataframe(rounded, hide_index=True, width="stretch", column_order=tuple(widths), column_config=columns)
