@@ -104,7 +104,7 @@ def verdict(card: Card, answer: Answer, with_bars: bool = True) -> str:
     word = _size(shown)
     who = f"{'asked' if answer.stranger else 'says'} {html.escape(card.title)}"
     note = f"<small>{html.escape(answer.reason)}</small><small>{who}</small>" if answer.reason else f"<small>{who}</small>"
-    sure = f"declined{note}" if answer.stranger else f"{confidence(answer.probability)}{note}"
+    sure = f"declined{note}" if answer.stranger else f'<span class="much">{confidence(answer.probability)}</span>{note}'
     parts = bars(card, answer.probabilities, bool(answer.stranger)) if with_bars and not answer.digits else ""
     return (
         f'<div class="ink"><div class="ink-answer" data-testid="answer" role="status"><span class="ink-glyph{word}{unsure}">{html.escape(shown)}</span>'

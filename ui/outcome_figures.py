@@ -119,9 +119,10 @@ def progress(outcomes: Sequence[Outcome]) -> str:
     runs, wanted = sum(min(len(each.runs), each.wanted) for each in outcomes), sum(each.wanted for each in outcomes)
     if runs >= wanted:
         return ""
+    figured = f"{measured} of {len(outcomes)} cells" if measured < len(outcomes) else "All cells"
     runs_text = f", {runs} of {wanted} runs" if wanted > len(outcomes) else ""
     return (
-        f'<div class="ink"><p class="ink-missing" data-testid="missing">{measured} of {len(outcomes)} cells measured{runs_text}. '
+        f'<div class="ink"><p class="ink-missing" data-testid="missing">{figured} measured{runs_text}. '
         f"To measure the rest: <code>python -m training sweep {outcomes[0].sweep}</code></p></div>"
     )
 
