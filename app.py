@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from ui import corrections, draw, experiments, figures, history, models, own_images, settings, sidebar, upload, uploads
+from ui import corrections, draw, experiments, history, models, own_images, settings, sidebar, upload, uploads
 from ui.serving import warm_up
 from ui.style import apply_style
 
@@ -22,7 +22,6 @@ page = st.navigation(
 )
 uploads.forget_but_of(page.url_path)
 sidebar.show()
-for complaint in settings.complaints(page.url_path):
-    st.html(figures.error("Not all of the link could be used", complaint))
+settings.show_complaints(page.url_path)
 page.run()
 warm_up()  # last: it loads what later clicks need while the visitor already draws

@@ -57,16 +57,16 @@ def test_seeds_that_nobody_measured_cost_nothing(monkeypatch):
 
 
 def test_a_file_that_grew_is_read_again_and_one_that_did_not_is_not(monkeypatch):
-    sweep = tables.find("r7-loss")
-    measure("r7-loss", [(0, 0)])
-    assert [each.n for each in summary.read_outcomes(sweep)] == [1, 0, 0]
+    sweep = tables.find("r7-batch")
+    measure("r7-batch", [(0, 0)])
+    assert [each.n for each in summary.read_outcomes(sweep)] == [1, *[0] * 7]
     read = sweeps.read_results
     reads = []
     monkeypatch.setattr(sweeps, "read_results", lambda name: reads.append(name) or read(name))
-    assert [each.n for each in summary.read_outcomes(sweep)] == [1, 0, 0]
+    assert [each.n for each in summary.read_outcomes(sweep)] == [1, *[0] * 7]
     assert reads == []
-    measure("r7-loss", [(0, 1)])
-    assert [each.n for each in summary.read_outcomes(sweep)] == [1, 1, 0]
+    measure("r7-batch", [(0, 1)])
+    assert [each.n for each in summary.read_outcomes(sweep)] == [1, 1, *[0] * 6]
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import streamlit as st
 
 from jobs import links, summary, tables
 from jobs.config import RunConfig
+from ui import figures
 
 GIVEN = "retrain-given"  # also the architecture's name in the form
 SHOWN = ("dataset", "network", "optimizer", "lr", "batch_size", "epochs", "augmentation")  # by the form and the data set's picker
@@ -73,11 +74,11 @@ def changed_since(now: RunConfig) -> list[str]:
     return [name.replace("_", " ") for name in {**before, **after} if before.get(name) != after.get(name)]
 
 
-def complaints(page: str) -> list[str]:
-    """What of the link that opened this visit could not be used, a sentence each: for the page that it led to. page: its address."""
-    if st.session_state.setdefault("link-page", page) != page:
-        return []
-    return st.session_state.get("link-complaints", [])
+def show_complaints(page: str) -> None:
+    """Shows what of the link that opened this visit could not be used, on the page that it led to. page: its address."""
+    if st.session_state.setdefault("link-page", page) == page:
+        for complaint in st.session_state.get("link-complaints", []):
+            st.html(figures.error("Not all of the link could be used", complaint))
 
 
 def open_link() -> None:
