@@ -259,9 +259,9 @@ def _usual(folder: str, sha256: str, gate: Gate | None) -> Classifier:
 
 def _gate_before(card: Card) -> Gate | None:
     """None where there is none or it is damaged, which the Models page says."""
-    if shelf.version(card.dataset, shelf.GATE) and not card.takes_photos and card.dataset in DATASETS:
+    if card.dataset in DATASETS and not card.takes_photos and (version := shelf.gate_version(card.dataset)):
         with contextlib.suppress(ShelfError):
-            return _gate(card.dataset, str(shelf.shelf_folder()), shelf.version(card.dataset, shelf.GATE))
+            return _gate(card.dataset, str(shelf.shelf_folder()), version)
     return None
 
 

@@ -71,14 +71,16 @@ def find_ink(image: Image.Image, invert: bool | None = None) -> tuple[Ink | None
 
 def find_narrow_ink(image: Image.Image, on_sheet: bool) -> Ink | None:
     """What is dark and narrow in a photo, whatever wide things lie beside it or under it, such as half of a hand's shadow or a table as dark
-    as the ink: for a second look, where what `find_ink` finds is nothing known. on_sheet: only on the sheet that is found in it. None of a
-    picture that no camera made, and where there is none.
+    as the ink: for a second look, where what `find_ink` finds is nothing known. on_sheet: only on the sheet that is found in it. None where
+    there is none, and of a picture that no camera made.
     """
     if min(image.size) < LEAST_SIDE:
         return None
     frame, to_picture = image.size[::-1], None
     if on_sheet:
         grey, _, to_picture = _facing(image, is_alone=False)
+        if to_picture is None:
+            return None
     else:
         grey = np.asarray(over_contrasting_ground(_most_telling_channel(image)))
     if to_picture is None and _shade_of_border(grey, least=0.5) is not None:

@@ -138,8 +138,9 @@ def _edges(filled: np.ndarray, inside: np.ndarray) -> list[_Edge]:
     for is_left, makes_step in ((True, steps > STEP), (False, steps < -STEP)):
         lengths = np.stack([_lengths((makes_step & inside).astype(np.float32), slope) for slope in SLOPES]) / rows
         slope, at = _middle_of_best(lengths)
+        heights = np.where(makes_step & inside, np.abs(steps), 0)
         for _ in range(3):  # of short edges many slopes are as long
-            slope, at = _fitted(np.where(makes_step & inside, np.abs(steps), 0), slope, at)
+            slope, at = _fitted(heights, slope, at)
         right_of_it = across - at - slope * down
         near = cv2.dilate(makes_step.view(np.uint8), np.ones((3, 3), np.uint8)) > 0
         within = right_of_it > 0 if is_left else right_of_it < 0

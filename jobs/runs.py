@@ -285,9 +285,10 @@ def status(folder: Path, alive: bool | None = None) -> Status:
         return Status(state="queued", stage="waiting for its turn", **shared)
     if not started or lines[-1]["kind"] == "turn":
         return Status(state="starting", stage="getting ready", **shared)
+    progress = next((event["progress"] for event in reversed(lines) if "progress" in event), 0.0)
     return Status(
         state="running",
-        progress=next((event["progress"] for event in reversed(lines) if "progress" in event), 0.0),
+        progress=progress,
         seconds_left=_seconds_left(started, steps),
         stage=_stage(lines),
         **shared,

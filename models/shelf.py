@@ -20,9 +20,9 @@ from models.errors import InklingError
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 SHIPPED = ("fc", "lenet5", "small", "ensemble")
+LARGEST_GRAPH, LARGEST_CARD = 200 * 2**20, 2**20  # bytes; the largest of those that came with Inkling have 30 MB and 12 kB
 # For what people draw: of the networks that answer in a fraction of a millisecond, the one that reads digits in a hurry best
 # (docs/accuracy.md).
-LARGEST_GRAPH, LARGEST_CARD = 200 * 2**20, 2**20  # bytes; the largest of those that came with Inkling have 30 MB and 12 kB
 USUAL = {"mnist": "small", "fashion-mnist": "ensemble"}
 TITLES = {
     "fc": "Fully connected",
@@ -235,9 +235,9 @@ def gate_card(dataset: str) -> Card | None:
     return find_card(dataset, GATE) if dataset in DATASETS else None
 
 
-def version(dataset: str, name: str) -> int:
-    """A number that is another one when a network's card or graph is; 0 where there is none."""
-    path = shelf_folder() / dataset / f"{name}.json"
+def gate_version(dataset: str) -> int:
+    """A number that is another one when the graph of a data set's gate is; 0 where there is none. The card is put there after it."""
+    path = shelf_folder() / dataset / f"{GATE}.json"
     try:
         return hash((path.stat().st_mtime_ns, path.with_suffix(".onnx").stat().st_mtime_ns))
     except OSError:

@@ -32,7 +32,7 @@ _loading = threading.Lock()
 
 # functools, not st.cache_resource, which takes half a millisecond to find what it has, four times a stroke.
 @functools.lru_cache(maxsize=MOST_CLASSIFIERS)
-def _classifier(folder: Path, dataset: str, name: str, version: int, gate: int) -> Classifier:
+def _classifier(folder: Path, dataset: str, name: str, sha256: str, decline_below: float, gate: int) -> Classifier:
     return load_classifier(shelf.load_card(dataset, name))
 
 
@@ -44,9 +44,9 @@ def classifier(card: shelf.Card) -> Classifier:
 
     Raises ShelfError.
     """
-    gate = shelf.version(card.dataset, shelf.GATE)
+    gate = shelf.gate_version(card.dataset)
     with _loading:  # once for all who ask for it at the same moment
-        found = _classifier(card.folder, card.dataset, card.name, shelf.version(card.dataset, card.name), gate)
+        found = _classifier(card.folder, card.dataset, card.name, card.sha256, card.decline_below, gate)
         if gate and found.gate is None and not card.takes_photos:
             _look_for_gate(found)
         return found

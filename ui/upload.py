@@ -131,7 +131,7 @@ def _show_picture(key: str, picture: Picture, card: Card, for_photos: Card | Non
         photo_sha256 = for_photos.sha256 if for_photos else ""
         invert, crop, part = _overrides(key)
         found = _answer(
-            card.dataset, card.name, card.sha256, photo_sha256, shelf.version(card.dataset, shelf.GATE), picture.content, invert, crop, part
+            card.dataset, card.name, card.sha256, photo_sha256, shelf.gate_version(card.dataset), picture.content, invert, crop, part
         )
         if isinstance(found, str):
             raise UnreadableImage(found)
