@@ -136,9 +136,18 @@ def test_those_who_wait_for_an_answer_are_a_crowd_from_two_on():
 
 def test_choosing_clothing_changes_the_page_and_the_networks():
     app = run_app()
-    app.button_group(key="sidebar-dataset").set_value("fashion-mnist").run()
+    app.button_group(key="data").set_value("fashion-mnist").run()
     assert "Draw a garment" in html_of(app)
     assert app.selectbox(key="sidebar-network-fashion-mnist").value == "ensemble"
+
+
+@pytest.mark.parametrize(("text", "noun"), [("Clothing", "garment"), ("Digits", "digit"), ("Shoes", "digit"), ("", "digit")])
+def test_a_link_opens_on_its_data_set(text: str, noun: str):
+    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+    app.query_params["data"] = text
+    assert f"Draw a {noun}" in html_of(app.run())
+    app.button_group(key="data").set_value("fashion-mnist").run()
+    assert "Draw a garment" in html_of(app)
 
 
 def test_every_setting_of_the_retrain_form_lies_within_its_limits():
@@ -200,7 +209,7 @@ def test_the_samples_are_all_answered():
 
 def test_a_photo_of_clothing_gets_two_verdicts_and_a_finished_picture_one():
     app = AppTest.from_string("from ui import upload; upload.page()", default_timeout=60)
-    app.session_state["sidebar-dataset"] = "fashion-mnist"
+    app.session_state["data"] = "fashion-mnist"
     app.run().button_group(key="upload-source").set_value("samples").run()
     page = html_of(app)
     assert page.count('data-testid="answer"') == 2 * 4
@@ -221,7 +230,7 @@ def test_a_damaged_photo_network_leaves_the_chosen_one_to_answer(tmp_path, monke
     streamlit.cache_data.clear()
     streamlit.cache_resource.clear()
     app = AppTest.from_string("from ui import upload; upload.page()", default_timeout=60)
-    app.session_state["sidebar-dataset"] = "fashion-mnist"
+    app.session_state["data"] = "fashion-mnist"
     app.run().button_group(key="upload-source").set_value("samples").run()
     assert html_of(app).count('data-testid="answer"') == 4
 

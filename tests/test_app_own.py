@@ -39,7 +39,7 @@ def own_dataset(monkeypatch: pytest.MonkeyPatch, tmp_path) -> Path:
 @pytest.mark.parametrize("page", ["draw", "upload", "models"])
 def test_an_own_data_set_without_a_network_says_what_to_do(page, own_dataset):
     app = AppTest.from_string(f"from ui import {page}; {page}.page()", default_timeout=60)
-    app.session_state["sidebar-dataset"] = "ants"
+    app.session_state["data"] = "ants"
     assert "No network for Ants yet" in html_of(app.run())
 
 
@@ -54,21 +54,21 @@ def test_a_long_class_name_is_shortened_in_the_lead_of_the_upload_page(own_datas
 
 def test_own_data_sets_are_in_the_picker_and_the_form_offers_what_takes_them(own_dataset):
     app = run_app()
-    assert app.selectbox(key="sidebar-dataset").options == ["Digits", "Clothing", "Ants", "Tiny"]
-    app.selectbox(key="sidebar-dataset").set_value("ants").run()
+    assert app.selectbox(key="data").options == ["Digits", "Clothing", "Ants", "Tiny"]
+    app.selectbox(key="data").set_value("ants").run()
     assert app.selectbox(key="retrain-architecture-ants").options[0] == "LeNet-like (quick)"
     assert app.number_input(key="retrain-epochs-ants").value > 1
-    app.selectbox(key="sidebar-dataset").set_value("tiny").run()
+    app.selectbox(key="data").set_value("tiny").run()
     assert app.selectbox(key="retrain-architecture-tiny").options == ["Small ResNet (better on photos, slower)", "Fully connected"]
 
 
 def test_a_data_set_that_was_deleted_gives_way_to_the_first(own_dataset):
     app = run_app()
-    app.selectbox(key="sidebar-dataset").set_value("ants").run()
+    app.selectbox(key="data").set_value("ants").run()
     for name in ("ants", "tiny"):
         datasets.remove(name)
     assert "Draw a digit" in html_of(app.run())
-    assert app.button_group(key="sidebar-dataset").value == "mnist"
+    assert app.button_group(key="data").value == "mnist"
 
 
 def test_names_of_own_classes_cannot_bring_markup_into_the_page(own_dataset):
@@ -77,7 +77,7 @@ def test_names_of_own_classes_cannot_bring_markup_into_the_page(own_dataset):
     path.write_text(json.dumps(facts))
     for page in ("own_images", "upload", "draw"):
         app = AppTest.from_string(f"from ui import {page}; {page}.page()", default_timeout=60)
-        app.session_state["sidebar-dataset"] = "ants"
+        app.session_state["data"] = "ants"
         shown = html_of(app.run())
         assert "&lt;img src=x&gt;" in shown
         assert not any(markup in shown for markup in ("<img src=x", "<b>a", "<i>b", "<script>"))

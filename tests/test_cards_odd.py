@@ -148,7 +148,7 @@ def test_every_card_that_ships_passes():
 def test_the_models_page_leaves_an_odd_card_out_and_shows_the_others(folder, dataset, name, place, value):
     change(folder / dataset / f"{name}.json", place, value)
     app = AppTest.from_string("from ui import models, sidebar; sidebar.show(); models.page()", default_timeout=60)
-    app.session_state["sidebar-dataset"] = dataset
+    app.session_state["data"] = dataset
     page = html_of(app.run())
     assert not app.exception
     assert "Left out" in page

@@ -32,7 +32,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[RunConfig]:
 def whole_page() -> None:
     from ui import experiments, settings, sidebar
 
-    sidebar.show()
+    sidebar.show(settings.EXPERIMENTS)
     settings.show_complaints("experiments")
     experiments.page()
 
@@ -131,6 +131,15 @@ def test_several_cells_are_laid_over_each_other_and_the_address_says_which():
     assert app.query_params["cells"] == "0.1,0.3"
 
 
+def test_a_link_to_a_table_names_the_data_set_too_but_the_first():
+    app = visit(sweep="r7-lr", data="Clothing")
+    assert app.button_group(key="data").value == "fashion-mnist"
+    app.selectbox(key="experiments-sweep").set_value("r1a").run()
+    assert dict(app.query_params) == {"sweep": "r1a", "data": "Clothing"}
+    app.button_group(key="data").set_value("mnist").run()
+    assert dict(app.query_params) == {"sweep": "r1a"}
+
+
 def test_a_chosen_cell_is_there_again_after_a_look_at_another_table():
     app = visit(sweep="r7-lr", cells="0.2")
     app.selectbox(key="experiments-sweep").set_value("r1a").run()
@@ -149,7 +158,7 @@ def test_what_runs_is_the_cell_with_every_setting(sweep, row, column, started):
     wanted = cell(sweep, row, column)
     app = retrain(visit(sweep=sweep, cells=place), sweep, place)
     assert wanted.title in html_of(app)
-    assert app.button_group(key="sidebar-dataset").value == wanted.config.dataset
+    assert app.button_group(key="data").value == wanted.config.dataset
     assert form(app, "selectbox", "optimizer").value == wanted.config.optimizer
     assert form(app, "select_slider", "lr-scratch").value == wanted.config.lr
     assert form(app, "select_slider", "batch-size").value == wanted.config.batch_size

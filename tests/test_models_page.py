@@ -36,7 +36,7 @@ def models_page() -> None:
 
 def test_the_models_page_tells_what_the_photo_network_is():
     app = AppTest.from_string("from ui import models; models.page()", default_timeout=60)
-    app.session_state["sidebar-dataset"] = "fashion-mnist"
+    app.session_state["data"] = "fashion-mnist"
     page = html_of(app.run())
     assert 'data-testid="photo-network"' in page
     assert "phone photos held out" in page
@@ -45,7 +45,7 @@ def test_the_models_page_tells_what_the_photo_network_is():
 @pytest.mark.parametrize("dataset", ["mnist", "fashion-mnist"])
 def test_the_models_page_tells_what_the_gate_declines_and_how_honest_the_networks_are(dataset):
     app = AppTest.from_string("from ui import models; models.page()", default_timeout=60)
-    app.session_state["sidebar-dataset"] = dataset
+    app.session_state["data"] = dataset
     page = html_of(app.run())
     assert 'data-testid="gate"' in page
     for kind in ("letter", "scribble", "noise"):
@@ -98,7 +98,7 @@ def refuse(folder: Path, name: str) -> None:
 def test_a_graph_that_is_not_served_is_named_and_not_offered(mnist, dataset, name):
     refuse(mnist.parent / dataset, name)
     app = AppTest.from_string("from ui import models; models.page()", default_timeout=60)
-    app.session_state["sidebar-dataset"] = dataset
+    app.session_state["data"] = dataset
     told = f"{name}.onnx is not served: it has the operator Tile, which no network of Inkling needs; publish {name} again"
     for _ in range(2):
         assert html_of(app.run()).count(told) == 1

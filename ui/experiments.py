@@ -7,7 +7,7 @@ import streamlit as st
 from jobs import links, summary, tables
 from jobs.summary import Outcome
 from jobs.sweeps import Sweep
-from ui import figures, outcome_figures, settings, visitor
+from ui import figures, outcome_figures, settings, sidebar, visitor
 
 SCALES = (("r1a", None), ("r1b", "SGD, momentum 0.9"))  # sweeps and the row of each that the noise scale is drawn for
 CURVES = ("train_loss", "val_loss", "val_accuracy")
@@ -263,6 +263,8 @@ def _write_link(sweep: Sweep) -> None:
     given = settings.given()
     config = settings.asked() if visitor.may_act() else given and given.config  # who has no form keeps what the link gave
     texts |= links.write_config(config) if config is not None else {}
-    is_first = texts == {"sweep": next(iter(tables.SWEEPS))} and not st.query_params.to_dict()
-    if texts != st.query_params.to_dict() and not is_first:  # each writing is a step of the browser's history: what is meant anyway is none
+    written = st.query_params.to_dict()
+    is_first = texts == {"sweep": next(iter(tables.SWEEPS))} and set(written) <= {settings.DATASET}
+    texts |= sidebar.in_address()
+    if texts != written and not is_first:  # each writing is a step of the browser's history: what is meant anyway is none
         st.query_params.from_dict(texts)

@@ -9,6 +9,8 @@ from jobs import links, summary, tables
 from jobs.config import RunConfig
 from ui import figures
 
+DATASET = "data"  # key of the data set's picker, and so its name in the address
+EXPERIMENTS = "experiments"  # address of the page that writes tables, cells and settings into it
 GIVEN = "retrain-given"  # also the architecture's name in the form
 SHOWN = ("dataset", "network", "optimizer", "lr", "batch_size", "epochs", "augmentation")  # by the form and the data set's picker
 NOT_GIVEN = ("seed", "threads", "device", "publish")
@@ -27,7 +29,7 @@ def give(config: RunConfig, title: str) -> None:
     default = RunConfig()
     kept = dataclasses.replace(config, **{name: getattr(default, name) for name in NOT_GIVEN})
     st.session_state[GIVEN] = Given(title=title, config=kept)
-    st.session_state["sidebar-dataset"] = kept.dataset
+    st.session_state[DATASET] = kept.dataset
     _renew()
 
 

@@ -1,4 +1,4 @@
-"""The sidebar: data set, network, and retraining. Settings hold for all pages."""
+"""The sidebar: data set, network, and retraining. Settings hold for all pages; the data set is in the address, for links and reloads."""
 
 from collections import Counter
 
@@ -12,11 +12,11 @@ TITLES = {"mnist": "Digits", "fashion-mnist": "Clothing"}
 SHORTEST_END, LONGEST_NAME = 6, 64
 
 
-def show() -> None:
-    """Shows the sidebar."""
+def show(page: str = "") -> None:
+    """Shows the sidebar beside the page of this address, the first one's being empty."""
     settings.open_link()
     with st.sidebar:
-        _show_picker()
+        _show_picker(page)
         dataset = chosen_dataset()
         cards = shelf.list_cards(dataset)
         if cards:
@@ -35,7 +35,7 @@ def _what_to_do(where: str) -> str:
 
 def chosen_dataset() -> str:
     """The data set that the visitor works with; the first one when theirs was deleted."""
-    name = st.session_state.get("sidebar-dataset")
+    name = st.session_state.get(settings.DATASET)
     try:
         return datasets.info(name).name
     except DatasetError:
@@ -47,22 +47,35 @@ def choose_dataset(name: str) -> None:
     st.session_state["sidebar-dataset-wanted"] = name
 
 
-def _show_picker() -> None:
+def in_address() -> dict[str, str]:
+    """What the address says of the chosen data set: nothing of the first one."""
+    title = _titles()[chosen_dataset()]
+    return {settings.DATASET: title} if title != next(iter(TITLES.values())) else {}
+
+
+def _titles() -> dict[str, str]:
+    """What the picker shows for each data set's name, the built-in ones first."""
+    return told_apart(TITLES | {each.name: each.title for each in datasets.list_own()[0]})
+
+
+def _show_picker(page: str) -> None:
     """The two built-in data sets side by side; with one's own there are too many for that."""
-    own = {each.name: each.title for each in datasets.list_own()[0]}
-    titles = told_apart(TITLES | own)
-    # Set on every run, not default=: retrain.py sets it too, and it outlives a data set that is deleted.
+    titles = _titles()
     wanted = st.session_state.pop("sidebar-dataset-wanted", None)
-    st.session_state["sidebar-dataset"] = wanted if wanted in titles else chosen_dataset()
+    if settings.DATASET not in st.session_state:  # the visit begins
+        wanted = next((name for name, title in titles.items() if title == st.query_params.get(settings.DATASET)), None)
+    # Set on every run, not default=: retrain.py sets it too, and it outlives a data set that is deleted.
+    st.session_state[settings.DATASET] = wanted if wanted in titles else chosen_dataset()
     shared = {
         "label": "Data set",
         "options": list(titles),
         "format_func": titles.get,
-        "key": "sidebar-dataset",
+        "key": settings.DATASET,
+        "bind": None if page == settings.EXPERIMENTS else "query-params",  # that page writes the address itself, all of it at once
         "width": "stretch",
         "help": "Digits: MNIST, 70,000 handwritten digits. Clothing: Fashion-MNIST, 70,000 photos of garments. Add your own on the page Own images.",
     }
-    if own:
+    if len(titles) > len(TITLES):
         st.selectbox(**shared)
     else:
         st.segmented_control(**shared, required=True)
