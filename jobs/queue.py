@@ -86,13 +86,14 @@ def start(
     owner: str = "",
     most: int = MOST_RUNS,
     demand: Callable[[], None] = lambda: None,
+    granted: float | None = None,
 ) -> Path:
     """Gives a configuration a run folder and a place in the queue and returns the folder.
 
     environment: variables that the process has beside those of this one; what is secret goes here, not into a file or a command.
     owner: who may cancel it, kept in the run's events. most: runs that may be at work or wait. demand: raises what else forbids it,
-    asked while nobody can take a place: two clicks at one moment are counted one after the other. Raises Full, DatasetError, and what
-    `demand` raises.
+    asked while nobody can take a place: two clicks at one moment are counted one after the other. granted: seconds of epochs after
+    which it is stopped (training/fit_command.py), None for no end. Raises Full, DatasetError, and what `demand` raises.
     """
     _reap()
     with _locked():
@@ -101,7 +102,7 @@ def start(
         demand()
         folder, lock = runs.create(config)
         try:
-            _begin(folder, lock, config, environment, owner)
+            _begin(folder, lock, config, environment, owner, granted)
         except Exception:  # a disk that is full, an inkling.toml that is being edited
             shutil.rmtree(folder, ignore_errors=True)
             raise
@@ -111,11 +112,15 @@ def start(
 
 
 def resume(
-    folder: Path, environment: Mapping[str, str] | None = None, most: int = MOST_RUNS, demand: Callable[[], None] = lambda: None
+    folder: Path,
+    environment: Mapping[str, str] | None = None,
+    most: int = MOST_RUNS,
+    demand: Callable[[], None] = lambda: None,
+    granted: float | None = None,
 ) -> None:
     """Gives a run that stopped another place in the queue; it goes on from its checkpoint. Raises Full, locks.Busy, ConfigError, DatasetError.
 
-    most, demand: as of `start`.
+    most, demand, granted: as of `start`.
     """
     _reap()
     config = runs.read_config(folder)
@@ -131,7 +136,7 @@ def resume(
             (folder / runs.CANCEL).unlink(missing_ok=True)
             ended = [event for event in events.read(folder) if event["kind"] in events.ENDINGS][-1:]
             try:
-                _begin(folder, lock, config, environment, runs.owner(folder) or "")
+                _begin(folder, lock, config, environment, runs.owner(folder) or "", granted)
             except Exception:  # it stays what it was: cancelled, failed or crashed
                 leave(folder)
                 with contextlib.suppress(OSError):
@@ -158,10 +163,12 @@ def _demand_place(most: int) -> None:
         raise Full(f"{count} retrains are at work or wait already, no more than {most} may; try again in {costs.in_words(soonest)}")
 
 
-def _begin(folder: Path, lock: int, config: RunConfig, environment: Mapping[str, str] | None, owner: str) -> None:
+def _begin(folder: Path, lock: int, config: RunConfig, environment: Mapping[str, str] | None, owner: str, granted: float | None) -> None:
     try:
         expected = expected_seconds(config)
-        events.append(folder, "queued", owner=owner, host=_host(), seconds=round(expected, 1))
+        events.append(
+            folder, "queued", owner=owner, host=_host(), seconds=round(expected, 1), **({} if granted is None else {"granted": granted})
+        )
         _take_place(folder, config, expected)
         with (folder / "log.txt").open("ab") as log:
             _children.append(

@@ -53,6 +53,7 @@ def test_on_ones_own_machine_everything_is_allowed(folders, monkeypatch):
     for act in visitor.DOING:
         visitor.demand(act)
     visitor.demand_retrain(1e9)
+    assert visitor.granted() is None
     for _ in range(2000):
         visitor.count("drawings", "answers_per_minute")
 
@@ -138,7 +139,8 @@ def test_of_two_clicks_at_one_moment_each_counts(sign_in, monkeypatch, act):
 
     def meanwhile(*facts: object) -> None:
         monkeypatch.setattr(queue, "active_runs", lambda: own[:2])
-        facts[-1]()
+        demand, _ = facts[-2:]
+        demand()
         pytest.fail("it was queued")
 
     monkeypatch.setattr(queue, act, meanwhile)
@@ -243,6 +245,7 @@ def test_a_retrain_that_would_take_too_long_is_refused_before_it_starts(sign_in)
     visitor.demand_retrain(3600)
     with pytest.raises(visitor.NotAllowed, match="expected to take 2 h 0 min, and one may take 1 h 0 min here: choose fewer epochs"):
         visitor.demand_retrain(7200)
+    assert visitor.granted() == 3 * 3600  # and stopped then
 
 
 def test_a_visitor_has_two_places_in_the_queue_and_others_have_theirs(sign_in, monkeypatch):

@@ -7,10 +7,14 @@ import os
 from pathlib import Path
 from typing import Any
 
-from jobs import artefacts, cluster, events, giving_way, locks, queue, runs, site
+from jobs import artefacts, cluster, costs, events, giving_way, locks, queue, runs, site
 from jobs.config import LAYERS, ConfigError, RunConfig, field_of, unused
 from models import shelf
 from models.errors import InklingError
+
+
+class Overrun(InklingError):
+    """A retrain of a public page takes longer than one is granted there. The message says so, and the fix."""
 
 
 def add(commands: Any) -> argparse.ArgumentParser:
@@ -81,7 +85,7 @@ def _fit(options: argparse.Namespace) -> int:
     if options.far:
         from training import far
 
-        return far.train(*options.far, lambda folder: _train(folder, options.data))
+        return far.train(*options.far, lambda folder: _train(folder, options.data, is_granted=True))
     if folder := options.run or options.resume or options.job:
         ignored = [item.name for item in dataclasses.fields(RunConfig) if getattr(options, item.name) is not None]
         if ignored or options.recipe or options.fine_tune or options.out:
@@ -111,7 +115,7 @@ def _fit(options: argparse.Namespace) -> int:
                 (folder / runs.CANCEL).unlink(missing_ok=True)
                 if runs.status(folder, alive=False).state != "done":
                     events.append(folder, "turn", device="")  # until it tells its own, what was told of a process is of the one before
-            return _train(folder, options.data, options.tensorboard)
+            return _train(folder, options.data, options.tensorboard, is_granted=bool(options.run or options.job))
     folder, lock = runs.create(_config(options), options.out)
     print(f"run folder {folder}")
     try:
@@ -146,8 +150,11 @@ def _take_corrections(folder: Path) -> None:
         corrected.corrected(folder, config.dataset)
 
 
-def _train(folder: Path, data_folder: Path | None, tensorboard: bool = False) -> int:
-    """Trains and publishes a run, and makes sure that its events end with exactly one of done, failed, cancelled."""
+def _train(folder: Path, data_folder: Path | None, tensorboard: bool = False, is_granted: bool = False) -> int:
+    """Trains and publishes a run, and makes sure that its events end with exactly one of done, failed, cancelled.
+
+    is_granted: it was asked for on a page, which may have said how long it may take.
+    """
     last = events.read(folder)
     if last and last[-1]["kind"] == "done":
         print(f"{folder} is done already; nothing to resume")
@@ -169,7 +176,9 @@ def _train(folder: Path, data_folder: Path | None, tensorboard: bool = False) ->
                 f"Training on the bundled sample of {len(source.train)} images: expect a less accurate network than with the full data set."
             )
         with memory.told_when_full():
-            fit.fit(config, folder, source, board=folder / "tensorboard" if tensorboard else None)
+            demand = (lambda *_: _demand_granted(folder, config)) if is_granted else (lambda *_: None)
+            demand()
+            fit.fit(config, folder, source, board=folder / "tensorboard" if tensorboard else None, after_epoch=demand)
         corrected.demand_learned(folder)
         if config.publish:
             card = export.publish([folder], config.publish, source, average=config.members > 1)
@@ -185,6 +194,19 @@ def _train(folder: Path, data_folder: Path | None, tensorboard: bool = False) ->
     events.append(folder, "done")
     artefacts.forget_corrections(folder)
     return 0
+
+
+def _demand_granted(folder: Path, config: RunConfig) -> None:
+    """Raises Overrun once a run's epochs together took longer than the page that it was asked for on grants, and others are to come."""
+    told = events.read(folder)
+    granted = [event.get("granted") for event in told if event["kind"] == "queued"][-1:]
+    epochs = [event for event in told if event["kind"] == "epoch"]
+    spent = sum(event["seconds"] for event in epochs)
+    is_trained = len({(event["member"], event["epoch"]) for event in epochs}) == config.members * config.epochs
+    if granted and granted[0] is not None and spent > granted[0] and not is_trained:
+        raise Overrun(
+            f"its epochs have taken {costs.in_words(spent)}, and a retrain is stopped here after {costs.in_words(granted[0])}; choose fewer epochs or a smaller network"
+        )
 
 
 def _demand_publishable(config: RunConfig) -> None:

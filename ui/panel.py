@@ -315,7 +315,7 @@ def resume(folder: Path) -> None:
         config = runs.read_config(folder)
         demand = functools.partial(visitor.demand_retrain, queue.expected_seconds(config))
         demand()
-        queue.resume(folder, serving.environment(config), site.read().queue, demand)
+        queue.resume(folder, serving.environment(config), site.read().queue, demand, visitor.granted())
         follow(folder)
         st.session_state.setdefault("retrain-dismissed", set()).discard(folder.name)
         st.session_state.pop(f"retrain-problem-{folder.name}", None)

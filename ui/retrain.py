@@ -256,7 +256,7 @@ def begin(config: RunConfig, kind: str) -> None:
     config = dataclasses.replace(config, threads=threads, publish=f"{kind}-{own}")
     demand = functools.partial(visitor.demand_retrain, _seconds(config))
     demand()
-    panel.follow(queue.start(config, serving.environment(config), visitor.owner(), here.queue, demand))
+    panel.follow(queue.start(config, serving.environment(config), visitor.owner(), here.queue, demand, visitor.granted()))
     panel.forget()
     st.rerun()
 

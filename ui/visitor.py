@@ -23,6 +23,9 @@ DOING = {  # what needs a right, as a sentence begins
 }
 
 
+OVERRUN = (
+    3  # times what a retrain may be expected to take, after which it is stopped: estimates are off by two at worst, and it may stand back
+)
 PROXIED = ("Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP")  # headers that proxies add
 
 
@@ -158,6 +161,11 @@ def demand_retrain(seconds: float) -> None:
         raise NotAllowed(
             f"{len(own)} of your retrains are at work or wait, and a visitor may have {most_runs}: try again when one has ended."
         )
+
+
+def granted() -> float | None:
+    """Seconds after which the visitor's retrain is stopped, however long it was expected to take; None on their own machine."""
+    return OVERRUN * 60 * here().retrain_minutes if is_public() else None
 
 
 def count(what: str, limit: str) -> None:
