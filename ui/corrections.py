@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 FEW, MORE = 24, 96  # shown at first, and more on each click
 CELL = 132  # pixels
 RETRAINED = (
-    "Retrained, it sees each of them many times among all training images, for one epoch, and becomes a new network beside it, "
-    "as long as that costs it no validation images."
+    "A retrain shows it each of them many times among all training images, for one epoch. It becomes a new network beside the old one; "
+    "what would make it worse on validation images is taken back."
 )
 DAMAGED = "cannot be asked about them: the Models page says why. To retrain on them, choose another network in the sidebar."
 MIXED = "It is of several kinds of networks, which no run goes on from; to retrain on them, choose another one in the sidebar."
@@ -34,9 +34,9 @@ def page() -> None:
     st.html(
         figures.heading(
             "Corrections",
-            f"Pictures that somebody said were read wrong, with what they show: {_plural(about)} only; the sidebar has the other data sets. "
-            "They are kept on this server until they are deleted here; a retrain on them has copies until it is done, and one that stopped "
-            "until it is deleted on the page Retrains.",
+            f"{_pictures(about)} that were read wrong, each with the label that somebody gave it. Choose another data set in the sidebar "
+            "for its own. They stay on this server until they are deleted here. A retrain keeps copies of them until it is done, or, "
+            "where it stopped, until it is deleted on the page Retrains.",
         )
     )
     try:
@@ -101,8 +101,8 @@ def _show_left_over(engine: "Engine", count: int) -> None:
         st.html(figures.error("Not deleted", problem))
 
 
-def _plural(about: DatasetInfo) -> str:
-    return f"pictures of {about.title}" if about.is_own else f"{about.noun}s"
+def _pictures(about: DatasetInfo) -> str:
+    return f"Pictures of {about.title}" if about.is_own else f"{about.noun.capitalize()}s"
 
 
 def _count(found: "list[Correction]") -> str:

@@ -91,7 +91,7 @@ def alike(card: Card, found: list[tuple[np.ndarray, int, float]]) -> str:
         for pixels, label, _ in found
     ]
     return (
-        '<div class="ink" data-testid="alike"><p class="ink-note">Most alike to it, of the bundled training images, as its last layer sees them:</p>'
+        '<div class="ink" data-testid="alike"><p class="ink-note">The bundled training images that look most like it to the network’s last layer:</p>'
         f'<div class="ink-digits">{"".join(cells)}</div></div>'
     )
 
