@@ -1,7 +1,9 @@
 """python -m inference IMAGE... --dataset mnist|fashion-mnist|OWN --model NAME --json"""
 
 import argparse
+import contextlib
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -45,10 +47,17 @@ def main(arguments: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 2
     unreadable = False
-    for name in options.images:
-        answer = _answer_file(classifier, for_others, name, options)
-        unreadable = unreadable or answer.prepared is None
-        print(_as_json(name, answer) if options.json else _as_text(name, answer), flush=True)
+    try:
+        for name in options.images:
+            answer = _answer_file(classifier, for_others, name, options)
+            unreadable = unreadable or answer.prepared is None
+            print(_as_json(name, answer) if options.json else _as_text(name, answer), flush=True)
+    except BrokenPipeError:  # who reads it has seen enough, as head has
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left to be written at the end has a place
+        return 1
+    except KeyboardInterrupt:
+        return 130
     return int(unreadable)
 
 

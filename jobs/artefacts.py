@@ -11,10 +11,10 @@ fsspec (filesystem-spec.readthedocs.io) speaks to s3, gs, abfs, sftp, ftp and mo
 
 import contextlib
 import errno
+import ftplib
 import hashlib
 import json
 import posixpath
-import shutil
 import uuid
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -28,6 +28,10 @@ from models.errors import InklingError
 BOX, CANCEL = "box.json", "cancel"  # what is in it, and the job that is to stop
 RUN, NETWORKS, DATASETS, TOLD = "run", "networks", "datasets", "told"  # folders of a box
 CORRECTIONS = "corrections.npz"
+PIECE = 2**20  # bytes that are copied at once
+LARGEST = (
+    2**31
+)  # bytes of a checkpoint, which has the optimizer's state too, and of what a node fetches, such as the pictures of a data set
 MOST_TOLD = 2**26  # bytes of events that are taken home: those of days, whose end must not be cut off
 MOST = 1e300  # of any number in them: the pages reckon with floats
 LOCAL_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
@@ -77,10 +81,21 @@ class Box:
             raise ArtefactsError(
                 f"{self.address} cannot be used ({error}); install what fsspec asks for, or mend artefacts in inkling.toml"
             ) from None
+        except PermissionError as error:
+            if error.filename:  # of this machine's disk
+                raise
+            raise self._refused(error) from None
         except (OSError, InklingError):
             raise
+        except ftplib.error_perm as error:
+            if str(error).startswith("530"):
+                raise self._refused(error) from None
+            raise OSError(f"{type(error).__name__}: {error}") from None
         except Exception as error:  # each file system has errors of its own, for a lost connection too
             raise OSError(f"{type(error).__name__}: {error}") from None
+
+    def _refused(self, error: Exception) -> ArtefactsError:
+        return ArtefactsError(f"{self.address} lets nobody in ({error}); mend what fsspec's own configuration says, and resume the run")
 
     def put(self, files: Iterable[tuple[Path, str]]) -> None:
         """Copies files to their names in the folder, in this order; each appears whole."""
@@ -92,13 +107,19 @@ class Box:
                 system.put_file(str(source), partial)
                 _rename(system, partial, target)
 
-    def get(self, name: str, target: Path) -> None:
-        """Copies one file to a path, where it appears whole. Raises FileNotFoundError, which some file systems also mean by no answer."""
+    def get(self, name: str, target: Path, most: int) -> None:
+        """Copies one file of at most so many bytes to a path, where it appears whole.
+
+        Raises FileNotFoundError, which some file systems also mean by no answer, and ArtefactsError where it is larger.
+        """
         partial = target.with_name(f"{target.name}.{uuid.uuid4().hex}.partial")
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
             with self._opened() as (system, root), system.open(posixpath.join(root, name), "rb") as source, partial.open("wb") as file:
-                shutil.copyfileobj(source, file)
+                while content := source.read(PIECE):
+                    if file.tell() + len(content) > most:
+                        raise ArtefactsError(f"{self.address}/{name} has more than {most / 2**20:,.0f} MB; look who may write there")
+                    file.write(content)
             partial.replace(target)
         finally:
             partial.unlink(missing_ok=True)
@@ -216,7 +237,7 @@ def take_home(out_of: Box, folder: Path) -> None:
         if kinds & set(events.ENDINGS):
             for name in checkpoints(config):
                 try:
-                    out_of.get(f"{RUN}/{name}", folder / name)
+                    out_of.get(f"{RUN}/{name}", folder / name, LARGEST)
                 except FileNotFoundError:
                     if out_of.contents() is None:  # it does not answer; otherwise the run ended before its first epoch did
                         raise
@@ -255,8 +276,8 @@ def _take_network(out_of: Box, config: RunConfig) -> None:
     target, name = shelf.shelf_folder() / config.dataset, config.publish
     graph, card = (target / f".{name}.far.{kind}" for kind in ("onnx", "json"))
     try:
-        out_of.get(f"{NETWORKS}/{config.dataset}/{name}.onnx", graph)
-        out_of.get(f"{NETWORKS}/{config.dataset}/{name}.json", card)
+        out_of.get(f"{NETWORKS}/{config.dataset}/{name}.onnx", graph, shelf.LARGEST_GRAPH)
+        out_of.get(f"{NETWORKS}/{config.dataset}/{name}.json", card, shelf.LARGEST_CARD)
         try:
             text = card.read_text(encoding="utf-8")
             is_its = hashlib.sha256(graph.read_bytes()).hexdigest() == shelf.parse_card(config.dataset, name, text, target).sha256

@@ -33,8 +33,9 @@ STOPPING = 30.0  # seconds that a job has to end by itself when it is cancelled
 TRIES = 4  # of a job that ends without a word
 OVER = ("STOPPED", "SUCCEEDED", "FAILED")  # as Ray names it
 PASSED_ON = "INKLING_"  # variables of the server that a job gets too
-# Not these of them to a job that shares no folder: they name the server's.
-PLACES = ("INKLING_DATA", "INKLING_DATASETS", "INKLING_MODELS", "INKLING_RUNS", "INKLING_SITE")
+CORRECTIONS = "INKLING_CORRECTIONS"  # address of their database, with its password: only to a job that learns from them
+# Not these of them to a job that shares no folder: they name the server's, and corrections travel with it.
+PLACES = ("INKLING_DATA", "INKLING_DATASETS", "INKLING_MODELS", "INKLING_RUNS", "INKLING_SITE", CORRECTIONS)
 MOST_SAID, MOST_LOG = 2**24, 2**18  # bytes of an answer of the head; characters of a job's log
 
 
@@ -61,8 +62,8 @@ def follow(folder: Path) -> int:
             if not _wait_until_at_work(folder, job):
                 _stop_in(box, job)
                 return _cancelled(folder)
-            queue.leave(folder)
             slot = queue.take_slot(folder)
+            queue.leave(folder)  # after it: who counts the runs that wait or are at work misses none
             events.append(folder, "turn", device=queue.RAY)
         _wait_until_over(folder, job, box)
         if not _ending(folder) and (folder / runs.CANCEL).exists():
@@ -75,7 +76,7 @@ def follow(folder: Path) -> int:
     if slot is not None:
         os.close(slot)
     if box and _ending(folder):
-        _take_away(box)
+        take_away(box)
     if _ending(folder) == "done":
         artefacts.forget_corrections(folder)
     return int(_ending(folder) != "done")
@@ -96,7 +97,7 @@ def _stop_in(box: Box | None, job: str) -> None:
             box.write(artefacts.CANCEL, job.encode())
 
 
-def _take_away(box: Box) -> None:
+def take_away(box: Box) -> None:
     """Takes the box away; what resists for good stays there, and harms nobody."""
     for _ in range(TRIES):
         try:
@@ -179,7 +180,7 @@ def _submit(folder: Path, job: str, box: Box | None) -> None:
     where = ["--far", box.address, job] if box else ["--job", str(folder)]
     command = shlex.join([here.ray_python, "-m", "training", "fit", *where])
     log = "" if box else f" >> {shlex.quote(str(folder / 'log.txt'))} 2>&1"
-    kept_back = PLACES if box else ()
+    kept_back = PLACES if box else () if runs.read_config(folder).corrections else (CORRECTIONS,)
     variables = {name: value for name, value in os.environ.items() if name.startswith(PASSED_ON) and name not in kept_back}
     request = {
         "entrypoint": f"cd {shlex.quote(str(runs.ROOT))} && exec {command}{log}",

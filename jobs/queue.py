@@ -10,6 +10,7 @@ import fcntl
 import heapq
 import itertools
 import json
+import math
 import os
 import re
 import shutil
@@ -160,7 +161,8 @@ def _demand_place(most: int) -> None:
     count = len({*(place.run for place in places), *active_runs()})  # in this order: one whose turn comes in between is both
     if count >= most:
         soonest = next(iter(forecast(places)))
-        raise Full(f"{count} retrains are at work or wait already, no more than {most} may; try again in {costs.in_words(soonest)}")
+        when = "when one has ended" if math.isinf(soonest) else f"in {costs.in_words(soonest)}"
+        raise Full(f"{count} retrains are at work or wait already, no more than {most} may; try again {when}")
 
 
 def _begin(folder: Path, lock: int, config: RunConfig, environment: Mapping[str, str] | None, owner: str, granted: float | None) -> None:
@@ -322,7 +324,10 @@ def active_runs() -> list[Path]:
 
 
 def forecast(places: Sequence[Place]) -> list[float]:
-    """In how many seconds each place is expected to be at work, and last, one more that were queued now."""
+    """In how many seconds each place is expected to be at work, and last, one more that were queued now; infinity where a cluster decides it."""
+    with contextlib.suppress(site.SiteError):
+        if site.read().ray_address:  # it says nothing of its room
+            return [math.inf] * (len(places) + 1)
     left = [_seconds_left(run) for run in active_runs()]
     count = max((len(place.devices) for place in places), default=max(1, len(left)))
     free = [0.0] * max(0, count - len(left)) + left

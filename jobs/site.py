@@ -13,6 +13,7 @@ from jobs.runs import ROOT
 from models.errors import InklingError
 
 MODES = ("local", "public")
+LIMITS = ("queue", "retrains", "retrain_minutes", "answers_per_minute", "uploads_per_minute")
 ADDRESS = re.compile(r"[^@\s]*@[^@\s]+")
 HEAD = re.compile(r"https?://[^\s/]+/?")
 ARTEFACTS = re.compile(r"[a-z][a-z0-9+]*://(?![^@]*:[^@]*@)[^\s?#*\[\]]+")  # without a password or a pattern
@@ -108,11 +109,17 @@ def _read(place: Path, version: tuple[int, int, int]) -> Site:
     ray = facts.pop("ray", {})
     if not isinstance(ray, dict):
         raise SiteError(f"{place}: ray is {ray!r}; it must be a table: [ray]")
+    fields = [item.name for item in dataclasses.fields(Site)]
+    in_ray = [name.removeprefix("ray_") for name in fields if name.startswith("ray_")]
+    tables = (
+        ("", facts, [name for name in fields if name not in LIMITS and not name.startswith("ray_")]),
+        (": [limits]", limits, LIMITS),
+        (": [ray]", ray, in_ray),
+    )
+    for table, given, known in tables:
+        if unknown := sorted(given.keys() - set(known)):
+            raise SiteError(f"{place}{table} has {unknown[0]!r}, which means nothing there; it may have {', '.join(known)}")
     facts |= {f"ray_{name}": value for name, value in ray.items()}
-    known = {item.name for item in dataclasses.fields(Site)}
-    unknown = sorted({*facts, *limits} - known)
-    if unknown:
-        raise SiteError(f"{place} has {unknown[0]!r}, which means nothing; it may have {', '.join(sorted(known))}")
     allowed = facts.get("allowed", [])
     if not isinstance(allowed, list):
         raise SiteError(f"allowed is {allowed!r}; it must be a list: [{allowed!r}]")

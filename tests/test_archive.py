@@ -68,6 +68,18 @@ def test_a_file_beside_the_classes_is_a_stray(tmp_path):
         assert len(found.files) == 2
 
 
+@pytest.mark.parametrize("beside", ["LICENSE", "labels.csv"])
+def test_a_file_beside_the_one_folder_around_all_classes_is_a_stray_too(tmp_path, beside):
+    with opened(packed(tmp_path / "a.zip", {beside: b"", **{f"top/{k}": v for k, v in ONE.items()}})) as found:
+        assert found.strays == (beside,)
+        assert sorted(each.label for each in found.files) == ["cats", "dogs"]
+
+
+def test_two_folders_that_would_be_one_class_are_told(tmp_path):
+    message = refusal(packed(tmp_path / "a.zip", ONE | {"cats /2.png": b"three"}))
+    assert message.startswith("two folders are called cats, but for white space; rename one")
+
+
 def test_names_of_a_mac_are_read_as_utf_8(tmp_path):
     name = "Müll/1.png".encode()
     path = packed(tmp_path / "a.zip", ONE | {"M__ll/1.png": b"three"})

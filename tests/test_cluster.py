@@ -1,5 +1,6 @@
 """Retrains as jobs of a Ray cluster: against a head that is made up, and on a real cluster that loses a node and its head."""
 
+import dataclasses
 import json
 import logging
 import os
@@ -16,6 +17,7 @@ from models import shelf
 from tests.browser import free_port
 from tests.ray_head import Head, point_at, queued, until
 from training.__main__ import main
+from ui import panel
 
 LONG = RunConfig(network="fc", hidden=(256,), epochs=80, threads=1, publish="long")
 SHORT = RunConfig(network="fc", hidden=(8,), threads=1, publish="short")
@@ -35,19 +37,25 @@ def state(run: Path) -> str:
     return runs.status(run).state
 
 
-def test_a_job_is_told_what_to_train_and_with_what(monkeypatch, folders):
+@pytest.mark.parametrize("learns_from_corrections", [False, True])
+def test_a_job_is_told_what_to_train_and_with_what(monkeypatch, folders, learns_from_corrections: bool):
     monkeypatch.setenv("INKLING_CORRECTIONS", "sqlite://")
     monkeypatch.setenv("HOME_SECRET", "hunter2")
     with Head("PENDING", "RUNNING", "SUCCEEDED") as head:
-        run = queued(monkeypatch, folders, head, SHORT)
+        run = queued(monkeypatch, folders, head, dataclasses.replace(SHORT, corrections=learns_from_corrections))
         assert [place.devices for place in queue.waiting()] == [(queue.RAY,)]
+        assert {panel.when(each) for each in queue.forecast(queue.waiting())} == {"when the cluster has room"}
+        with pytest.raises(queue.Full, match=r"^1 retrains are at work or wait already, no more than 1 may; try again when one has ended$"):
+            queue.start(SHORT, most=1)
         monkeypatch.setattr(cluster, "TRIES", 1)
         assert cluster.follow(run) == 1  # nobody trained it
     (asked,) = head.submitted
     assert f"-m training fit --job {run}" in asked["entrypoint"]
     assert asked["submission_id"].startswith(f"inkling-{run.name}-")
     assert (asked["entrypoint_num_cpus"], asked["entrypoint_num_gpus"]) == (1.0, 0.0)
-    assert asked["runtime_env"]["env_vars"]["INKLING_CORRECTIONS"] == "sqlite://"
+    variables = asked["runtime_env"]["env_vars"]
+    assert variables["INKLING_RUNS"] == os.environ["INKLING_RUNS"]
+    assert variables.get("INKLING_CORRECTIONS") == ("sqlite://" if learns_from_corrections else None)  # it has a password in it
     assert "hunter2" not in json.dumps(asked)
     assert queue.waiting() == []
     assert [event["kind"] for event in events.read(run)] == ["queued", "turn"]

@@ -1,6 +1,7 @@
 """The Corrections page through Streamlit's AppTest."""
 
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -62,6 +63,16 @@ def test_a_connection_without_an_address_is_one_sentence(monkeypatch):
     app = AppTest.from_string("from ui import corrections; corrections.page()", default_timeout=60).run()
     assert not app.exception
     assert "[connections.corrections] in .streamlit/secrets.toml lacks a setting; give it a url" in html_of(app)
+
+
+def test_where_the_secrets_cannot_be_read_no_other_database_takes_the_place_of_theirs(monkeypatch, tmp_path):
+    secrets = tmp_path / "secrets.toml"
+    monkeypatch.setattr(serving.st, "get_option", lambda name: [str(secrets)] if name == "secrets.files" else None)
+    monkeypatch.setattr(serving.st, "secrets", SimpleNamespace(load_if_toml_exists=lambda: False))
+    serving.corrections()  # without the file, the usual one
+    secrets.write_text("[connections.corrections]\nurl = ")
+    with pytest.raises(store.StoreError, match=r"secrets\.toml, which may name their database, cannot be read; mend it$"):
+        serving.corrections()
 
 
 def test_a_file_that_was_deleted_beneath_the_server_is_begun_anew(monkeypatch, tmp_path):

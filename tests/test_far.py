@@ -74,11 +74,14 @@ def test_a_box_gives_back_what_was_put_into_it(kind, ftp, server, tmp_path):
     assert box.read("job") is None
     assert box.contents() is None
     with pytest.raises(FileNotFoundError):
-        box.get("run/a", target)
+        box.get("run/a", target, 100)
     for content in (os.urandom(300_000), b"new"):  # the second in place of the first
         source.write_bytes(content)
         box.put([(source, "run/a"), (source, "run/deep/b")])
-        box.get("run/deep/b", target)
+        box.get("run/deep/b", target, len(content))
+        assert target.read_bytes() == content
+        with pytest.raises(ArtefactsError, match=r"run/a has more than 0 MB; look who may write there$"):
+            box.get("run/a", target, len(content) - 1)
         assert target.read_bytes() == content
     box.write("job", b"first")
     box.write("job", b"second")
@@ -105,6 +108,11 @@ def test_an_address_that_cannot_be_used_and_one_that_does_not_answer_are_told_ap
         Box("nosuch://place/x").read("job")
     with pytest.raises(ConnectionRefusedError):
         Box(f"ftp://localhost:{free_port()}/x").read("job")
+
+
+def test_who_is_not_let_in_is_told_and_does_not_ask_for_ever(ftp):
+    with pytest.raises(ArtefactsError, match=r"lets nobody in \(530.*\); mend what fsspec's own configuration says, and resume the run$"):
+        Box(ftp.replace("//", "//nobody:wrong@")).read("job")
 
 
 @pytest.mark.parametrize("address", ["bucket/inkling", "s3://", "s3://key:sec/ret@bucket/x", "ftp://a b/x", "s3://bucket/*", 7])
@@ -340,11 +348,11 @@ def test_an_end_is_told_only_with_the_checkpoint_that_it_left(monkeypatch, home,
     monkeypatch.setattr(Box, "put", meanwhile)
     monkeypatch.setattr(events, "content", late)
     delivery.bring()
-    box.get("run/member-0.safetensors", tmp_path / "there")
+    box.get("run/member-0.safetensors", tmp_path / "there", artefacts.LARGEST)
     assert (tmp_path / "there").read_bytes() == b"early"
     assert b"done" not in box.read("told/first")
     delivery.bring()
-    box.get("run/member-0.safetensors", tmp_path / "there")
+    box.get("run/member-0.safetensors", tmp_path / "there", artefacts.LARGEST)
     assert (tmp_path / "there").read_bytes() == b"late"
     assert b"done" in box.read("told/first")
 

@@ -56,6 +56,15 @@ def run_process(*arguments: str | bytes, stdin: bytes = b"") -> subprocess.Compl
     return subprocess.run(command, cwd=SHIPPED.parent, input=stdin, capture_output=True, env=environment, timeout=120, check=False)
 
 
+def test_a_reader_that_has_seen_enough_ends_it_quietly(files):
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-m", "inference", *[files["digit"]] * 3]
+    ended = subprocess.run(command, cwd=SHIPPED.parent, stdout=write, stderr=subprocess.PIPE, timeout=120, check=False)
+    os.close(write)
+    assert (ended.returncode, ended.stderr) == (1, b"")
+
+
 def check_answer(facts: dict, dataset: str = "mnist") -> None:
     labels = DATASETS[dataset].labels
     probabilities = facts["probabilities"]

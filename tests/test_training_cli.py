@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,8 +15,10 @@ import pytest
 from jobs import events, runs
 from jobs.config import RunConfig
 from jobs.runs import ROOT
+from models import shelf
 from training import fit_command
 from training.__main__ import main
+from ui import figures
 
 
 @pytest.fixture(autouse=True)
@@ -67,6 +70,35 @@ def test_a_network_is_trained_published_evaluated_and_exported_again(places, cap
     assert (places / "models" / "mnist" / "again.json").is_file()
     assert main(["fit", "--resume", str(run)]) == 0
     assert "nothing to resume" in capsys.readouterr().out
+
+
+def test_what_a_start_has_learned_of_the_images_that_measure_a_run_is_told(places, capsys):
+    """The bundled sample is of the images that the networks of the full sets have learned."""
+    shutil.copytree(ROOT / "models" / "mnist", places / "models" / "mnist")
+    quick = ["fit", "--recipe", "quick", "--network", "fc", "--hidden", "8", "--threads", "1", "--epochs", "1"]
+    assert (
+        main(["fit", "--start-from", "fc", *fc_settings(), "--epochs", "1", "--threads", "1", "--lr", "0.0001", "--publish", "further"])
+        == 0
+    )
+    assert "fc has learned some of the images that measure this run: its figures flatter it." in capsys.readouterr().out
+    assert main([*quick, "--publish", "alone"]) == 0
+    assert "flatter" not in capsys.readouterr().out
+    assert (
+        main(["fit", "--start-from", "further", *fc_settings(), "--epochs", "1", "--threads", "1", "--lr", "0.0001", "--publish", "later"])
+        == 0
+    )
+    cards = {name: shelf.load_card("mnist", name) for name in ("further", "later", "alone")}
+    assert [card.facts["data"].get("learned_before") for card in cards.values()] == [True, True, None]
+    notes = {name: "flatters" in figures.comparison(card, None) for name, card in cards.items()}
+    assert notes == {"further": True, "later": True, "alone": False}
+    capsys.readouterr()
+    for name, is_told in {"fc": True, "further": True, "alone": False}.items():
+        assert main(["evaluate", f"mnist/{name}"]) == 0
+        assert ("flatter" in capsys.readouterr().out) is is_told
+
+
+def fc_settings() -> list[str]:
+    return ["--network", "fc", "--hidden", "1024", "512", "--batch-norm", "--augmentation", "none"]
 
 
 @pytest.mark.parametrize(

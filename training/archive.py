@@ -204,9 +204,9 @@ def _file_reader(path: Path) -> Callable[[], bytes]:
 def _by_class(found: Iterable[tuple[str, tuple[str, ...], Callable[[], bytes]]]) -> Source:
     """Sorts files into classes by their folder; one folder around all of them is taken off."""
     found = sorted(found, key=lambda each: each[1])
-    if len({path[0] for _, path, _ in found}) == 1 and any(len(path) > 2 for _, path, _ in found):
-        found = [(name, path[1:], read) for name, path, read in found]
-    files, strays = [], []
+    if len({path[0] for _, path, _ in found if len(path) > 1}) == 1 and any(len(path) > 2 for _, path, _ in found):
+        found = [(name, path[1:] if len(path) > 1 else path, read) for name, path, read in found]  # a README beside it is a stray
+    files, strays, folders = [], [], {}
     for name, path, read in found:
         if len(path) > 2:
             raise SourceError(
@@ -220,6 +220,8 @@ def _by_class(found: Iterable[tuple[str, tuple[str, ...], Callable[[], bytes]]])
             raise SourceError(
                 f"the folder {_said(path[0])} cannot name a class; give it 1 to {LONGEST_LABEL} characters that can be shown, such as cats"
             )
+        if folders.setdefault(label, path[0]) != path[0]:
+            raise SourceError(f"two folders are called {_said(label)}, but for white space; rename one, or put their pictures into one")
         files.append(File(name=_said(name), label=label, read=read))
     return Source(files=tuple(files), strays=tuple(strays))
 

@@ -77,7 +77,7 @@ class Dataset:
 
     @cached_property
     def test(self) -> Split:
-        """The test images: 10,000 of the full sets. Read once, at the end."""
+        """The test images: 10,000 of the full sets. Nothing is chosen by them."""
         return _read_pair(self.folder, "t10k", None if self.is_sample else FULL_SIZES["t10k"])
 
 
@@ -102,7 +102,7 @@ class OwnDataset:
 
     @cached_property
     def test(self) -> Split:
-        """A tenth of each class, at least one picture. Read once, at the end."""
+        """A tenth of each class, at least one picture. Nothing is chosen by them."""
         return self._read("test")
 
     def _read(self, part: str) -> Split:

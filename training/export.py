@@ -32,7 +32,7 @@ from training import checkpoint
 from training.data import Dataset, OwnDataset, Split, digest, sample
 from training.fit import member_path
 from training.networks import Served, build, count_parameters
-from training.published import architecture
+from training.published import architecture, learned_before
 
 OPSET = 20
 PARITY = 1e-4  # largest difference of a probability between torch and onnxruntime that is still published
@@ -267,7 +267,8 @@ def describe(
         # Of several kinds each network's own, so that they can teach: training/published.py.
         **({"member_configs": [each.to_dict() for each in configs for _ in range(each.members)]} if several else {}),
         "versions": versions("torch", "onnx", "onnxscript", "numpy"),
-        "data": {"origin": _origin(data), "train": len(data.train), "train_sha256": digest(data.train)},
+        "data": {"origin": origin(data), "train": len(data.train), "train_sha256": digest(data.train)}
+        | ({"learned_before": True} if any(learned_before(each, origin(data)) for each in configs) else {}),
     }
     classifier = Classifier(provisional(card, graph), threads=0)
     validation = measure(classifier, data.validation)
@@ -302,10 +303,9 @@ def provisional(card: dict[str, Any], graph: Path) -> shelf.Card:
     )  # fmt: skip
 
 
-def _origin(data: Dataset | OwnDataset) -> str:
-    if isinstance(data, OwnDataset):
-        return data.origin
-    return "bundled sample" if data.is_sample else "full data set"
+def origin(data: Dataset | OwnDataset) -> str:
+    """Where a run's data are from, as its card tells it."""
+    return data.origin if isinstance(data, OwnDataset) else "bundled sample" if data.is_sample else "full data set"
 
 
 def _title(network: str, members: int, name: str) -> str:

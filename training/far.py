@@ -12,8 +12,10 @@ from pathlib import Path
 
 from jobs import artefacts, events, runs
 from jobs.artefacts import Box
+from models import scratch
 from models.errors import InklingError
 
+HOME = "inkling-job-"  # how a job's folder on its node begins
 EVERY = 1.0  # seconds between two deliveries
 PATIENCE = {"to unpack": 120.0, "to deliver the last": 3600.0}  # seconds that the address may be out of reach
 
@@ -23,7 +25,8 @@ def train(address: str, job: str, work: Callable[[Path], int]) -> int:
 
     address: of the run's box. job: this one's id; it ends at once when the box is another's. Returns 1 when the address stays out of reach.
     """
-    box, home = Box(address), Path(tempfile.mkdtemp(prefix="inkling-job-"))
+    scratch.clear(Path(tempfile.gettempdir()), (f"{HOME}*",))  # of jobs that were killed: their pictures and corrections shall not stay
+    box, home = Box(address), Path(tempfile.mkdtemp(prefix=HOME))
     try:
         folder = _patiently("to unpack", lambda: _unpack(box, job, home))
         with _delivered(_Delivery(box, job, folder, home)):
@@ -65,7 +68,7 @@ def _unpack(box: Box, job: str, home: Path) -> Path:
             root.resolve()
         ):
             raise artefacts.ArtefactsError(f"{box.address} names a file outside of it: {name}; look who may write there")
-        box.get(name, root / rest)
+        box.get(name, root / rest, artefacts.LARGEST)
     folder = places[artefacts.RUN]
     os.environ |= {
         "INKLING_RUNS": str(folder.parent),
@@ -74,7 +77,7 @@ def _unpack(box: Box, job: str, home: Path) -> Path:
     }
     for name in artefacts.checkpoints(runs.read_config(folder)):
         with contextlib.suppress(FileNotFoundError):  # no epoch of it has ended yet
-            box.get(f"{artefacts.RUN}/{name}", folder / name)
+            box.get(f"{artefacts.RUN}/{name}", folder / name, artefacts.LARGEST)
     return folder
 
 
@@ -101,6 +104,7 @@ class _Delivery:
 
     def bring(self) -> None:
         """Raises OSError while the address does not answer."""
+        os.utime(self.home)  # so that no other job takes it for a dead one's
         contents = self.box.contents()
         if contents is None:
             raise ConnectionError(f"{artefacts.BOX} is not there")

@@ -165,6 +165,7 @@ def _train(folder: Path, data_folder: Path | None, tensorboard: bool = False, is
         reserve.write_bytes(bytes(2**16))  # given up at the end, so that a full disk has room for what is said of it
     try:
         from training import corrected, data, export, fit, memory
+        from training.published import learned_before
 
         config = runs.read_config(folder)
         if said := unused(config):
@@ -175,6 +176,8 @@ def _train(folder: Path, data_folder: Path | None, tensorboard: bool = False, is
             print(
                 f"Training on the bundled sample of {len(source.train)} images: expect a less accurate network than with the full data set."
             )
+        if name := learned_before(config, export.origin(source)):
+            print(f"{name} has learned some of the images that measure this run: its figures flatter it.")
         with memory.told_when_full():
             demand = (lambda *_: _demand_granted(folder, config)) if is_granted else (lambda *_: None)
             demand()

@@ -77,8 +77,8 @@ def lenet5(config: RunConfig, facts: DatasetInfo) -> nn.Sequential:
         act(),
         nn.Flatten(),
         nn.Linear(third, 84),
+        nn.Dropout(config.dropout),  # before the activation, as R7 has it: for tanh it is not the same after it
         act(),
-        nn.Dropout(config.dropout),
         nn.Linear(84, len(facts.labels)),
     ]
     return nn.Sequential(*layers)

@@ -5,6 +5,7 @@ import math
 from collections.abc import Iterable
 from typing import NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -114,26 +115,38 @@ def epoch_plan(config: RunConfig, epoch: int, images: int) -> tuple[Step, ...]:
 
 @functools.lru_cache(maxsize=4)
 def _two_stage(epochs: int, images: int) -> tuple[tuple[Step, ...], ...]:
-    """R4's schedule, stretched over any number of epochs by the share of all images seen; 62 epochs of MNIST are its own length."""
-    shares = [stage.iterations * sum(stage.batch_size) / 2 for stage in TWO_STAGE]
-    border = shares[0] / sum(shares)
-    plan, seen, iteration = [], 0, 0
-    for epoch in range(epochs):
-        steps = []
-        while seen < (epoch + 1) * images:
-            if iteration % RENEWED_EVERY == 0:
-                done = seen / (epochs * images)
-                stage, along = (TWO_STAGE[0], done / border) if done < border else (TWO_STAGE[1], (done - border) / (1 - border))
-                lr, size, penalty = (first + (last - first) * along for first, last in stage[1:])
-            left = (epoch + 1) * images - seen
-            size_now = min(round(size), left)  # an epoch's last batch may be smaller
-            if left - size_now == 1:
-                size_now = left  # one image by itself has no variance to normalise by
-            steps.append(Step(lr, size_now, penalty))
-            seen += size_now
+    """R4's schedule, iteration by iteration, stretched over any number of images in all; 62 epochs of MNIST are its own length.
+
+    An epoch takes as many iterations as bring it nearest to all its images, and its batches share what is left over or missing: a batch of
+    the few that are left would weigh as much as the others.
+    """
+    whole = sum(stage.iterations * sum(stage.batch_size) / 2 for stage in TWO_STAGE)
+    stretch = epochs * images / whole
+    plan, iteration, behind = [], 0, 0.0
+    for _ in range(epochs):
+        steps, seen = [], behind  # what the epochs before have seen too few or too many by the schedule's own sizes
+        while True:
+            lr, size, penalty = _renewed(iteration // RENEWED_EVERY * RENEWED_EVERY / stretch)
+            size = min(size, images)
+            if steps and seen + size / 2 > images:
+                break
+            steps.append(Step(lr, size, penalty))
+            seen += size
             iteration += 1
-        plan.append(tuple(steps))
+        behind = seen - images
+        ends = np.cumsum([step.batch_size for step in steps])
+        sizes = np.diff(np.rint(ends * images / ends[-1]).astype(int), prepend=0)
+        plan.append(tuple(step._replace(batch_size=int(size)) for step, size in zip(steps, sizes, strict=True)))
     return tuple(plan)
+
+
+def _renewed(iteration: float) -> tuple[float, float, float]:
+    """lr, batch size and penalty of R4's schedule at an iteration of its own."""
+    for stage in TWO_STAGE:
+        if iteration < stage.iterations or stage is TWO_STAGE[-1]:
+            along = min(iteration / stage.iterations, 1.0)
+            return tuple(first + (last - first) * along for first, last in stage[1:])
+        iteration -= stage.iterations
 
 
 def mean_squared_weights(network: nn.Module) -> Tensor:

@@ -182,8 +182,8 @@ def comparison(card: Card, rival: Card | None) -> str:
             )
         if card.parameters != rival.parameters:
             note += f" The new one has {card.parameters:,} weights, the other {rival.parameters:,}."
-    if card.facts["config"]["start_from"] and card.facts["data"]["origin"] == "bundled sample":
-        note += " It started from a network that had learned some of these images, which flatters it."
+    if card.facts["data"].get("learned_before"):
+        note += " The network that it started or learned from had learned some of these images, which flatters it."
     return f'<div class="ink" data-testid="comparison">{pairs_table(pairs)}<p class="ink-note">{note}</p></div>'
 
 

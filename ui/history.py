@@ -2,12 +2,13 @@
 
 import contextlib
 import html
+import threading
 import time
 from pathlib import Path
 
 import streamlit as st
 
-from jobs import runs, summary
+from jobs import artefacts, cluster, runs, summary
 from jobs.config import RunConfig
 from models import shelf
 from models.errors import InklingError
@@ -44,9 +45,10 @@ def _list() -> None:
     if problem := runs.unreadable():
         st.html(figures.error("Retrains cannot be shown", problem))
         return
-    is_public = visitor.is_public()
-    found = [run for run in runs.list_runs() if runs.owner(run) is not None and (not is_public or panel.may_act_on(run))]
-    if not found and not visitor.may_act():
+    is_public, may_act, own = visitor.is_public(), visitor.may_act(), visitor.owner()  # asked once, not once a run
+    owners = {run: runs.owner(run) for run in runs.list_runs()}
+    found = [run for run, owner in owners.items() if owner is not None and (not is_public or (may_act and owner == own))]
+    if not found and not may_act:
         st.html(
             figures.empty(
                 "Nothing to see", "Everybody sees their own retrains here, and retraining is for those who signed in and are on the list."
@@ -162,7 +164,10 @@ def _again(run: Path, config: RunConfig) -> None:
 def _delete(run: Path) -> None:
     with problems.telling("history-problem"):
         visitor.demand_run(run, "delete")
+        box = artefacts.box(run)
         runs.remove(run)
+        if box:  # of a job that ended without a word it is still there; in the background, for its address may not answer
+            threading.Thread(target=cluster.take_away, args=(box,), daemon=True).start()
         panel.forget()
         st.session_state["history-acted"] = True
 

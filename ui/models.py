@@ -204,11 +204,14 @@ def _inside(facts: dict) -> str:
     return " + ".join(str(each["members"]) for each in facts["mixture"]["of"]) if "mixture" in facts else str(facts["members"])
 
 
+LEARNED_BEFORE = "; the network that it started or learned from had learned some of the images that measure it"
+
+
 def _training(card: shelf.Card) -> dict[str, str]:
     """What its card says of that, escaped; a value that is none of today's settings as it stands there."""
     config, facts = card.facts["config"], card.facts
     shown = {
-        "Data": f"{facts['data']['train']:,} images, {facts['data']['origin']}",
+        "Data": f"{facts['data']['train']:,} images, {facts['data']['origin']}{LEARNED_BEFORE if facts['data'].get('learned_before') else ''}",
         "Optimizer": f"{retrain.OPTIMIZERS.get(config['optimizer'], config['optimizer'])}, lr {config['lr']:g}, {config['schedule'].replace('_', ' ')}",
         "Batch size": str(config["batch_size"]),
         "Epochs": str(config["epochs"]),

@@ -158,12 +158,14 @@ def _delete(about: DatasetInfo, created: str) -> None:
         visitor.demand("delete")
         from corrections import store
 
+        engine = serving.corrections()  # before the queue is held: a database that does not answer shall hold up nobody else's retrain
         with queue.held_still() as active:  # a retrain that is started meanwhile finds them gone, and does not find them going
             for run in active:
                 if (config := panel.config_of(run)) and config.dataset == about.name:
                     raise InUse("a retrain is at work on these pictures; wait for its end or cancel it")
             if datasets.read_facts(about.name)["created"] != created:
                 raise InUse(f"{about.title} was deleted and another data set has its name now; look at that one first")
-            store.remove_all(serving.corrections(), about.name)  # first: where it fails, there is still a page to delete them on
+            store.remove_all(engine, about.name)  # first: where it fails, there is still a page to delete them on
             datasets.remove(about.name)
+        _first_pictures.clear()  # they are in memory
         shelf.remove_all(about.name)

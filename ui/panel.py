@@ -89,7 +89,7 @@ def is_busy() -> bool:
     return bool(look().names)
 
 
-@functools.lru_cache(maxsize=8)
+@functools.lru_cache(maxsize=64)  # more than a cluster has at work for long
 def _status(folder: Path, moment: float) -> runs.Status:
     """Of a run at work, read once for all who look at that moment."""
     return runs.status(folder)
@@ -220,6 +220,8 @@ def _show_queue(now: Look) -> None:
 
 def when(seconds: float) -> str:
     """When a run is expected to be at work. What takes longer than expected has no seconds left."""
+    if math.isinf(seconds):
+        return "when the cluster has room"
     return f"in about {figures.duration(seconds)}" if seconds >= 1 else "any moment"
 
 
@@ -295,7 +297,7 @@ def _show_news(folder: Path, status: runs.Status, card: shelf.Card | None) -> No
         if status.state == "done" and card is not None:
             _show_new_network(status, card)
         elif status.state == "cancelled":
-            st.markdown("**Cancelled.** Nothing was published.")
+            st.markdown(f"**Cancelled.** {'Its network had been published by then.' if card else 'Nothing was published.'}")
         elif status.state == "crashed":
             st.html(figures.error("The retrain crashed", status.message))
         else:

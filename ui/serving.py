@@ -100,7 +100,12 @@ def corrections() -> "Engine":
     """
     from corrections import store
 
-    is_named = st.secrets.load_if_toml_exists() and "corrections" in st.secrets.get("connections", {})
+    is_readable = st.secrets.load_if_toml_exists()
+    if not is_readable and any(Path(path).exists() for path in st.get_option("secrets.files")):
+        raise store.StoreError(
+            "corrections cannot be opened: .streamlit/secrets.toml, which may name their database, cannot be read; mend it"
+        )
+    is_named = is_readable and "corrections" in st.secrets.get("connections", {})
     with store.told("opened"):
         try:
             engine = st.connection("corrections", type="sql", **({} if is_named else {"url": store.url()})).engine
