@@ -272,6 +272,11 @@ def _last_side(network: str, stages: int, facts: DatasetInfo) -> int:
     return -(-longest >> halvings)  # strides take it along; pictures from 64 pixels on are halved once more and keep several
 
 
+def layers_of(network: str) -> tuple[str, ...]:
+    """The settings that decide what a network's layers are, but for how its weights begin (init)."""
+    return tuple(name for name, networks in LOOKED_AT_BY.items() if network in networks)
+
+
 def unused(config: RunConfig) -> str:
     """Which settings differ from their defaults and do nothing, as one sentence for people; empty where there is none."""
     said = [

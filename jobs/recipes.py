@@ -8,7 +8,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
-from jobs.config import ConfigError, RunConfig
+from jobs.config import LOOKED_AT_BY, ConfigError, RunConfig
 from models.shelf import KEPT, Card
 
 
@@ -25,7 +25,7 @@ class Recipe:
 
 
 MIXED = "{name} is of networks of several kinds, which one run cannot take apart; choose a network of one kind"
-LAYERS_KEPT = ("network", "members", "mirrored", "hidden", "channels", "blocks", "kernel", "activation", "pooling", "batch_norm", "dropout")
+LAYERS_KEPT = ("network", "members", "mirrored", *LOOKED_AT_BY)
 
 
 def continued(card: Card) -> dict[str, Any]:

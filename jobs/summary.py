@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from jobs import sweeps
-from jobs.config import RunConfig
+from jobs.config import LOOKED_AT_BY, RunConfig, layers_of
 from jobs.recipes import RECIPES
 from jobs.sweeps import MOST_SEEDS, Result, Settings, Sweep
 
@@ -20,20 +20,8 @@ SPREADS = 3  # and so are figures within this many standard deviations
 GUESSING = 0.15  # ten classes: at or below this a network guesses, and by how much says nothing
 CONVERGED_WITHIN = 0.001
 FILES_KEPT = 32  # summaries in memory: twice as many as there are sweeps, since a file that grows is a new one
-LAYERS = {  # settings that decide what a network's layers are; of a network that is not here all of them
-    "fc": ("hidden", "activation", "batch_norm", "dropout", "init"),
-    "lenet5": ("channels", "activation", "pooling", "batch_norm", "dropout", "init"),
-    "lenet5-1998": ("activation", "pooling", "init"),
-    "cnn": ("channels", "activation", "dropout", "init"),
-    "lenet": ("channels", "hidden", "activation", "init"),
-    "resnet": ("channels", "blocks", "activation", "dropout", "init"),
-    "unpadded": ("channels", "kernel", "activation", "dropout", "init"),
-    "mixpool": ("channels", "hidden", "batch_norm", "dropout", "init"),
-    "softmax": ("init",),
-}
-ANY_LAYERS = ("hidden", "channels", "blocks", "kernel", "activation", "pooling", "batch_norm", "dropout", "init")
 TOLD = {  # by settings_that_matter whatever their value, or not at all; the others when they are not RunConfig's default
-    "dataset", "network", *ANY_LAYERS, "optimizer", "lr", "batch_size", "epochs", "augmentation", "schedule", "loss", "momentum",
+    "dataset", "network", *LOOKED_AT_BY, "init", "optimizer", "lr", "batch_size", "epochs", "augmentation", "schedule", "loss", "momentum",
     "step_every", "step_gamma", "step_cuts", "seed", "device", "threads", "publish",
 }  # fmt: skip
 SHORT = {"batch_size": "batch", "hidden": "hidden layers", "step_every": "cut every", "step_gamma": "cut by", "step_cuts": "at most cuts"}
@@ -236,7 +224,8 @@ def settings_that_matter(config: RunConfig) -> Settings:
     names = [
         "dataset",
         "network",
-        *LAYERS.get(config.network, ANY_LAYERS),
+        *layers_of(config.network),
+        "init",
         "optimizer",
         "lr",
         "batch_size",

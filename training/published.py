@@ -13,7 +13,7 @@ from onnx import numpy_helper
 from torch import Tensor
 
 from jobs import events
-from jobs.config import ConfigError, RunConfig
+from jobs.config import ConfigError, RunConfig, layers_of
 from jobs.recipes import MIXED
 from models import shelf
 from models.datasets import DATASETS
@@ -149,15 +149,4 @@ def measures_what_it_learned(card: shelf.Card, origin: str) -> bool:
 
 def architecture(network: str) -> tuple[str, ...]:
     """The architecture settings that change the weights' shapes or meaning for a network."""
-    own = {
-        "fc": ("hidden", "activation", "batch_norm"),
-        "lenet5": ("channels", "activation", "pooling", "batch_norm"),
-        "mixpool": ("hidden", "channels", "batch_norm"),
-        "softmax": (),
-        "lenet5-1998": ("activation", "pooling"),
-        "cnn": ("channels", "activation"),
-        "lenet": ("channels", "hidden", "activation"),
-        "resnet": ("channels", "blocks", "activation"),
-        "unpadded": ("channels", "kernel", "activation"),
-    }
-    return ("dataset", "network", "standardise", *own[network])
+    return ("dataset", "network", "standardise", *(name for name in layers_of(network) if name != "dropout"))
