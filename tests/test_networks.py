@@ -104,6 +104,13 @@ def test_every_optimizer_lowers_every_loss(optimizer, loss):
     assert float(loss_function(config, network(IMAGES), labels).detach()) < 0.9 * before
 
 
+def test_the_multi_margin_loss_is_torchs():
+    logits, labels = torch.randn(50, 10, generator=torch.Generator().manual_seed(0)), torch.arange(50) % 10
+    assert float(loss_function(tiny.config(loss="multi_margin"), logits, labels)) == pytest.approx(
+        float(nn.functional.multi_margin_loss(logits, labels))
+    )
+
+
 def test_schedules_start_peak_and_end_where_they_should():
     def rates(**settings):
         return [lr_at(tiny.config(lr=1.0, **settings), step, 100) for step in range(100)]

@@ -18,6 +18,7 @@ OPTIMIZERS = [
     {"optimizer": "nag", "schedule": "one_cycle", "weight_decay": 0.01},
     {"optimizer": "adam", "schedule": "step", "step_every": 3},
     {"optimizer": "sgd", "schedule": "constant", "loss": "mse"},
+    {"optimizer": "sgd", "schedule": "constant", "loss": "multi_margin"},
 ]
 
 
