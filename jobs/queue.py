@@ -162,7 +162,9 @@ def _demand_place(most: int) -> None:
     if count >= most:
         soonest = next(iter(forecast(places)))
         when = "when one has ended" if math.isinf(soonest) else f"in {costs.in_words(soonest)}"
-        raise Full(f"{count} retrains are at work or wait already, no more than {most} may; try again {when}")
+        raise Full(
+            f"{count} {'retrain is' if count == 1 else 'retrains are'} at work or waiting already, no more than {most} may be; try again {when}"
+        )
 
 
 def _begin(folder: Path, lock: int, config: RunConfig, environment: Mapping[str, str] | None, owner: str, granted: float | None) -> None:

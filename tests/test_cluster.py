@@ -45,7 +45,9 @@ def test_a_job_is_told_what_to_train_and_with_what(monkeypatch, folders, learns_
         run = queued(monkeypatch, folders, head, dataclasses.replace(SHORT, corrections=learns_from_corrections))
         assert [place.devices for place in queue.waiting()] == [(queue.RAY,)]
         assert {panel.when(each) for each in queue.forecast(queue.waiting())} == {"when the cluster has room"}
-        with pytest.raises(queue.Full, match=r"^1 retrains are at work or wait already, no more than 1 may; try again when one has ended$"):
+        with pytest.raises(
+            queue.Full, match=r"^1 retrain is at work or waiting already, no more than 1 may be; try again when one has ended$"
+        ):
             queue.start(SHORT, most=1)
         monkeypatch.setattr(cluster, "TRIES", 1)
         assert cluster.follow(run) == 1  # nobody trained it

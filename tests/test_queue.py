@@ -176,7 +176,7 @@ def test_a_full_queue_takes_no_more_and_says_when_to_try_again():
     for _ in range(3):
         queue.start(RunConfig(), most=3)
     with pytest.raises(
-        queue.Full, match=r"^3 retrains are at work or wait already, no more than 3 may; try again in \d+ (seconds|minutes)$"
+        queue.Full, match=r"^3 retrains are at work or waiting already, no more than 3 may be; try again in \d+ (seconds|minutes)$"
     ):
         queue.start(RunConfig(), most=3)
     assert len(runs.list_runs()) == 3

@@ -101,7 +101,7 @@ def test_what_waits_is_one_of_a_visitors_retrains(sign_in, monkeypatch):
     sign_in(email="ada@school.example")
     places = [queue.Place(run=run, number=1, owner="", seconds=1.0, devices=()) for run in own_runs(2)]
     monkeypatch.setattr(queue, "waiting", lambda: places)
-    with pytest.raises(visitor.NotAllowed, match="2 of your retrains are at work or wait"):
+    with pytest.raises(visitor.NotAllowed, match="2 of your retrains are at work or waiting"):
         visitor.demand_retrain(1)
 
 

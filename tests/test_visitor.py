@@ -252,7 +252,7 @@ def test_a_visitor_has_two_places_in_the_queue_and_others_have_theirs(sign_in, m
     sign_in(email="ada@school.example")
     own = own_runs(2)
     monkeypatch.setattr(queue, "active_runs", lambda: own)
-    with pytest.raises(visitor.NotAllowed, match="2 of your retrains are at work or wait, and a visitor may have 2"):
+    with pytest.raises(visitor.NotAllowed, match="2 of your retrains are at work or waiting, and a visitor may have 2"):
         visitor.demand_retrain(1)
     site.path().write_text('mode = "public"\nallowed = ["@school.example"]\n')
     sign_in(email="ben@school.example")

@@ -159,7 +159,7 @@ def demand_retrain(seconds: float) -> None:
     own = [run for run in {*(place.run for place in queue.waiting()), *queue.active_runs()} if runs.owner(run) == owner()]
     if len(own) >= most_runs:
         raise NotAllowed(
-            f"{len(own)} of your retrains are at work or wait, and a visitor may have {most_runs}: try again when one has ended."
+            f"{len(own)} of your retrains {'is' if len(own) == 1 else 'are'} at work or waiting, and a visitor may have {most_runs}: try again when one has ended."
         )
 
 
