@@ -70,7 +70,7 @@ def test_the_area_under_the_curve_is_how_often_the_own_kind_scores_higher(inside
 
 @pytest.mark.parametrize("dataset", DATASETS)
 def test_it_is_trained_published_and_stands_before_the_networks(tmp_path: Path, monkeypatch, capsys, dataset: str):
-    monkeypatch.setattr(gate, "COUNTS", dict.fromkeys(gate.COUNTS, 40))
+    monkeypatch.setattr(gate, "COUNTS", {name: dict.fromkeys(counts, 40) for name, counts in gate.COUNTS.items()})
     monkeypatch.setattr(gate, "OF_ITS_OWN", 40)
     monkeypatch.setattr(gate, "EPOCHS", 1)
     monkeypatch.setattr(redrawn, "COUNTS", {"train": (20, 20, 0), "validation": (10, 10, 0)})
