@@ -117,6 +117,7 @@ class Visitor:
     def draw(self, strokes: list[list[tuple[int, int]]], scale: float = 1.0, move: tuple[int, int] = (0, 0)) -> None:
         """Draws with mouse paths on the canvas."""
         canvas = self.page.locator("canvas.upper-canvas")
+        expect(self.page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
         expect(canvas).to_have_count(1)  # while one page gives way to another, both may be there
         canvas.wait_for()
         canvas.scroll_into_view_if_needed()

@@ -127,6 +127,7 @@ def test_no_retrain_begins_while_a_data_set_is_deleted_nor_on_what_is_gone(monke
     shapes.own_dataset(tmp_path / "datasets", "ants", side=8, channels=1)
     config = RunConfig(dataset="ants", network="fc")
     before = queue.start(config)
+    until(before, "running")
     with ThreadPoolExecutor() as people:
         with queue.held_still() as active:
             assert active == [before]

@@ -127,7 +127,7 @@ def _count(about: DatasetInfo) -> str:
 
 def _rows(about: DatasetInfo, facts: dict, with_pictures: bool) -> str:
     """A line a class: its name, how many pictures it has, and the first of them, where they may be looked at."""
-    pictures = _first_pictures(about.name, facts["created"]) if with_pictures else {}
+    pictures = _pictures(about.name, facts["created"]) if with_pictures else {}
     rows = []
     for number, label in enumerate(about.labels[:MOST_ROWS]):
         count = sum(facts["counts"][part][number] for part in datasets.PARTS)
@@ -138,18 +138,23 @@ def _rows(about: DatasetInfo, facts: dict, with_pictures: bool) -> str:
     return f'<div class="ink-classes" data-testid="classes">{"".join(rows)}</div>{note}'
 
 
+def _pictures(name: str, created: str) -> dict[int, list[str]]:
+    """Of each class the first training pictures as data URLs; none of files that are damaged, as training will say."""
+    try:
+        return _first_pictures(name, created)
+    except (OSError, ValueError, EOFError, IndexError):
+        return {}
+
+
 @st.cache_data(max_entries=20, show_spinner=False)
 def _first_pictures(name: str, created: str) -> dict[int, list[str]]:
-    """Of each class the first training pictures as data URLs. created: tells a data set from an earlier one of its name."""
-    try:
-        pixels, labels = (np.load(path, mmap_mode="r", allow_pickle=False) for path in datasets.part_paths(name, "train"))
-        found = {number: np.flatnonzero(labels == number)[:A_CLASS] for number in range(MOST_ROWS)}
-        return {
-            number: [figures.data_url(np.ascontiguousarray(pixels[i].transpose(1, 2, 0).squeeze())) for i in each]
-            for number, each in found.items()
-        }
-    except (OSError, ValueError, EOFError, IndexError):  # damaged: training will say so
-        return {}
+    """created: tells a data set from an earlier one of its name. What it raises is not kept."""
+    pixels, labels = (np.load(path, mmap_mode="r", allow_pickle=False) for path in datasets.part_paths(name, "train"))
+    found = {number: np.flatnonzero(labels == number)[:A_CLASS] for number in range(MOST_ROWS)}
+    return {
+        number: [figures.data_url(np.ascontiguousarray(pixels[i].transpose(1, 2, 0).squeeze())) for i in each]
+        for number, each in found.items()
+    }
 
 
 def _delete(about: DatasetInfo, created: str) -> None:
