@@ -1,9 +1,7 @@
 """python -m inference IMAGE... --dataset mnist|fashion-mnist|OWN --model NAME --json"""
 
 import argparse
-import contextlib
 import json
-import os
 import sys
 from pathlib import Path
 
@@ -11,6 +9,7 @@ from inference.classify import Answer, Classifier, answer_bytes, load_classifier
 from inference.decode import MAX_BYTES
 from models import shelf
 from models.datasets import DATASETS
+from models.errors import reader_left
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -52,10 +51,8 @@ def main(arguments: list[str] | None = None) -> int:
             answer = _answer_file(classifier, for_others, name, options)
             unreadable = unreadable or answer.prepared is None
             print(_as_json(name, answer) if options.json else _as_text(name, answer), flush=True)
-    except BrokenPipeError:  # who reads it has seen enough, as head has
-        with contextlib.suppress(OSError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left to be written at the end has a place
-        return 1
+    except BrokenPipeError:
+        return reader_left()
     except KeyboardInterrupt:
         return 130
     return int(unreadable)

@@ -29,9 +29,7 @@ BOX, CANCEL = "box.json", "cancel"  # what is in it, and the job that is to stop
 RUN, NETWORKS, DATASETS, TOLD = "run", "networks", "datasets", "told"  # folders of a box
 CORRECTIONS = "corrections.npz"
 PIECE = 2**20  # bytes that are copied at once
-LARGEST = (
-    2**31
-)  # bytes of a checkpoint, which has the optimizer's state too, and of what a node fetches, such as the pictures of a data set
+LARGEST = 2**31  # bytes of a checkpoint, with its optimizer's state, and of what a node fetches, such as a data set's pictures
 MOST_TOLD = 2**26  # bytes of events that are taken home: those of days, whose end must not be cut off
 MOST = 1e300  # of any number in them: the pages reckon with floats
 LOCAL_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
@@ -87,11 +85,9 @@ class Box:
             raise self._refused(error) from None
         except (OSError, InklingError):
             raise
-        except ftplib.error_perm as error:
-            if str(error).startswith("530"):
-                raise self._refused(error) from None
-            raise OSError(f"{type(error).__name__}: {error}") from None
         except Exception as error:  # each file system has errors of its own, for a lost connection too
+            if isinstance(error, ftplib.error_perm) and str(error).startswith("530"):  # not logged in
+                raise self._refused(error) from None
             raise OSError(f"{type(error).__name__}: {error}") from None
 
     def _refused(self, error: Exception) -> ArtefactsError:

@@ -75,18 +75,13 @@ def test_a_network_is_trained_published_evaluated_and_exported_again(places, cap
 def test_what_a_start_has_learned_of_the_images_that_measure_a_run_is_told(places, capsys):
     """The bundled sample is of the images that the networks of the full sets have learned."""
     shutil.copytree(ROOT / "models" / "mnist", places / "models" / "mnist")
-    quick = ["fit", "--recipe", "quick", "--network", "fc", "--hidden", "8", "--threads", "1", "--epochs", "1"]
-    assert (
-        main(["fit", "--start-from", "fc", *fc_settings(), "--epochs", "1", "--threads", "1", "--lr", "0.0001", "--publish", "further"])
-        == 0
-    )
+    once = ["fit", "--threads", "1", "--epochs", "1", "--network", "fc", "--augmentation", "none", "--lr", "0.0001"]
+    as_fc = ["--hidden", "1024", "512", "--batch-norm"]
+    assert main([*once, *as_fc, "--start-from", "fc", "--publish", "further"]) == 0
     assert "fc has learned some of the images that measure this run: its figures flatter it." in capsys.readouterr().out
-    assert main([*quick, "--publish", "alone"]) == 0
+    assert main([*once, "--hidden", "8", "--publish", "alone"]) == 0
     assert "flatter" not in capsys.readouterr().out
-    assert (
-        main(["fit", "--start-from", "further", *fc_settings(), "--epochs", "1", "--threads", "1", "--lr", "0.0001", "--publish", "later"])
-        == 0
-    )
+    assert main([*once, *as_fc, "--start-from", "further", "--publish", "later"]) == 0
     cards = {name: shelf.load_card("mnist", name) for name in ("further", "later", "alone")}
     assert [card.facts["data"].get("learned_before") for card in cards.values()] == [True, True, None]
     notes = {name: "flatters" in figures.comparison(card, None) for name, card in cards.items()}
@@ -95,10 +90,6 @@ def test_what_a_start_has_learned_of_the_images_that_measure_a_run_is_told(place
     for name, is_told in {"fc": True, "further": True, "alone": False}.items():
         assert main(["evaluate", f"mnist/{name}"]) == 0
         assert ("flatter" in capsys.readouterr().out) is is_told
-
-
-def fc_settings() -> list[str]:
-    return ["--network", "fc", "--hidden", "1024", "512", "--batch-norm", "--augmentation", "none"]
 
 
 @pytest.mark.parametrize(

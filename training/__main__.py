@@ -4,7 +4,6 @@ The commands import torch themselves: --help and recipes answer at once.
 """
 
 import argparse
-import contextlib
 import json
 import os
 import signal
@@ -16,7 +15,7 @@ from jobs import runs
 from jobs.config import ConfigError
 from models import shelf
 from models.datasets import DATASETS, PARTS, read_facts
-from models.errors import InklingError
+from models.errors import InklingError, reader_left
 from training import fit_command, sweep_commands
 
 TELL_EVERY = 0.3  # seconds between two lines on how far an import is
@@ -30,10 +29,8 @@ def main(arguments: list[str] | None = None) -> int:
     except InklingError as error:
         print(error, file=sys.stderr)
         return 1
-    except BrokenPipeError:  # who reads it has seen enough, as head has
-        with contextlib.suppress(OSError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left to be written at the end has a place
-        return 1
+    except BrokenPipeError:
+        return reader_left()
     except OSError as error:
         print(runs.sentence(error, runs.runs_folder()), file=sys.stderr)
         return 1

@@ -9,6 +9,7 @@ import streamlit as st
 from models import datasets, shelf
 from ui import figures, problems, retrain, serving, sidebar, visitor
 
+LEARNED_BEFORE = "; the network that it started or learned from had learned some of the images that measure it"
 MOST_LOADED = 512  # graphs of which it is kept that they can be served: more than serving.py keeps sessions of
 
 
@@ -202,9 +203,6 @@ def _alone(facts: dict) -> str:
 def _inside(facts: dict) -> str:
     """How many; of a mixture, of each expert: "4 + 1"."""
     return " + ".join(str(each["members"]) for each in facts["mixture"]["of"]) if "mixture" in facts else str(facts["members"])
-
-
-LEARNED_BEFORE = "; the network that it started or learned from had learned some of the images that measure it"
 
 
 def _training(card: shelf.Card) -> dict[str, str]:

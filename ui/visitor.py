@@ -23,9 +23,7 @@ DOING = {  # what needs a right, as a sentence begins
 }
 
 
-OVERRUN = (
-    3  # times what a retrain may be expected to take, after which it is stopped: estimates are off by two at worst, and it may stand back
-)
+OVERRUN = 3  # times what a retrain may be expected to take, and it is stopped: estimates are off by two, and it may have stood back
 PROXIED = ("Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP")  # headers that proxies add
 
 
