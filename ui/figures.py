@@ -35,11 +35,15 @@ def confidence(fraction: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds for people: '8 s', '2 min', '1 h 5 min'."""
-    if seconds < 90:
-        return f"{round(seconds)} s"
+    """Seconds for people: '8 s', '2 min', '1 h 5 min', with spaces at which no line breaks."""
     minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+    if seconds < 90:
+        told = f"{round(seconds)} s"
+    elif minutes < 60:
+        told = f"{minutes} min"
+    else:
+        told = f"{minutes // 60} h {minutes % 60} min"
+    return told.replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def in_markdown(text: str) -> str:

@@ -241,7 +241,7 @@ def _what_it_takes(config: RunConfig) -> str:
     count = len(now.active) + len(now.places)
     before = f" It begins {panel.when(now.begins[-1])}, after {count} other{'s' if count > 1 else ''}." if count else ""
     what = f"{figures.in_markdown(panel.title(config)[0])}, {'trained further' if config.start_from else 'from scratch'}"
-    takes = figures.duration(_seconds(config)).replace(" ", "\N{NO-BREAK SPACE}")  # no line begins with its unit
+    takes = figures.duration(_seconds(config))
     return f"{what}: takes about {takes}.{before}"
 
 
