@@ -262,9 +262,9 @@ def _sound(told: Iterable[events.Event], config: RunConfig) -> Iterator[bytes]:
 
 
 def _is(value: object, of: type) -> bool:
-    if of is float:
-        return isinstance(value, int | float) and not isinstance(value, bool) and -MOST < value < MOST
-    return isinstance(value, of) and not (of is int and isinstance(value, bool))
+    if of in (int, float):
+        return isinstance(value, int | of) and not isinstance(value, bool) and -MOST < value < MOST
+    return isinstance(value, of)
 
 
 def _take_network(out_of: Box, config: RunConfig) -> None:

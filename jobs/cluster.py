@@ -64,7 +64,8 @@ def follow(folder: Path) -> int:
                 return _cancelled(folder)
             slot = queue.take_slot(folder)
             queue.leave(folder)  # after it: who counts the runs that wait or are at work misses none
-            events.append(folder, "turn", device=queue.RAY)
+            if not _ending(folder):  # a short one may be over before the head answers
+                events.append(folder, "turn", device=queue.RAY)
         _wait_until_over(folder, job, box)
         if not _ending(folder) and (folder / runs.CANCEL).exists():
             _stop_in(box, job)

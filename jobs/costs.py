@@ -129,9 +129,9 @@ def speed(on_gpu: bool = False) -> float:
     return min(20.0, max(0.002, statistics.median(latest)))
 
 
-def seconds(config: RunConfig, pace: float) -> float:
-    """How long a run is expected to take, from its turn to its network on the shelf. pace: what `speed` said."""
-    return FIXED + (work(config) + asking(config)) * pace
+def seconds(config: RunConfig, pace: float, left: float = 1.0) -> float:
+    """How long a run is expected to take, from its turn to its network on the shelf. pace: what `speed` said. left: share of its epochs."""
+    return FIXED + (work(config) * left + asking(config)) * pace
 
 
 def in_words(duration: float) -> str:

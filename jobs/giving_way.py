@@ -22,6 +22,7 @@ FEW_CORES = 4  # on more of them niceness is left to do it: a server answers on 
 
 _marked = -EVERY
 _gives_way = False
+_stood_back = 0.0  # seconds, in all
 
 
 def mark() -> Path:
@@ -51,11 +52,18 @@ def begin() -> None:
 
 def wait() -> None:
     """Before a step of training on the processor: returns when nobody waits, or after LONGEST; at once in a process that does not give way."""
+    global _stood_back
     if not _gives_way:
         return
-    until = time.monotonic() + LONGEST
-    while _is_asked() and time.monotonic() < until:
+    began = time.monotonic()
+    while _is_asked() and time.monotonic() < began + LONGEST:
         time.sleep(LOOKS)
+    _stood_back += time.monotonic() - began
+
+
+def seconds_at_work() -> float:
+    """A clock that stands still while this process stands back: how quick a machine is does not depend on who waits for it."""
+    return time.monotonic() - _stood_back
 
 
 def _is_asked() -> bool:

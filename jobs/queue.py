@@ -76,9 +76,9 @@ def is_for_gpu(config: RunConfig) -> bool:
     return not places[0].endswith("/cpu")
 
 
-def expected_seconds(config: RunConfig) -> float:
-    """How long a run would take, from its turn to its network on the shelf."""
-    return costs.seconds(config, costs.speed(is_for_gpu(config)))
+def expected_seconds(config: RunConfig, left: float = 1.0) -> float:
+    """How long a run would take, from its turn to its network on the shelf. left: share of its epochs that is to be trained yet."""
+    return costs.seconds(config, costs.speed(is_for_gpu(config)), left)
 
 
 def start(
@@ -134,6 +134,7 @@ def resume(
             datasets.info(config.dataset)
             _demand_place(most)
             demand()
+            was_cancelled = (folder / runs.CANCEL).exists()
             (folder / runs.CANCEL).unlink(missing_ok=True)
             ended = [event for event in events.read(folder) if event["kind"] in events.ENDINGS][-1:]
             try:
@@ -141,6 +142,8 @@ def resume(
             except Exception:  # it stays what it was: cancelled, failed or crashed
                 leave(folder)
                 with contextlib.suppress(OSError):
+                    if was_cancelled:
+                        (folder / runs.CANCEL).touch()
                     for event in ended:
                         events.append(folder, **{name: value for name, value in event.items() if name != "time"})
                 raise
@@ -169,7 +172,8 @@ def _demand_place(most: int) -> None:
 
 def _begin(folder: Path, lock: int, config: RunConfig, environment: Mapping[str, str] | None, owner: str, granted: float | None) -> None:
     try:
-        expected = expected_seconds(config)
+        trained = len(runs.status(folder, alive=False).epochs)
+        expected = expected_seconds(config, max(0.0, 1 - trained / (config.epochs * config.members)))
         events.append(
             folder, "queued", owner=owner, host=_host(), seconds=round(expected, 1), **({} if granted is None else {"granted": granted})
         )
@@ -346,8 +350,8 @@ def _seconds_left(run: Path) -> float:
     status = runs.status(run)
     if status.seconds_left is not None:
         return status.seconds_left
-    expected = (events.first(run) or {}).get("seconds", 0.0)
-    return max(0.0, float(expected) - status.seconds)
+    expected = [event.get("seconds", 0.0) for event in events.read(run) if event["kind"] == "queued"][-1:] or [0.0]
+    return max(0.0, float(expected[0]) - status.seconds)
 
 
 @contextlib.contextmanager

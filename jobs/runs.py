@@ -68,6 +68,12 @@ class Status:
         """Whether its process waits or is at work."""
         return self.state in ("queued", "starting", "running")
 
+    @property
+    def val_accuracy(self) -> float | None:
+        """After the last epoch that was told, of several networks the mean of theirs; None before there is one."""
+        last = {epoch["member"]: epoch["val_accuracy"] for epoch in self.epochs}
+        return sum(last.values()) / len(last) if last else None
+
 
 def runs_folder() -> Path:
     """Where runs are kept: $INKLING_RUNS, or `runs` beside app.py."""

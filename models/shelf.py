@@ -312,8 +312,9 @@ def _alone(folder: Path) -> Iterator[None]:
 
 def remove(card: Card) -> None:
     """Takes a network off the shelf, its card first, so that a card always implies a graph. Raises OSError."""
-    (card.folder / f"{card.name}.json").unlink(missing_ok=True)
-    card.graph_path.unlink(missing_ok=True)
+    with contextlib.suppress(FileNotFoundError), _alone(card.folder):  # the folder itself may be gone
+        (card.folder / f"{card.name}.json").unlink(missing_ok=True)
+        card.graph_path.unlink(missing_ok=True)
 
 
 def _list(dataset: str) -> tuple[list[Card], list[str]]:

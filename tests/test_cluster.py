@@ -71,6 +71,23 @@ def test_a_job_that_ends_without_a_word_or_is_forgotten_is_submitted_again(monke
     assert len({each["submission_id"] for each in head.submitted}) == cluster.TRIES
 
 
+@pytest.mark.parametrize(("says", "ending", "code"), [("SUCCEEDED", "done", 0), ("FAILED", "failed", 1)])
+def test_a_job_that_ends_before_it_was_seen_at_work_is_not_submitted_again(monkeypatch, folders, says, ending, code):
+    with Head("PENDING", says) as head:
+        run, say = queued(monkeypatch, folders, head, SHORT), head.say
+
+        def end(path: str) -> tuple[int, object]:
+            said = say(path)
+            if said[1] == {"status": says} and events.read(run)[-1]["kind"] != ending:
+                events.append(run, ending)
+            return said
+
+        head.say = end
+        assert cluster.follow(run) == code
+    assert len(head.submitted) == 1
+    assert [event["kind"] for event in events.read(run)] == ["queued", ending]
+
+
 def test_a_job_that_said_how_it_ended_is_not_submitted_again(monkeypatch, folders):
     with Head("RUNNING", "FAILED") as head:
         run = queued(monkeypatch, folders, head, SHORT)

@@ -265,6 +265,7 @@ HOSTILE = [
     {"kind": "redrawing", "time": None},
     {"kind": "redrawing", "time": float("nan")},
     {"kind": "redrawing", "time": 10**400},
+    {"kind": "started", "time": 1.0, "device": "CPU", "data": "x", "is_sample": True, "train_images": 10**400, "parameters": 1},
     {"kind": "failed", "time": 1.0, "message": 7},
     {"kind": "exported", "time": 1.0, "name": "../../x", "dataset": "mnist", "val_accuracy": 1.0, "test_accuracy": 1.0},
     {"kind": "exported", "time": 1.0, "name": "short", "dataset": "fashion-mnist", "val_accuracy": 1.0, "test_accuracy": 1.0},

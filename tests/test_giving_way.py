@@ -56,6 +56,14 @@ def test_a_crowd_that_never_ends_lets_a_step_through(clock, monkeypatch):
     assert sum(clock) == pytest.approx(giving_way.LONGEST, abs=giving_way.LOOKS)
 
 
+def test_what_a_training_stood_back_is_not_counted_as_its_work(clock, monkeypatch):
+    monkeypatch.setattr(giving_way, "_is_asked", lambda: True)
+    began = giving_way.seconds_at_work()
+    giving_way.wait()
+    clock.append(3.0)  # a step
+    assert giving_way.seconds_at_work() - began == pytest.approx(3.0)
+
+
 @pytest.mark.parametrize(("cores", "gives_way"), [(2, True), (giving_way.FEW_CORES, True), (16, False)])
 def test_where_there_are_many_cores_niceness_is_enough(monkeypatch, cores, gives_way):
     monkeypatch.setattr(runs, "cores", lambda: cores)

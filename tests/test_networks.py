@@ -287,6 +287,11 @@ def test_strides_take_an_odd_edge_along_and_pooling_does_not(own_datasets):
         RunConfig(network="cnn", **settings)
 
 
+@pytest.mark.parametrize("name", ["affine", "elastic"])
+def test_a_photo_goes_on_beyond_its_edge_when_it_is_turned(name):
+    assert float(AUGMENTATIONS[name](torch.ones(6, 3, 28, 28)).min()) > 0.999
+
+
 @pytest.mark.parametrize("name", AUGMENTATIONS)
 @pytest.mark.parametrize("shape", [(3, 8, 8), (1, 33, 33), (3, 20, 44)])
 def test_augmentation_takes_any_size_and_changes_all_channels_alike(name, shape):

@@ -240,11 +240,17 @@ def test_a_cancelled_run_can_be_resumed():
     go(second)
 
 
-def test_a_resume_that_fails_leaves_the_run_what_it_was(monkeypatch):
+@pytest.mark.parametrize("said_so", [True, False])  # killed by SIGTERM while it published, it has only the mark of it
+def test_a_resume_that_fails_leaves_the_run_what_it_was(monkeypatch, said_so):
     first, second = queue.start(RunConfig()), queue.start(RunConfig())
+    until(first, "running")
     runs.cancel(second)
     until(second, "cancelled")
     until(lambda: not runs.is_alive(second))
+    if not said_so:
+        lines = events.content(second).splitlines(keepends=True)
+        (second / events.FILE).write_bytes(b"".join(line for line in lines if b'"cancelled"' not in line))
+    assert runs.status(second).state == "cancelled"
 
     def no_memory(*_: object, **__: object) -> None:
         raise OSError(errno.ENOMEM, "Cannot allocate memory")
@@ -305,7 +311,7 @@ def test_the_queue_outlives_a_file_that_is_no_place_and_an_emptied_folder(root):
 
 
 def test_the_forecast_adds_up_what_comes_before(monkeypatch):
-    monkeypatch.setattr(costs, "seconds", lambda config, pace=None: 100.0 * config.epochs)
+    monkeypatch.setattr(costs, "seconds", lambda config, pace=None, left=1.0: 100.0 * config.epochs * left)
     first = queue.start(RunConfig(epochs=1))
     until(first, "running")
     for epochs in (2, 3):
@@ -314,6 +320,19 @@ def test_the_forecast_adds_up_what_comes_before(monkeypatch):
     second, third, one_more = queue.forecast(queue.waiting())
     assert 50 < second <= 100  # what is left of the first
     assert (third - second, one_more - third) == pytest.approx((200, 300))
+
+
+def test_a_resumed_run_is_expected_to_take_what_is_left_of_it(monkeypatch):
+    monkeypatch.setattr(costs, "seconds", lambda config, pace=None, left=1.0: 100.0 * config.epochs * left)
+    run = queue.start(RunConfig(epochs=4))
+    until(run, "running")
+    for epoch in (1, 2, 3):
+        events.append(run, "epoch", member=0, epoch=epoch, val_accuracy=0.9)
+    os.kill(process_of(run), signal.SIGKILL)
+    until(run, "crashed")
+    queue.resume(run)
+    until(run, "running")
+    assert 50 < queue.forecast([])[0] <= 100
 
 
 def test_without_a_runs_folder_nothing_waits_and_nothing_is_at_work():

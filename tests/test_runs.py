@@ -258,6 +258,11 @@ def test_of_an_epoch_told_twice_the_last_telling_counts(run):
         events.append(run, "epoch", member=member, epoch=epoch, val_accuracy=accuracy)
     told = [(event["member"], event["epoch"], event["val_accuracy"]) for event in runs.status(run).epochs]
     assert told == [(0, 1, 0.5), (0, 2, 0.8), (1, 1, 0.7)]
+    assert runs.status(run).val_accuracy == pytest.approx(0.75)  # of both networks, not of the last one
+
+
+def test_a_run_without_an_epoch_has_no_accuracy(run):
+    assert runs.status(run).val_accuracy is None
 
 
 def test_the_seconds_left_follow_from_the_pace(run, holder, monkeypatch):

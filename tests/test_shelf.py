@@ -338,6 +338,19 @@ def test_a_file_larger_than_any_network_is_refused_before_it_is_read(folder):
         shelf.load_card("mnist", "fc")
 
 
+def test_a_network_is_not_removed_in_the_midst_of_its_being_published_anew(folder):
+    publish(folder, "mine")
+    card = shelf.load_card("mnist", "mine")
+    with ThreadPoolExecutor(1) as pool:
+        with shelf._alone(folder):
+            removal = pool.submit(shelf.remove, card)
+            with pytest.raises(TimeoutError):
+                removal.result(timeout=0.2)
+            assert card.graph_path.exists()
+        removal.result()
+    assert listed() == []
+
+
 def test_two_who_publish_one_name_at_once_each_put_a_whole_pair_there(folder):
     def publish(who: int) -> None:
         for number in range(40):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs import events, runs
+from jobs import events, queue, runs
 from jobs.config import RunConfig
 from jobs.runs import ROOT
 from models import shelf
@@ -177,7 +177,10 @@ def test_a_killed_run_can_be_resumed_from_the_command_line(places):
     settings = json.loads((run / "config.json").read_text())
     done = max(event["epoch"] for event in events.read(run) if event["kind"] == "epoch")
     (run / "config.json").write_text(json.dumps(settings | {"epochs": done + 1}))
+    (runs.runs_folder() / queue.FOLDER).mkdir(parents=True)
+    queue._take_place(run, runs.read_config(run), 1.0)  # as of one that was killed while it waited
     assert main(["fit", "--resume", str(run)]) == 0
+    assert queue._entries() == []
     assert runs.status(run).state == "done"
     assert runs.status(run).epochs[-1]["epoch"] == done + 1
     kinds = [event["kind"] for event in events.read(run) if event["kind"] in ("started", "turn")]

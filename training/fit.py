@@ -212,7 +212,7 @@ class Member:
         """Trains from where the checkpoint stands to the last epoch. test: measured after each epoch, where given."""
         done = checkpoint.load(self.path, self.network, self.optimizer) if self.path.exists() else 0
         for epoch in range(done, self.config.epochs):
-            began = time.perf_counter()
+            began = giving_way.seconds_at_work()
             train_loss = self._epoch(epoch, *train)
             val_loss, val_accuracy = self._validate(*validation)
             tested = {"test_accuracy": round(self._validate(*test)[1], 5)} if test else {}
@@ -222,7 +222,7 @@ class Member:
                 "train_loss": round(train_loss, 5),
                 "val_loss": round(val_loss, 5),
                 "val_accuracy": round(val_accuracy, 5),
-                "seconds": round(time.perf_counter() - began, 2),
+                "seconds": round(giving_way.seconds_at_work() - began, 2),
                 **tested,
             }
             self.progress.epoch(**facts)

@@ -112,6 +112,7 @@ def _fit(options: argparse.Namespace) -> int:
                     return 1
             else:
                 stack.enter_context(locks.held(folder))
+                queue.leave(folder)  # the place of a process that was killed while it waited
                 (folder / runs.CANCEL).unlink(missing_ok=True)
                 if runs.status(folder, alive=False).state != "done":
                     events.append(folder, "turn", device="")  # until it tells its own, what was told of a process is of the one before

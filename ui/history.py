@@ -132,13 +132,14 @@ def _line(run: Path, config: RunConfig, status: runs.Status) -> str:
     words = summary.in_words(
         {name: value for name, value in summary.settings_that_matter(config).items() if name not in ("dataset", "network")}
     )
-    facts = []
+    facts, val_accuracy = [], status.val_accuracy
     if status.exported:
         with contextlib.suppress(InklingError):
             card = shelf.load_card(status.exported["dataset"], status.exported["name"])
             facts.append(f"test accuracy {figures.percent(card.test_accuracy, 2)}")
-    if status.epochs:
-        facts.append(f"validation accuracy {figures.percent(status.epochs[-1]['val_accuracy'], 2)}")
+            val_accuracy = card.val_accuracy
+    if val_accuracy is not None:
+        facts.append(f"validation accuracy {figures.percent(val_accuracy, 2)}")
     if status.started and not status.is_active:
         facts.append(figures.duration(status.seconds))
     if status.is_active and status.progress:

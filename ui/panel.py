@@ -252,7 +252,10 @@ def _published(status: runs.Status) -> shelf.Card | None:
 
 
 def _show_live(folder: Path) -> None:
-    status = _status(folder, look().moment)
+    try:
+        status = _status(folder, look().moment)
+    except OSError:  # deleted by hand a moment ago
+        return
     config = config_of(folder)
     if config is None:
         st.html(figures.error("The data set was deleted", "The pictures of the run at work are gone; cancel it."))
@@ -288,7 +291,7 @@ def show_curves(status: runs.Status, total_epochs: int, key: str) -> None:
     if max((event["epoch"] for event in status.epochs), default=0) > 1:
         st.vega_lite_chart(_drawn(key, charts.accuracy_curve, status.epochs, total_epochs), key=f"retrain-accuracy-{key}", height=150, alt="validation accuracy after each epoch")  # fmt: skip
     elif status.epochs:
-        st.caption(f"Validation accuracy after one epoch: {figures.percent(status.epochs[-1]['val_accuracy'], 2)}")
+        st.caption(f"Validation accuracy after one epoch: {figures.percent(status.val_accuracy, 2)}")
 
 
 def _show_news(folder: Path, status: runs.Status, card: shelf.Card | None) -> None:
