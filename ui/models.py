@@ -70,7 +70,7 @@ def _show_photo_network(card: shelf.Card) -> None:
         first, second, third = st.columns(3, gap="medium")
         first.html(
             f'<div class="ink" data-testid="photo-network"><h3 style="padding:0;margin:0">{html.escape(card.title)}</h3>'
-            f'<div class="ink-big">{figures.percent(card.test_accuracy, 1)}</div><p class="ink-lead">of {test["n"]:,} phone photos held out. '
+            f'<div class="ink-big">{figures.percent(card.test_accuracy, 1)}</div><p class="ink-lead">of {test["n"]:,} phone photos held out, each seen whole. '
             "It sees 224x224 pixels in colour and answers on the Upload page, above the chosen network.</p></div>"
         )
         second.html(figures.pairs_table(by_group))
