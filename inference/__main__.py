@@ -27,7 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--model",
         metavar="NAME",
-        help="network on the shelf (default: ensemble; for garments that are not 28x28 on black photo, but with --invert, --no-invert or --no-crop ensemble; of an own data set the newest)",
+        help="network on the shelf (default: ensemble; for photos of garments, without --invert, --no-invert and --no-crop: photo; of an own data set: the newest)",
     )
     parser.add_argument(
         "--invert", action=argparse.BooleanOptionalAction, default=None, help="dark on light; decided from each picture when left out"
@@ -59,8 +59,14 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _usual_model(dataset: str) -> str:
-    newest = [card.name for card in shelf.list_cards(dataset)] if dataset not in DATASETS else []
-    return next(iter(newest), "ensemble")
+    """The network that answers where none was named. Raises ShelfError where an own data set has none."""
+    if dataset in DATASETS:
+        return "ensemble"
+    shelf.check_dataset(dataset)
+    newest = shelf.list_cards(dataset)
+    if not newest:
+        raise shelf.ShelfError(f"{dataset} has no network yet; train one with: python -m training fit --dataset {dataset} --publish NAME")
+    return newest[0].name
 
 
 def _for_what_people_send(options: argparse.Namespace) -> shelf.Card | None:
@@ -110,9 +116,16 @@ def _as_json(name: str, answer: Answer) -> str:
 
 def _as_text(name: str, answer: Answer) -> str:
     name = name.encode(errors="surrogateescape").decode(errors="replace")  # file names are bytes, not all of them text
-    if answer.label is None:
-        return f"{name}: {answer.reason}"
-    return f"{name}: {answer.label} ({answer.probability:.1%})"
+    if answer.label is not None:
+        return f"{name}: {answer.label} ({_confidence(answer.probability)})"
+    if answer.division and answer.division.doubt and all(digit.label for digit in answer.digits):  # what it says of the digits needs them
+        return f"{name}: {''.join(digit.label for digit in answer.digits)}? {answer.reason}"
+    return f"{name}: {answer.reason}"
+
+
+def _confidence(probability: float) -> str:
+    """Without false certainty: what rounds to 100 % is told as 'over 99.9 %'."""
+    return "over 99.9%" if probability > 0.9995 else f"{probability:.1%}"
 
 
 if __name__ == "__main__":

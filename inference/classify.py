@@ -23,6 +23,7 @@ from models.shelf import Card, ShelfError
 onnxruntime.set_default_logger_severity(3)
 
 FEW = 16  # pictures in a batch
+NUMBER = "number"  # what the gate of digits gives beside probabilities and logits
 SLOW = 2.0  # ms a picture: from here on a network leaves it to the usual one to tell where the digits of a number are
 IN_TWO_MINDS = 0.02, 0.98  # how likely a gate finds what it looks at again
 SURE = 0.9  # how likely a gate has to find what only a second look shows
@@ -67,7 +68,7 @@ def read_checked(card: Card) -> bytes:
 
     content = card.read_graph()
     try:
-        graph.check(content, card.shape, len(card.labels))
+        graph.check(content, card.shape, len(card.labels), [NUMBER] if "number_from" in card.facts else [])
     except graph.GraphError as error:
         raise ShelfError(f"{card.graph_path.name} is not served: {error}; publish {card.name} again") from None
     return content
@@ -206,6 +207,18 @@ class Gate(Classifier):
         """How likely each of pixels, uint8 [N, 1, H, W], is of the networks' kind: float [N]. Raises ShelfError."""
         return self._look(pixels)[1]
 
+    def numbers(self, pixels: np.ndarray) -> np.ndarray:
+        """How likely each of pixels, uint8 [N, 1, H, W], is a number whose digits touch: float32 [N]. Only of a gate whose card has
+        number_from. Raises ShelfError."""
+        return run(self.session, self.card, [NUMBER], pixels)[0]
+
+    def are_numbers(self, pictures: Sequence[Prepared]) -> bool:
+        """Whether all that was cut into digits may be numbers, for all it can tell. Raises ShelfError."""
+        least = self.card.facts.get("number_from")
+        if least is None or not pictures:
+            return True
+        return bool(self.numbers(np.concatenate([each.batch for each in pictures])).min() >= least)
+
     def _look(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The probabilities at first sight, float32 [N, kinds], and after the second look that of the own kind, float64 [N]."""
         told = self.probabilities(pixels)
@@ -293,6 +306,8 @@ def answer_image(classifier: Classifier, image: Image.Image, invert: bool | None
 
 def _answer_ink(classifier: Classifier, ink: Ink | None, inverted: bool) -> Answer:
     division = divide(ink, inverted, classifier.divider.probabilities_of_digits) if ink else None
+    if division and classifier.gate and not classifier.gate.are_numbers(division.cut):  # a letter falls apart into digits too
+        division = None
     prepared = prepare_ink(ink, inverted)
     return classifier.answer_number(prepared, division) if division else classifier.answer(prepared)
 

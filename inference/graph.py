@@ -5,7 +5,7 @@ operators, and reserve whatever memory its tensors ask for: those of the file, a
 """
 
 import math
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -37,9 +37,9 @@ class GraphError(InklingError):
     """A graph asks for what none of Inkling's does. The message says what."""
 
 
-def check(graph: bytes, shape: tuple[int, ...], classes: int) -> None:
+def check(graph: bytes, shape: tuple[int, ...], classes: int, also: Sequence[str] = ()) -> None:
     """Raises GraphError unless a graph is one file of plain operators, takes pixels uint8 [N, *shape] and gives probabilities and logits, float [N, classes],
-    and none of its values takes more memory than the limits above."""
+    and none of its values takes more memory than the limits above. also: names of what it gives besides, float [N] each."""
     if len(graph) > LARGEST_GRAPH:
         raise GraphError(f"it has {len(graph) / 2**20:,.0f} MB, more than the {LARGEST_GRAPH // 2**20} allowed")
     try:
@@ -58,8 +58,8 @@ def check(graph: bytes, shape: tuple[int, ...], classes: int) -> None:
         _check_tensor(tensor)
     try:
         _check_growth(model.graph)
-        _check_signature(model.graph, shape, classes)
-        _check_values(model, classes)
+        _check_signature(model.graph, shape, classes, also)
+        _check_values(model, classes, also)
     except (ValueError, TypeError, LookupError, OverflowError) as error:  # fewer numbers or names than it says, types that are none
         raise GraphError(f"its numbers or types cannot be read ({str(error)[:80]})") from None
 
@@ -131,7 +131,7 @@ def _numbers(
     return numbers
 
 
-def _check_signature(graph: onnx.GraphProto, shape: tuple[int, ...], classes: int) -> None:
+def _check_signature(graph: onnx.GraphProto, shape: tuple[int, ...], classes: int, also: Sequence[str]) -> None:
     initial = {each.name for each in graph.initializer}
     inputs = [_signature(each) for each in graph.input if each.name not in initial]
     outputs = [_signature(each) for each in graph.output]
@@ -139,6 +139,7 @@ def _check_signature(graph: onnx.GraphProto, shape: tuple[int, ...], classes: in
     if inputs != wanted:
         raise GraphError(f"it takes {_in_words(inputs)}, its card says {_in_words(wanted)}")
     wanted = [(name, onnx.TensorProto.FLOAT, (classes,)) for name in ("probabilities", "logits")]
+    wanted += [(name, onnx.TensorProto.FLOAT, ()) for name in also]
     if outputs != wanted:
         raise GraphError(f"it gives {_in_words(outputs)}, its card says {_in_words(wanted)}")
 
@@ -154,19 +155,23 @@ def _signature(value: onnx.ValueInfoProto) -> Signature:
 
 def _in_words(signatures: list[Signature]) -> str:
     return " and ".join(
-        f"{name[:40]} {onnx.TensorProto.DataType.Name(kind).lower()} [N, {', '.join(map(str, sizes))}]" for name, kind, sizes in signatures
+        f"{name[:40]} {onnx.TensorProto.DataType.Name(kind).lower()} [{', '.join(map(str, ('N', *sizes)))}]"
+        for name, kind, sizes in signatures
     )
 
 
 Shapes = dict[str, tuple[int, ...]]
 
 
-def _check_values(model: onnx.ModelProto, classes: int) -> None:
+def _check_values(model: onnx.ModelProto, classes: int, also: Sequence[str]) -> None:
     """Refuses what broadcasting makes large at work: [k, 1] and [1, k] are small, their sum is [k, k]. Raises GraphError."""
     one, many = (_shapes(model, pictures) for pictures in (1, PICTURES))
     for name in ("probabilities", "logits"):
         if many.get(name) != (PICTURES, classes):
             raise GraphError(f"its {name} of {PICTURES} pictures are {_times(many.get(name, ()))}, not {PICTURES}x{classes}")
+    for name in also:
+        if many.get(name) != (PICTURES,):
+            raise GraphError(f"its {name} of {PICTURES} pictures are {_times(many.get(name, ()))}, not {PICTURES}")
     for name, shape in one.items():
         if math.prod(many[name]) > PICTURES * max(1, math.prod(shape)):  # [N, 1] times [1, N]
             raise GraphError(f"its value {name[:60]!r} grows faster than the number of pictures; of several it would take any memory")

@@ -38,6 +38,7 @@ MARKS = "Beside the digits stands something that is none, such as a point or a d
 WIDE = 0.95  # pieces wider than this, times the tallest's height, may be several digits that touch
 CLOSEST_CUTS = 0.22  # times the tallest's height
 MOST_CUTS = 6
+MOST_CUT = 4  # digits in what a gate is asked about: of more, 28 pixels show too little
 
 Box = Sequence[int]  # left, top, right, bottom
 Probabilities = Callable[[np.ndarray], np.ndarray]
@@ -46,11 +47,12 @@ Probabilities = Callable[[np.ndarray], np.ndarray]
 @dataclass(frozen=True, kw_only=True)
 class Division:
     """The digits of a number, left to right. count: how many there are, which may be more than MOST_DIGITS. doubt: why they are no whole
-    number, as a sentence; empty where they are."""
+    number, as a sentence; empty where they are. cut: what is connected and was cut into two to MOST_CUT of them, each as a whole."""
 
     digits: tuple[Prepared, ...]
     count: int
     doubt: str = ""
+    cut: tuple[Prepared, ...] = ()
 
 
 def divide(ink: Ink, inverted: bool, probabilities: Probabilities) -> Division | None:
@@ -93,7 +95,21 @@ def divide(ink: Ink, inverted: bool, probabilities: Probabilities) -> Division |
     if len(best) == 1 and not _has_marks([box for box in found[1].tolist() if not _holds(places[0], box)] + places, places, tallest):
         return None
     doubt = ROWS if _stand_in_rows(places) else MARKS if _has_marks(found[1].tolist(), places, tallest) else ""
-    return Division(digits=tuple(shown[group] for group in best[:MOST_DIGITS]), count=len(best), doubt=doubt)
+    whole = [_part(ink, inverted, (large > first) & (large <= last + 1)) for first, last in _cut(best, connected)]
+    return Division(
+        digits=tuple(shown[group] for group in best[:MOST_DIGITS]), count=len(best), doubt=doubt, cut=tuple(filter(None, whole))
+    )
+
+
+def _cut(digits: list[tuple[int, int]], connected: list[bool]) -> list[tuple[int, int]]:
+    """The first and last pieces of what is connected and was cut into several digits, up to MOST_CUT."""
+    found: list[list[tuple[int, int]]] = []
+    for first, last in digits:
+        if found and first == found[-1][-1][1] + 1 and connected[first - 1]:
+            found[-1].append((first, last))
+        else:
+            found.append([(first, last)])
+    return [(each[0][0], each[-1][1]) for each in found if 1 < len(each) <= MOST_CUT]
 
 
 def _are_two(one: Box, other: Box, tallest: int) -> bool:

@@ -10,6 +10,7 @@ from jobs import events, runs
 
 LASTS = 15 * 60  # seconds that the end of a run is news
 AHEAD = 60.0  # seconds that the clock of another server on the folder may be ahead
+DISMISSED = "dismissed"  # a file of a run whose end somebody has read
 AGAIN = 60.0  # seconds after which those that ended before are looked at once more: a command may have resumed one
 
 _old: set[Path] = set()  # ended before, and not looked at until then
@@ -29,6 +30,8 @@ def ended_lately(active: Iterable[Path]) -> list[tuple[Path, runs.Status]]:
     found = []
     for folder in runs.list_runs(without=_old):
         with contextlib.suppress(OSError):  # deleted just now
+            if _is_dismissed(folder):
+                continue
             changed = max(path.stat().st_mtime_ns for path in (folder, folder / events.FILE) if path.exists() or path == folder)
             if runs.is_alive(folder):
                 continue
@@ -40,6 +43,20 @@ def ended_lately(active: Iterable[Path]) -> list[tuple[Path, runs.Status]]:
             if status is not None and status.ended_at and -AHEAD < time.time() - status.ended_at < LASTS:
                 found.append((folder, status))
     return sorted(found, key=lambda each: -each[1].ended_at)
+
+
+def dismiss(folder: Path) -> None:
+    """Has the end of a run be news no more, for anybody; where the folder cannot be written to it stays news."""
+    with contextlib.suppress(OSError):
+        (folder / DISMISSED).touch()
+
+
+def _is_dismissed(folder: Path) -> bool:
+    """Whether it was since it last said something: a run may have been resumed."""
+    try:
+        return (folder / DISMISSED).stat().st_mtime_ns >= (folder / events.FILE).stat().st_mtime_ns
+    except OSError:
+        return False
 
 
 @functools.lru_cache(maxsize=64)

@@ -190,7 +190,7 @@ NOTES: dict[tuple[str, ...], str] = {
     ),
     **dict.fromkeys(
         (("systems", "r2-softmax"), ("r2", "softmax regression")),
-        "One pass over all 54,000 images already gives 87.9 % on the validation images, so the source's epochs must be of far fewer.",
+        "One pass over all 54,000 images already gives 87.9 % on the validation images, so an epoch of the source must have far fewer images.",
     ),
     **dict.fromkeys(
         (*(("r1a", row) for row in ("average, tanh", "max, tanh", "average, ReLU", "max, ReLU")), ("r1d", "average, tanh", "0.001")),

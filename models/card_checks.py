@@ -59,6 +59,10 @@ def check_gate(facts: Facts) -> None:
         _demand(facts, {"turned": NUMBER})
         if not 0 <= facts["turned"] <= MOST_TURNED:
             raise ValueError(f"turned is {_short(facts['turned'])}, not degrees from 0 to {MOST_TURNED}")
+    if "number_from" in facts:  # those of clothing know no numbers, and older ones of digits neither
+        _demand(facts, {"number_from": NUMBER})
+        if not 0 <= facts["number_from"] <= 1:
+            raise ValueError(f"number_from is {_short(facts['number_from'])}, not from 0 to 1")
     for kind, measured in facts["validation"]["by_kind"].items():
         _demand(measured, OF_KINDS, f"validation.by_kind.{kind}.")
 

@@ -123,12 +123,17 @@ def shelf_folder() -> Path:
     return Path(os.environ.get("INKLING_MODELS") or Path(__file__).parent)
 
 
-def check_name(dataset: str, name: str) -> None:
-    """Raises ShelfError unless both may become part of a path."""
+def check_dataset(dataset: str) -> None:
+    """Raises ShelfError unless there is such a data set."""
     try:
         datasets.info(dataset)
     except DatasetError as error:
         raise ShelfError(str(error)) from None
+
+
+def check_name(dataset: str, name: str) -> None:
+    """Raises ShelfError unless both may become part of a path."""
+    check_dataset(dataset)
     if not NAME.fullmatch(name):
         raise ShelfError(
             f"{name!r} is not a network's name: 1 to 64 of a-z, 0-9, dot, dash and underscore, starting with a letter or digit"

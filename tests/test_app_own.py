@@ -68,7 +68,17 @@ def test_a_data_set_that_was_deleted_gives_way_to_the_first(own_dataset):
     for name in ("ants", "tiny"):
         datasets.remove(name)
     assert "Draw a digit" in html_of(app.run())
-    assert app.button_group(key="data").value == "mnist"
+    assert app.selectbox(key="data").value == "mnist"
+
+
+def test_the_picker_stays_of_its_kind_so_that_the_address_goes_on_telling(own_dataset):
+    kept = {each.name: datasets.own_folder(each.name) for each in datasets.list_own()[0]}
+    away = [path.rename(path.with_name(f".{name}")) for name, path in kept.items()]
+    app = run_app()
+    assert app.button_group(key="data").options == ["Digits", "Clothing"]
+    for path, back in zip(away, kept.values(), strict=True):
+        path.rename(back)
+    assert app.run().button_group(key="data").options == ["Digits", "Clothing", "Ants", "Tiny"]
 
 
 def test_names_of_own_classes_cannot_bring_markup_into_the_page(own_dataset):

@@ -19,8 +19,8 @@ from jobs.runs import ROOT
 from models import shelf
 from tests import tiny
 from training import export, fit
-from training.export import ExportError
 from training.networks import NETWORKS, Served, build
+from training.onnx_files import OPSET, ExportError
 from training.published import network, start_weights
 
 KINDS = {
@@ -94,7 +94,7 @@ def test_the_graph_computes_what_torch_computes(tmp_path, kind, members, mirrore
     assert [(each.name, each.type) for each in session.get_inputs()] == [("pixels", "tensor(uint8)")]
     model = onnx.load(path)
     assert [each.name for each in tmp_path.iterdir()] == ["graph.onnx"], "one self-contained file"
-    assert model.opset_import[0].version == export.OPSET
+    assert model.opset_import[0].version == OPSET
     facts = {each.key: each.value for each in model.metadata_props}
     assert facts["dataset"] == "mnist"
     assert json.loads(facts["labels"]) == list("0123456789")

@@ -21,9 +21,10 @@ from models import shelf
 from models.datasets import DATASETS, GATE_LABELS
 from tests import tiny
 from tests.test_prepare import DIGITS, sample_pictures
-from training import gate, outliers, published, redrawn
+from training import gate, outliers, published, redrawn, touching
 from training.__main__ import main as train
-from training.export import ExportError, publish
+from training.export import publish
+from training.onnx_files import ExportError
 from ui import serving
 
 SHIPPED = ROOT / "models"
@@ -72,11 +73,12 @@ def test_the_area_under_the_curve_is_how_often_the_own_kind_scores_higher(inside
 def test_it_is_trained_published_and_stands_before_the_networks(tmp_path: Path, monkeypatch, capsys, dataset: str):
     monkeypatch.setattr(gate, "COUNTS", {name: dict.fromkeys(counts, 40) for name, counts in gate.COUNTS.items()})
     monkeypatch.setattr(gate, "OF_ITS_OWN", 40)
+    monkeypatch.setattr(touching, "COUNTS", {"train": 40, "validation": 20})
     monkeypatch.setattr(gate, "EPOCHS", 1)
     monkeypatch.setattr(redrawn, "COUNTS", {"train": (20, 20, 0), "validation": (10, 10, 0)})
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("INKLING_MODELS", str(tmp_path / "models"))
-    assert train(["gate", dataset, "--data", "sample"]) == 0
+    assert train(["gate", dataset, "--data", "sample"]) == 0, capsys.readouterr()
     assert f"published {dataset}/gate" in capsys.readouterr().out
     card = shelf.gate_card(dataset)
     assert card.labels == GATE_LABELS[dataset]
@@ -84,6 +86,7 @@ def test_it_is_trained_published_and_stands_before_the_networks(tmp_path: Path, 
     assert shelf.list_cards(dataset) == []
     assert shelf.list_problems(dataset) == []
     assert Classifier(card).probabilities(IMAGES[dataset][:3, None]).shape == (3, 5)
+    assert ("number_from" in card.facts) == (dataset == "mnist")
 
 
 def test_its_name_is_kept_and_it_is_neither_a_start_nor_a_teacher(tmp_path: Path, monkeypatch):

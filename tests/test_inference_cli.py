@@ -12,10 +12,12 @@ from PIL import Image
 
 from inference.__main__ import main
 from inference.classify import Classifier
+from inference.segment import MARKS
 from models import shelf
 from models.datasets import DATASETS
 from tests.test_decode import encoded
 from tests.test_prepare import DIGITS, inked, shirt
+from tests.test_segment import row, strokes
 
 SHIPPED = Path(shelf.__file__).parent
 LENET = ["--model", "lenet5"]
@@ -197,6 +199,22 @@ def test_text_output_is_a_line_a_file(capsys, files):
     assert answer.endswith("%)")
     assert blank == f"{files['blank']}: The picture is blank: there is no ink to read."
     assert text.startswith(f"{files['text']}: This is a text file")
+
+
+def test_a_number_with_marks_is_told_digit_by_digit_with_what_is_wrong_with_it(capsys, tmp_path):
+    path = tmp_path / "price.png"
+    strokes(*row("37", step=130), (166, 196, 172, 202, 12)).save(path)
+    assert main([str(path), *LENET]) == 0
+    assert capsys.readouterr().out == f"{path}: 37? {MARKS}\n"
+
+
+def test_an_own_data_set_without_a_network_says_how_to_get_one(capsys, files, monkeypatch):
+    from inference import __main__ as command
+
+    monkeypatch.setattr(command.shelf, "check_dataset", lambda name: None)
+    monkeypatch.setattr(command.shelf, "list_cards", lambda name: [])
+    assert main([files["digit"], "--dataset", "ants"]) == 2
+    assert capsys.readouterr().err == "ants has no network yet; train one with: python -m training fit --dataset ants --publish NAME\n"
 
 
 def test_a_file_name_that_is_no_text_is_printed_all_the_same():

@@ -18,8 +18,8 @@ from tests.test_prepare import sample_pictures
 from training import export, fit, mixture, pictures, published, redrawn
 from training.__main__ import main as train
 from training.data import Dataset
-from training.export import ExportError
 from training.networks import Mixture, Served
+from training.onnx_files import ExportError
 
 DIGITS = sample_pictures("MNIST")[:40]
 ROUTES = torch.tensor([[9.0, -9.0], [-9.0, 9.0], [0.0, 0.0]])  # to the first expert, to the second, to both

@@ -180,10 +180,31 @@ def test_who_waits_for_a_retrain_hears_of_its_end_while_another_is_at_work(place
     other, lock = runs.create(RunConfig())
     monkeypatch.setattr(queue, "active_runs", lambda: [other])
     page = AppTest.from_string("from ui import panel; panel.forget(); panel.show()", default_timeout=60).run()
-    assert not said(page, "the loss became nan")
+    assert not said(page, "The loss became nan.")
     page.session_state["retrain-followed"] = {own.name}
-    assert said(page.run(), "the loss became nan")
+    assert said(page.run(), "The loss became nan.")
     os.close(lock)
+
+
+def test_the_failure_of_a_command_is_told_where_it_was_given_alone(places, monkeypatch):
+    monkeypatch.setattr(visitor, "is_public", lambda: False)
+    (run,) = ended(1)
+    events.append(run, "failed", message="the loss became nan")
+    page = AppTest.from_string("from ui import panel; panel.forget(); panel.show()", default_timeout=60)
+    assert said(page.run(), "The loss became nan.")
+    monkeypatch.setattr(runs, "owner", lambda folder: None)
+    assert not said(page.run(), "The loss became nan.")
+
+
+def test_what_was_dismissed_is_no_news_to_the_next_visit_until_the_run_says_more(places, monkeypatch):
+    monkeypatch.setattr(visitor, "is_public", lambda: False)
+    (run,) = ended(1)
+    events.append(run, "failed", message="the loss became nan")
+    visits = [AppTest.from_string("from ui import panel; panel.forget(); panel.show()", default_timeout=60) for _ in range(2)]
+    visits[0].run().button(key=f"retrain-dismiss-{run.name}").click().run()
+    assert not said(visits[1].run(), "The loss became nan.")
+    events.append(run, "failed", message="the disk is full")
+    assert said(visits[1].run(), "The disk is full.")
 
 
 def said(page: AppTest, words: str) -> bool:

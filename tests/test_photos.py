@@ -18,7 +18,7 @@ from tests import tiny
 from training import efficientnet, photo_pictures, photo_tuning, photos, published, teaching
 from training.__main__ import main as train
 from training.efficientnet import EfficientNetLite0, WeightsError, pretrained
-from training.export import ExportError
+from training.onnx_files import ExportError
 
 
 @pytest.fixture(scope="module")

@@ -178,7 +178,9 @@ def _evaluate(options: argparse.Namespace) -> int:
     from training import data, export
     from training.published import demand_same_images, measures_what_it_learned
 
-    dataset, _, name = options.name.partition("/")
+    dataset, slash, name = options.name.partition("/")
+    if not slash:
+        raise ConfigError(f"{options.name} is no DATASET/NAME, such as mnist/lenet5")
     card = shelf.load_card(dataset, name)
     if (dataset, name) in shelf.KEPT:
         raise ConfigError(

@@ -39,6 +39,11 @@ def corrected(folder: Path, dataset: str) -> Split:
         return Split(pixels=file["pixels"], labels=file["labels"])
 
 
+def demand_any(dataset: str) -> None:
+    """Raises ConfigError where a data set has no corrections, StoreError where the database cannot be read."""
+    _read(dataset)
+
+
 def _read(dataset: str) -> Split:
     from corrections import store  # it needs SQLAlchemy, and most runs do not need it
 

@@ -9,14 +9,11 @@ import json
 import platform
 import statistics
 import time
-import warnings
-from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import onnxruntime
 import torch
 from torch import Tensor
@@ -27,24 +24,18 @@ from jobs import events, runs
 from jobs.config import RunConfig
 from jobs.summary import changes
 from models import datasets, scratch, shelf
-from models.errors import InklingError
 from training import checkpoint
 from training.data import Dataset, OwnDataset, Split, digest, sample
 from training.fit import member_path
 from training.networks import Served, build, count_parameters
+from training.onnx_files import OPSET, ExportError, check_parity, write_graph
 from training.published import architecture, learned_before
 
-OPSET = 20
-PARITY = 1e-4  # largest difference of a probability between torch and onnxruntime that is still published
 DECLINED_ON_VALIDATION = 0.004  # share of validation images that the decline threshold is set to turn away at most,
 LIKELIER = 0.5  # and nothing that is more likely right than wrong
 FEWEST_TO_CALIBRATE = 200  # validation images: on a few, all answered rightly, the best temperature is the most boastful
 BINS = 15
 CHUNK = 64  # images at once: their activations stay in the cache, which is 2.6 times as fast as 1,000 for a CNN
-
-
-class ExportError(InklingError):
-    """A network was not published. The message says why and what to do."""
 
 
 def publish(folders: list[Path], name: str, data: Dataset | OwnDataset, average: bool = False) -> shelf.Card:
@@ -148,77 +139,6 @@ def fit_temperature(logits: Tensor, labels: Tensor) -> float:
     grid = torch.exp(torch.linspace(np.log(0.2), np.log(5.0), 645))  # half a percent apart
     losses = torch.stack([torch.nn.functional.cross_entropy(logits / temperature, labels) for temperature in grid])
     return float(grid[losses.argmin()])
-
-
-def write_graph(
-    served: torch.nn.Module, dataset: str, path: Path, shape: tuple[int, ...] | None = None, labels: Sequence[str] | None = None
-) -> None:
-    """Exports to one self-contained file with opset, labels and data set stamped. shape, labels: the data set's own when None."""
-    about = datasets.info(dataset)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the exporter's own deprecations
-        program = torch.onnx.export(
-            served,
-            (torch.zeros(2, *(shape or about.shape), dtype=torch.uint8),),
-            dynamo=True,
-            # Unoptimised keeps every parameter under its torch name, so that a run can start from the published file;
-            # onnxruntime folds batch normalisation into the convolutions when it loads the graph.
-            optimize=False,
-            opset_version=OPSET,
-            input_names=["pixels"],
-            output_names=["probabilities", "logits"],
-            dynamic_shapes={"pixels": {0: torch.export.Dim("N")}},
-            verbose=False,
-        )
-    model = program.model_proto
-    for key, value in {"dataset": dataset, "labels": json.dumps(labels or about.labels), "producer": "inkling"}.items():
-        model.metadata_props.add(key=key, value=value)
-    _strip(model)
-    onnx.checker.check_model(model, full_check=True)
-    if any(each.external_data for each in model.graph.initializer):
-        raise ExportError(
-            f"the graph keeps weights outside {path.name}; this version of torch cannot be exported from, use another of requirements.txt"
-        )
-    path.write_bytes(model.SerializeToString())
-
-
-def _strip(model: onnx.ModelProto) -> None:
-    """Takes out the exporter's debug notes (source paths and stack traces), and nodes whose results nobody reads."""
-    del model.graph.metadata_props[:]
-    for item in (*model.graph.node, *model.graph.input, *model.graph.output, *model.graph.value_info, *model.graph.initializer):
-        del item.metadata_props[:]
-        item.doc_string = ""
-    wanted = {output.name for output in model.graph.output}
-    kept = []
-    for node in reversed(model.graph.node):
-        if wanted.intersection(node.output):
-            kept.append(node)
-            wanted.update(node.input)
-    del model.graph.node[:]
-    model.graph.node.extend(reversed(kept))
-    weights = [each for each in model.graph.initializer if each.name in wanted]
-    del model.graph.initializer[:]
-    model.graph.initializer.extend(weights)
-    del model.graph.value_info[:]
-
-
-def check_parity(served: torch.nn.Module, path: Path, pixels: np.ndarray) -> float:
-    """Largest difference between torch and onnxruntime over real, blank, full and random pixels, one by one and together.
-
-    Raises ExportError when it is more than 1e-4.
-    """
-    random = np.random.default_rng(0).integers(0, 256, (4, *pixels.shape[1:]), dtype=np.uint8)
-    extremes = np.stack([np.zeros_like(random[0]), np.full_like(random[0], 255)])
-    pixels = np.concatenate([pixels, random, extremes])
-    session = onnxruntime.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
-    with torch.inference_mode():
-        expected = served(torch.from_numpy(pixels))[0].numpy()
-    together = session.run(["probabilities"], {"pixels": pixels})[0]
-    one_by_one = np.concatenate([session.run(["probabilities"], {"pixels": pixels[k : k + 1]})[0] for k in range(len(pixels))])
-    difference = float(max(np.abs(together - expected).max(), np.abs(one_by_one - expected).max()))
-    if not difference <= PARITY:
-        raise ExportError(f"torch and onnxruntime differ by {difference:.1e}, more than {PARITY:.0e}; nothing was published")
-    return difference
 
 
 def reliability(probabilities: np.ndarray, labels: np.ndarray) -> list[list[float]]:

@@ -117,7 +117,13 @@ def _fit(options: argparse.Namespace) -> int:
                 if runs.status(folder, alive=False).state != "done":
                     events.append(folder, "turn", device="")  # until it tells its own, what was told of a process is of the one before
             return _train(folder, options.data, options.tensorboard, is_granted=bool(options.run or options.job))
-    folder, lock = runs.create(_config(options), options.out)
+    config = _config(options)
+    _demand_publishable(config)  # what is refused leaves no run behind
+    if config.corrections:
+        from training import corrected
+
+        corrected.demand_any(config.dataset)
+    folder, lock = runs.create(config, options.out)
     print(f"run folder {folder}")
     try:
         code = _train(folder, options.data, options.tensorboard)

@@ -23,12 +23,13 @@ from inference.prepare import prepare
 from jobs.config import RunConfig
 from models import shelf
 from models.datasets import DATASETS, GATE_LABELS
-from training import auxiliary, outliers, pictures
+from training import auxiliary, outliers, pictures, touching
 from training.augmentation import AUGMENTATIONS
 from training.data import Dataset, Split
-from training.export import OPSET, as_json, calibration_error, check_parity, fit_temperature, latency, provisional, versions, write_graph
+from training.export import as_json, calibration_error, fit_temperature, latency, provisional, versions
 from training.memory import keep_memory
 from training.networks import Normalise, Served, count_parameters, plain_cnn
+from training.onnx_files import OPSET, check_parity, write_graph
 from training.redrawn import DIGITS, HURRIED, PIECES, redrawn
 
 CHANNELS = (32, 64, 128)
@@ -71,6 +72,7 @@ class Kinds:
             drawn, labels = pictures.written(part, DIGITS, count, dataset, **shares)
             self.others["digit"] = np.concatenate([self.others["digit"], drawn])
             self.members["digit"] = np.concatenate([self.members["digit"], labels])
+        self.numbers = touching.make(part, touching.COUNTS[part]) if dataset == "mnist" else None
 
     def together(self) -> tuple[Tensor, Tensor, Tensor]:
         """All pixels uint8 [N, 1, 28, 28], the number of each one's kind in GATE_LABELS, and what each is among its kind, int64 [N]."""
@@ -93,8 +95,34 @@ class Summed(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Images, float [N, 1, 28, 28] in 0..1 -> logits, float [N, kinds]."""
-        logits = self.network(images)
+        return self.kinds(self.features(images))
+
+    def features(self, images: Tensor) -> Tensor:
+        """Images, float [N, 1, 28, 28] in 0..1 -> what the last layer sees of them, float [N, features]."""
+        normalise, body = self.network
+        features = normalise(images)
+        for layer in [*body][:-1]:
+            features = layer(features)
+        return features
+
+    def kinds(self, features: Tensor) -> Tensor:
+        """Features, float [N, features] -> logits, float [N, kinds]."""
+        logits = self.network[1][-1](features)
         return torch.cat([logits[:, place].logsumexp(1, keepdim=True) for place in self.places], dim=1)
+
+
+class WithNumbers(Served):
+    """The published graph of a gate that also knows numbers whose digits touch: gives how likely each picture is one, beside what `Served` does."""
+
+    def __init__(self, network: Summed, head: nn.Module) -> None:
+        super().__init__([network])
+        self.head = head
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """pixels uint8 [N, 1, 28, 28] -> probabilities and logits, float32 [N, kinds], and how likely each is a number, float32 [N]."""
+        features = self.members[0].features(pixels.float() / 255)
+        logits = self.members[0].kinds(features) / self.temperature
+        return torch.softmax(logits, dim=1), logits, self.head(features)
 
 
 def prepare_image(pixels: np.ndarray, dataset: str) -> np.ndarray:
@@ -152,8 +180,7 @@ def publish(dataset: str, own: Dataset, other: Dataset) -> shelf.Card:
     torch.manual_seed(0)
     known, held_out = Kinds(dataset, "train", own, other), Kinds(dataset, "validation", own, other)
     learned = known.together()
-    network = train(dataset, *learned)
-    served = Served([network]).eval()
+    served = _with_numbers(train(dataset, *learned), known).eval()
     pixels, kinds, _ = held_out.together()
     with torch.inference_mode():
         logits = torch.cat([served.average_logits(chunk.float() / 255) for chunk in pixels.split(250)])
@@ -162,7 +189,7 @@ def publish(dataset: str, own: Dataset, other: Dataset) -> shelf.Card:
     target.mkdir(parents=True, exist_ok=True)
     scratch = target / f".{shelf.GATE}.{time.monotonic_ns()}.onnx"
     try:
-        write_graph(served, dataset, scratch, labels=GATE_LABELS[dataset])
+        write_graph(served, dataset, scratch, labels=GATE_LABELS[dataset], also=["number"] if known.numbers is not None else [])
         check_parity(served, scratch, held_out.images[:64, None])
         card = _card(dataset, served, scratch, held_out, own)
         card["data"]["train"] = len(learned[1])
@@ -188,6 +215,20 @@ def train(dataset: str, pixels: Tensor, kinds: Tensor, members: Tensor) -> nn.Mo
         epochs=EPOCHS, batch_size=BATCH_SIZE, lr=LR, weight_decay=WEIGHT_DECAY, augment=AUGMENTATIONS[AUGMENTATION[dataset]],
     )  # fmt: skip
     return Summed(network, sizes)
+
+
+def _with_numbers(network: Summed, known: Kinds) -> Served:
+    """The gate's graph; that of digits learns numbers whose digits touch, and what else there is as no numbers."""
+    if known.numbers is None:
+        return Served([network])
+    random, others = np.random.default_rng(4), [np.concatenate([known.images, known.redrawn]), *known.others.values()]
+    others = [each[random.permutation(len(each))[: touching.OF_A_KIND]] for each in others]
+    return WithNumbers(network, touching.train(*(_features(network, pixels) for pixels in (known.numbers, np.concatenate(others)))))
+
+
+def _features(network: Summed, pixels: np.ndarray) -> Tensor:
+    with torch.inference_mode():
+        return torch.cat([network.features(chunk[:, None].float() / 255) for chunk in torch.from_numpy(pixels).split(250)]).clone()
 
 
 def area_under_curve(inside: np.ndarray, outside: np.ndarray) -> float:
@@ -216,6 +257,8 @@ def _card(dataset: str, served: Served, graph: Path, held_out: Kinds, own: Datas
         "versions": versions("torch", "onnx"), "turned": TURNED[dataset],
         "data": {"origin": "bundled sample" if own.is_sample else "full data set"}
     }  # fmt: skip
+    if held_out.numbers is not None:
+        card["number_from"] = 0.0  # measured below, by its graph, which is looked at by what its card says
     card |= measured(Gate(provisional(card, graph), threads=0), held_out, own)
     card["latency_ms"] = latency(Classifier(provisional(card, graph)), held_out.images[:1, None])
     return card
@@ -246,6 +289,8 @@ def measured(gate: Gate, held_out: Kinds, own: Dataset) -> dict[str, Any]:
         card["validation"]["by_kind"][kind] = {
             "n": len(scores), "declined": round(float((scores < threshold).mean()), 4), "auroc": round(area_under_curve(inside, scores), 5),
         }  # fmt: skip
+    if held_out.numbers is not None:
+        card |= _measured_numbers(partial(in_parts, gate.numbers), held_out)
     test = told(np.stack([prepare_image(each, gate.card.dataset) for each in own.test.pixels[:, 0]]))  # the one reading of the test set
     card["test"] = {
         "n": len(test),
@@ -253,3 +298,10 @@ def measured(gate: Gate, held_out: Kinds, own: Dataset) -> dict[str, Any]:
         "declined": round(float((test < threshold).mean()), 5),
     }
     return card
+
+
+def _measured_numbers(told: Callable[[np.ndarray], np.ndarray], held_out: Kinds) -> dict[str, Any]:
+    """The likelihood from which a picture is taken for a number whose digits touch, as held-out ones set it, and what of the rest is."""
+    least = round(float(np.quantile(told(held_out.numbers), touching.LOST)), 6)
+    shares = {kind: round(float((told(pixels) >= least).mean()), 4) for kind, pixels in held_out.others.items()}
+    return {"number_from": least, "numbers": {"n": len(held_out.numbers), "lost": touching.LOST, "taken_for_one": shares}}

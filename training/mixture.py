@@ -17,9 +17,10 @@ from jobs.config import ConfigError, RunConfig
 from models import shelf
 from training import auxiliary, published
 from training.data import Dataset
-from training.export import ExportError, as_json, check_parity, describe, fit_temperature, predict, spread, write_graph
+from training.export import as_json, describe, fit_temperature, predict, spread
 from training.memory import keep_memory
 from training.networks import Mixture, Served, count_parameters, new_router
+from training.onnx_files import ExportError, check_parity, write_graph
 from training.redrawn import redrawn
 
 DATASET = "mnist"  # the other one has no other hands

@@ -23,18 +23,10 @@ from inference.classify import Classifier
 from models import datasets, shelf
 from training import photo_tuning
 from training.efficientnet import FEATURES, SIDE, EfficientNetLite0, pretrained, scaled
-from training.export import (
-    OPSET,
-    as_json,
-    calibration_error,
-    check_parity,
-    count_parameters,
-    latency,
-    provisional,
-    versions,
-    write_graph,
-)
+from training.export import as_json, calibration_error, latency, provisional, versions
 from training.memory import keep_memory
+from training.networks import count_parameters
+from training.onnx_files import OPSET, check_parity, write_graph
 from training.photo_pictures import GROUP_NAMES, GROUPS, SHAPE, SHOES, Photos, drawn, garments, read, strangers
 
 LABELS = datasets.PHOTO_LABELS

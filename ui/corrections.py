@@ -153,7 +153,7 @@ def _most_probable(chosen: shelf.Card, found: "list[Correction]", engine: "Engin
 def _show_retrain(chosen: shelf.Card, found: "list[Correction]", said_now: list[str]) -> None:
     right = sum(now == each.label for now, each in zip(said_now, found, strict=True))
     is_served = any(said_now)
-    reads = f"reads {right:,} of them right now. {MIXED if chosen.is_mixed else RETRAINED}" if is_served else DAMAGED
+    reads = f"now reads {right:,} of {len(found):,} rightly. {MIXED if chosen.is_mixed else RETRAINED}" if is_served else DAMAGED
     with st.container(border=True):
         st.html(
             f'<div class="ink" data-testid="corrections-summary"><h3 style="padding:0;margin:0">{_count(found)}</h3>'

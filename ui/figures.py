@@ -46,6 +46,11 @@ def duration(seconds: float) -> str:
     return told.replace(" ", "\N{NO-BREAK SPACE}")
 
 
+def sentence(text: str) -> str:
+    """What an error says, as a sentence of its own."""
+    return text[:1].upper() + text[1:] + "." * (text[-1:] not in ("", ".", "!", "?"))
+
+
 def in_markdown(text: str) -> str:
     """A text from outside for where Streamlit reads Markdown, which it is not: a class may be called + or 1. or *a*."""
     return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", text)

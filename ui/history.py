@@ -144,7 +144,7 @@ def _line(run: Path, config: RunConfig, status: runs.Status) -> str:
         facts.append(figures.duration(status.seconds))
     if status.is_active and status.progress:
         facts.append(f"{status.progress:.0%}")
-    message = f'<p class="ink-note">{html.escape(status.message)}</p>' if status.message else ""
+    message = f'<p class="ink-note">{html.escape(figures.sentence(status.message))}</p>' if status.message else ""
     mood = {"done": " reproduced", "failed": " differs", "crashed": " differs"}.get(status.state, "")
     return (
         f'<div class="ink" data-testid="retrain"><h3 style="padding:0;margin:0;font-size:1.15rem">{html.escape(", ".join(panel.title(config)))} '

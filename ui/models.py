@@ -161,7 +161,9 @@ def _show_mistakes(cards: list[shelf.Card]) -> None:
             height=max(460, 18 * len(card.labels)),
             alt=f"Confusion matrix of {card.title}: how many test images of each class were taken for which",
         )
-    st.caption(f"{test['n']:,} test images: true class by row, answer by column. Red: where a class's mistakes go.")
+    st.caption(
+        f"{test['n']:,} test images: true class by row, answer by column. Red: mistakes; the darker, the larger a share of its class's."
+    )
     if "reliability" in test:  # cards older than it do not have it
         st.subheader("How honest they are", anchor=False)
         with st.container(width=460):
@@ -173,7 +175,8 @@ def _show_mistakes(cards: list[shelf.Card]) -> None:
             )
         st.caption(
             f"A dot for each range of certainty: on the line, {figures.in_markdown(card.title)} is right as often as it says. "
-            f"The mean distance from it is the calibration error, {figures.percent(test['calibration_error'], 2)}."
+            "The larger the dot, the more pictures; most are in the last one. "
+            f"The mean distance of all pictures from the line is the calibration error, {figures.percent(test['calibration_error'], 2)}."
         )
 
 

@@ -85,13 +85,14 @@ def _import(file: object, title: str, side: int, grey: bool) -> None:
     except (InklingError, OSError) as error:
         st.session_state.pop("own-problem")
         bar.empty()
-        said = str(error)
-        st.html(figures.error("Nothing was imported", said[:1].upper() + said[1:]))
+        st.html(figures.error("Nothing was imported", figures.sentence(str(error))))
         return
     st.session_state.pop("own-problem")
     uploads.forget()  # the zip: the form is empty after this
     st.session_state["own-round"] += 1
-    st.session_state["own-news"] = f"{_count(about)} are imported, and chosen in the sidebar: Start training there."
+    st.session_state["own-news"] = (
+        f"{_count(about)} are imported and chosen. Train a network on them with **Start training** in the sidebar."
+    )
     sidebar.choose_dataset(name)
     st.rerun()
 

@@ -169,8 +169,9 @@ def _panel() -> None:
         config = config_of(folder)
         if config is None or folder.name in dismissed or config.publish in ("", *shelf.SHIPPED):
             continue
-        if visitor.is_public() and runs.owner(folder) != visitor.owner():
-            continue
+        owner = runs.owner(folder)
+        if (visitor.is_public() and owner != visitor.owner()) or (owner is None and status.state != "done"):
+            continue  # somebody else's, or a command's, which has told its end where it was given
         if now.active and folder.name not in followed:  # what is at work is the news, but for who waits for this one
             continue
         card = _published(status)
@@ -304,12 +305,15 @@ def _show_news(folder: Path, status: runs.Status, card: shelf.Card | None) -> No
         elif status.state == "crashed":
             st.html(figures.error("The retrain crashed", status.message))
         else:
-            st.html(figures.error("The retrain failed", status.message))
+            st.html(figures.error("The retrain failed", figures.sentence(status.message)))
         if status.state != "done" and may_act_on(folder):
-            st.button("Resume", icon=":material/resume:", key=f"retrain-resume-{folder.name}", width="stretch", on_click=resume, args=(folder,), help="Goes on from the last whole epoch.")  # fmt: skip
+            st.button("Resume", icon=":material/resume:", key=f"retrain-resume-{folder.name}", width="stretch", on_click=resume, args=(folder,), help="Goes on from the last whole epoch." if status.epochs else "Begins anew: no epoch was whole.")  # fmt: skip
             problems.show(f"retrain-problem-{folder.name}")
         if st.button("Dismiss", key=f"retrain-dismiss-{folder.name}", width="stretch"):
             st.session_state.setdefault("retrain-dismissed", set()).add(folder.name)
+            if may_act_on(folder):
+                news.dismiss(folder)
+                forget()
             st.rerun()
 
 

@@ -59,7 +59,10 @@ def _titles() -> dict[str, str]:
 
 
 def _show_picker(page: str) -> None:
-    """The two built-in data sets side by side; with one's own there are too many for that."""
+    """The two built-in data sets side by side; with one's own there are too many for that.
+
+    It stays what it was when the visit began: of a picker of another kind the address would not tell until the next click.
+    """
     titles = _titles()
     wanted = st.session_state.pop("sidebar-dataset-wanted", None)
     if settings.DATASET not in st.session_state:  # the visit begins
@@ -75,7 +78,7 @@ def _show_picker(page: str) -> None:
         "width": "stretch",
         "help": "Digits: MNIST, 70,000 handwritten digits. Clothing: Fashion-MNIST, 70,000 photos of garments. Add your own on the page Own images.",
     }
-    if len(titles) > len(TITLES):
+    if st.session_state.setdefault("sidebar-picker-is-list", len(titles) > len(TITLES)):
         st.selectbox(**shared)
     else:
         st.segmented_control(**shared, required=True)

@@ -92,13 +92,19 @@ def _keep_number(card: Card, answer: Answer, text: str) -> str:
     """Keeps the digits of a number that were read wrong. Raises StoreError, NothingTold."""
     if len(text) != len(answer.digits) or not set(text) <= set(card.labels):
         raise NothingTold(
-            f"{text!r} is not {len(answer.digits)} digit{'s'[: len(answer.digits) > 1]}, as which the picture was read; write digits that it parted wrong one by one."
+            f"{text!r} is not {len(answer.digits)} digit{'s'[: len(answer.digits) > 1]}: the picture was read as so many. Where it was divided wrongly, show its digits one by one."
         )
     wrong = [(each, label) for each, label in zip(answer.digits, text, strict=True) if each.label != label]
     if not wrong:
         raise NothingTold(f"{text} is what was read.")
-    _store(card, [(each, label, Image.fromarray(255 - each.prepared.pixels)) for each, label in wrong])
+    _store(card, [(each, label, _as_written(each)) for each, label in wrong])
     return ", ".join(label for _, label in wrong)
+
+
+def _as_written(digit: Answer) -> Image.Image:
+    """Dark on light where it was so."""
+    pixels = digit.prepared.pixels
+    return Image.fromarray(255 - pixels if digit.prepared.inverted else pixels)
 
 
 def _store(card: Card, told: list[tuple[Answer, str, Image.Image]]) -> None:

@@ -165,7 +165,11 @@ def _line(picture: Picture, card: Card, answer: Answer | None = None, note: str 
     """A line of the table: the answer that is shown first."""
     shown, probability = "", ""
     if answer and (answer.digits or answer.probabilities is not None):
-        shown, probability, note = figures.said(card, answer)[0], f"{answer.probability:.6f}", answer.reason
+        shown, note = figures.said(card, answer)[0], answer.reason
+        if not any(
+            each.stranger for each in (answer, *answer.digits)
+        ):  # how sure the network would be of what its gate declined, says nothing
+            probability = f"{answer.probability:.6f}"
     return {"file": picture.name, "answer": shown, "probability": probability, "note": note, "data set": card.dataset, "network": card.name}
 
 
