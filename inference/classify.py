@@ -23,7 +23,6 @@ from models.shelf import Card, ShelfError
 onnxruntime.set_default_logger_severity(3)
 
 FEW = 16  # pictures in a batch
-NUMBER = "number"  # what the gate of digits gives beside probabilities and logits
 SLOW = 2.0  # ms a picture: from here on a network leaves it to the usual one to tell where the digits of a number are
 IN_TWO_MINDS = 0.02, 0.98  # how likely a gate finds what it looks at again
 SURE = 0.9  # how likely a gate has to find what only a second look shows
@@ -68,7 +67,7 @@ def read_checked(card: Card) -> bytes:
 
     content = card.read_graph()
     try:
-        graph.check(content, card.shape, len(card.labels), [NUMBER] if "number_from" in card.facts else [])
+        graph.check(content, card.shape, len(card.labels), card.gives_also)
     except graph.GraphError as error:
         raise ShelfError(f"{card.graph_path.name} is not served: {error}; publish {card.name} again") from None
     return content
@@ -210,7 +209,7 @@ class Gate(Classifier):
     def numbers(self, pixels: np.ndarray) -> np.ndarray:
         """How likely each of pixels, uint8 [N, 1, H, W], is a number whose digits touch: float32 [N]. Only of a gate whose card has
         number_from. Raises ShelfError."""
-        return run(self.session, self.card, [NUMBER], pixels)[0]
+        return run(self.session, self.card, [shelf.NUMBER], pixels)[0]
 
     def are_numbers(self, pictures: Sequence[Prepared]) -> bool:
         """Whether all that was cut into digits may be numbers, for all it can tell. Raises ShelfError."""

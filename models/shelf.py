@@ -40,6 +40,7 @@ TITLES = {
     "gate": "Gate",
 }
 PHOTO = "photo"  # Fashion-MNIST's network for colour photos, which sees more than 28x28 grey and may say "none of the ten"
+NUMBER = "number"  # what it is called in the graph, how likely a picture is a number whose digits touch
 GATE = "gate"  # a built-in data set's network that tells what its other networks are made for from anything else
 KEPT = {("fashion-mnist", PHOTO), *((dataset, GATE) for dataset in DATASETS)}  # names that a run cannot be published under
 
@@ -93,6 +94,11 @@ class Card:
     def is_gate(self) -> bool:
         """Whether it tells what the data set's networks are made for from anything else: its first label, and the others."""
         return self.name == GATE and self.dataset in DATASETS
+
+    @property
+    def gives_also(self) -> tuple[str, ...]:
+        """Names of what the graph gives beside probabilities and logits: the gate of digits tells numbers whose digits touch."""
+        return (NUMBER,) if "number_from" in self.facts else ()
 
     @property
     def graph_path(self) -> Path:

@@ -81,6 +81,8 @@ GATES = [
     ("validation.by_kind", {"letter": {"declined": 1.0}}, "validation.by_kind.letter.auroc is missing"),
     ("validation.by_kind", {"letter": {"declined": "1", "auroc": 1.0}}, "validation.by_kind.letter.declined is '1', not a number"),
     ("test.declined", ..., "test.declined is missing"),
+    ("number_from", 2, "number_from is 2, not from 0 to 1"),
+    ("number_from", "0.5", "number_from is '0.5', not a number"),
 ]
 PHOTOS = [
     ("test.by_group", ..., "test.by_group is missing"),

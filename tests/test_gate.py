@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
@@ -87,6 +88,54 @@ def test_it_is_trained_published_and_stands_before_the_networks(tmp_path: Path, 
     assert shelf.list_problems(dataset) == []
     assert Classifier(card).probabilities(IMAGES[dataset][:3, None]).shape == (3, 5)
     assert ("number_from" in card.facts) == (dataset == "mnist")
+
+
+def test_numbers_whose_digits_touch_are_of_two_to_four_and_fit_the_unit_square():
+    known, lengths = [(digit, [np.array([[0.0, 0.0], [0.4, 1.0]])]) for digit in "0123456789"], set()
+    for seed in range(40):
+        written, strokes = touching.number(known, np.random.default_rng(seed))
+        points = np.concatenate(strokes)
+        assert len(strokes) == len(written)
+        assert (points.min(), points.max()) == pytest.approx((0.0, 1.0))
+        lengths.add(len(written))
+    assert lengths == {2, 3, 4}
+
+
+def test_the_head_tells_features_of_numbers_from_others_as_they_are():
+    torch.manual_seed(0)
+    numbers, others = torch.randn(400, 6) * 3 + 20, torch.randn(400, 6) * 3 + 14
+    head = touching.train(numbers, others)
+    with torch.no_grad():
+        told = head(numbers), head(others)
+    assert told[0].shape == (400,)
+    assert float((told[0] > 0.5).float().mean()) > 0.95
+    assert float((told[1] < 0.5).float().mean()) > 0.95
+
+
+def face(side: int = 150) -> Image.Image:
+    image = Image.new("L", (320, 320))
+    pen = ImageDraw.Draw(image)
+    pen.ellipse((80, 80, 80 + side, 80 + side), outline=255, width=9)
+    for left in (120, 170):
+        pen.ellipse((left, 120, left + 18, 138), outline=255, width=8)
+    pen.line([(120, 185), (190, 185)], fill=255, width=9)
+    return image
+
+
+@pytest.mark.parametrize("name", ["lenet5", "small", "ensemble"])
+def test_a_face_whose_ring_could_be_cut_into_digits_is_none(name):
+    classifier = load_classifier(shelf.load_card("mnist", name))
+    answer = answer_image(classifier, face())
+    assert (answer.label, answer.digits) == (None, ())
+
+
+def test_a_gate_that_was_never_taught_numbers_lets_them_be(monkeypatch):
+    gate_of_digits = Gate(shelf.gate_card("mnist"))
+    cut = [prepare(face(), "mnist")]
+    assert not gate_of_digits.are_numbers(cut)
+    assert gate_of_digits.are_numbers([])
+    monkeypatch.delitem(gate_of_digits.card.facts, "number_from")
+    assert gate_of_digits.are_numbers(cut)
 
 
 def test_its_name_is_kept_and_it_is_neither_a_start_nor_a_teacher(tmp_path: Path, monkeypatch):

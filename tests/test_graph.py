@@ -29,12 +29,28 @@ def test_every_graph_of_the_shelf_passes(dataset):
     cards = [*shelf.list_cards(dataset), shelf.gate_card(dataset), *([shelf.photo_card()] if dataset == "fashion-mnist" else [])]
     assert len(cards) >= 5
     for card in cards:
-        graph.check(card.read_graph(), card.shape, len(card.labels))
+        graph.check(card.read_graph(), card.shape, len(card.labels), card.gives_also)
 
 
 @pytest.mark.parametrize("content", [b"", b"no ONNX", bytes(range(256)) * 40])
 def test_what_is_no_graph_is_refused(content):
     assert refusal(content)
+
+
+def test_what_a_graph_gives_besides_has_to_be_what_its_card_says():
+    card = shelf.gate_card("mnist")
+    with pytest.raises(
+        graph.GraphError, match=r"it gives .* and number float \[N\], its card says probabilities float \[N, 5\] and logits"
+    ):
+        graph.check(card.read_graph(), card.shape, 5)
+    wide = onnx.ModelProto.FromString(card.read_graph())
+    (number,) = [each for each in wide.graph.output if each.name == shelf.NUMBER]
+    (maker,) = [node for node in wide.graph.node if shelf.NUMBER in node.output]
+    maker.output[0] = "before"
+    wide.graph.node.append(helper.make_node("Mul", ["before", "probabilities"], [shelf.NUMBER]))  # 2 numbers times 2x5 is what no card says
+    with pytest.raises(graph.GraphError):
+        graph.check(wide.SerializeToString(), card.shape, 5, card.gives_also)
+    assert number.type.tensor_type.elem_type == TensorProto.FLOAT
 
 
 def test_weights_in_another_file_are_refused_and_the_file_is_not_opened(model, tmp_path):

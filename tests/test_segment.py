@@ -14,7 +14,8 @@ from PIL import Image, ImageDraw, ImageFilter
 from inference.__main__ import main
 from inference.classify import SLOW, Answer, Classifier, answer_image, load_classifier
 from inference.components import labelled
-from inference.segment import MOST_DIGITS
+from inference.ink import find_ink
+from inference.segment import MOST_DIGITS, Division, divide
 from models import shelf
 from tests.test_prepare import chalk, sample_pictures
 
@@ -63,6 +64,22 @@ def test_size_distance_and_slope_do_not_matter(options):
 def test_ink_on_paper_is_read_like_chalk_on_a_board():
     paper = Image.fromarray(255 - np.asarray(written("4207")))
     assert read(paper).label == "4207"
+
+
+def divided(image: Image.Image) -> Division:
+    return divide(*find_ink(image, None), CLASSIFIER.probabilities)
+
+
+def test_what_is_connected_and_was_cut_is_shown_as_a_whole():
+    apart = divided(written("58"))
+    assert (apart.count, apart.cut) == (2, ())
+    image = written("58", gap=-5)
+    assert labelled(np.asarray(image) > 60)[0].max() == 1
+    together = divided(image)
+    assert together.count == 2
+    (whole,) = together.cut
+    assert whole.box[0] == min(digit.box[0] for digit in together.digits)
+    assert whole.box[2] == max(digit.box[2] for digit in together.digits)
 
 
 def test_most_pairs_of_digits_that_touch_are_two():

@@ -189,7 +189,7 @@ def publish(dataset: str, own: Dataset, other: Dataset) -> shelf.Card:
     target.mkdir(parents=True, exist_ok=True)
     scratch = target / f".{shelf.GATE}.{time.monotonic_ns()}.onnx"
     try:
-        write_graph(served, dataset, scratch, labels=GATE_LABELS[dataset], also=["number"] if known.numbers is not None else [])
+        write_graph(served, dataset, scratch, labels=GATE_LABELS[dataset], also=[shelf.NUMBER] if known.numbers is not None else [])
         check_parity(served, scratch, held_out.images[:64, None])
         card = _card(dataset, served, scratch, held_out, own)
         card["data"]["train"] = len(learned[1])

@@ -1,0 +1,73 @@
+"""python -m benchmarks.strangers [--network small] [--count 1500]
+
+What is no digit, drawn and sent as a picture, and read the whole way through: letters of hands held out, scribbles, faces; and beside them
+numbers of two to four digits that touch. How many are answered, and how many as a number; each with the gate's look at what is connected and
+was cut into digits, and without it. The test images are not read. With 1,500 letters it takes ten minutes.
+"""
+
+import argparse
+from collections.abc import Iterator
+
+import numpy as np
+from PIL import Image
+
+from inference.classify import Classifier, answer_image, load_classifier
+from models import shelf
+from training import hands, outliers, pictures, touching
+from training.strokes import bend, fitted
+
+KINDS = {"letters": 1.0, "scribbles": 0.5, "faces": 0.1, "numbers that touch": 0.33}  # how many of each, times --count
+FROM = "number_from"
+
+
+def drawn(kind: str, random: np.random.Generator) -> Iterator[tuple[str | None, Image.Image]]:
+    """Pictures without end, and what each is to be read as: None where it is no number."""
+    letters, digits = (hands.glyphs("validation", characters) for characters in (outliers.LETTERS, "0123456789"))
+    while True:
+        wanted = None
+        if kind == "letters":
+            glyph = bend(letters[random.integers(len(letters))][1], random)
+        elif kind == "scribbles":
+            glyph = outliers.scribble(random)
+        elif kind == "faces":
+            glyph = fitted(outliers._face(random))
+        else:
+            wanted, glyph = touching.number(digits, random)
+        yield wanted, pictures.picture(glyph, random)
+
+
+def outcomes(classifier: Classifier, image: Image.Image, wanted: str | None) -> tuple[bool, bool, bool]:
+    """Whether it is answered, as a number, and right."""
+    answer = answer_image(classifier, image)
+    is_answered = answer.label is not None
+    return is_answered, is_answered and bool(answer.digits), is_answered and answer.label == wanted
+
+
+def main() -> None:
+    """Prints n and shares."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--network", default="small")
+    parser.add_argument("--count", type=int, default=1500, help="letters (default: 1500)")
+    options = parser.parse_args()
+    classifier = load_classifier(shelf.load_card("mnist", options.network))
+    facts = classifier.gate.card.facts
+    least = facts[FROM]
+    for kind, share in KINDS.items():
+        count, made, found = max(1, round(share * options.count)), drawn(kind, np.random.default_rng(77)), {True: [], False: []}
+        for _ in range(count):
+            wanted, image = next(made)
+            for looks, told in found.items():
+                facts.pop(FROM, None)
+                facts |= {FROM: least} if looks else {}
+                told.append(outcomes(classifier, image, wanted))
+        for looks, told in found.items():
+            answered, as_number, right = np.mean(told, axis=0)
+            rightly = f", {right:.1%} right" if kind == "numbers that touch" else ""
+            print(
+                f"{kind} (n = {count}), {'with' if looks else 'without'} the look: {answered:.1%} answered, {as_number:.1%} as a number{rightly}",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()
