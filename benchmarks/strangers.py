@@ -30,7 +30,7 @@ def drawn(kind: str, random: np.random.Generator) -> Iterator[tuple[str | None, 
         elif kind == "scribbles":
             glyph = outliers.scribble(random)
         elif kind == "faces":
-            glyph = fitted(outliers._face(random))
+            glyph = fitted(outliers.face(random))
         else:
             wanted, glyph = touching.number(digits, random)
         yield wanted, pictures.picture(glyph, random)

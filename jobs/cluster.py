@@ -128,8 +128,10 @@ def _until_answered(folder: Path, act: Callable[[], None]) -> bool:
 
 
 def _ending(folder: Path) -> str | None:
-    lines = events.read(folder)  # none of a run that was deleted
-    return lines[-1]["kind"] if lines and lines[-1]["kind"] in events.ENDINGS else None
+    told = [event["kind"] for event in events.read(folder)]  # none of a run that was deleted
+    while told and told[-1] == "turn":  # the job may have ended while that was being written
+        told.pop()
+    return told[-1] if told and told[-1] in events.ENDINGS else None
 
 
 def _cancelled(folder: Path) -> int:

@@ -31,6 +31,7 @@ def ended_lately(active: Iterable[Path]) -> list[tuple[Path, runs.Status]]:
     for folder in runs.list_runs(without=_old):
         with contextlib.suppress(OSError):  # deleted just now
             if _is_dismissed(folder):
+                _old.add(folder)
                 continue
             changed = max(path.stat().st_mtime_ns for path in (folder, folder / events.FILE) if path.exists() or path == folder)
             if runs.is_alive(folder):

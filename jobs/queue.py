@@ -81,6 +81,13 @@ def expected_seconds(config: RunConfig, left: float = 1.0) -> float:
     return costs.seconds(config, costs.speed(is_for_gpu(config)), left)
 
 
+def expected_left(folder: Path) -> float:
+    """How long a run that stopped would take from its checkpoint on, of a new one all of it. Raises ConfigError."""
+    config = runs.read_config(folder)
+    trained = len(runs.status(folder, alive=False).epochs)
+    return expected_seconds(config, max(0.0, 1 - trained / (config.epochs * config.members)))
+
+
 def start(
     config: RunConfig,
     environment: Mapping[str, str] | None = None,
@@ -172,8 +179,7 @@ def _demand_place(most: int) -> None:
 
 def _begin(folder: Path, lock: int, config: RunConfig, environment: Mapping[str, str] | None, owner: str, granted: float | None) -> None:
     try:
-        trained = len(runs.status(folder, alive=False).epochs)
-        expected = expected_seconds(config, max(0.0, 1 - trained / (config.epochs * config.members)))
+        expected = expected_left(folder)
         events.append(
             folder, "queued", owner=owner, host=_host(), seconds=round(expected, 1), **({} if granted is None else {"granted": granted})
         )
@@ -272,7 +278,7 @@ def own_place_if_first(folder: Path) -> Place | None:
     if own is None:  # somebody emptied the folder: at the end again
         config = runs.read_config(folder)
         with _locked():
-            _take_place(folder, config, expected_seconds(config))
+            _take_place(folder, config, expected_left(folder))
         return None
     is_first = not any(set(place.devices) & set(own.devices) for place in places if place.number < own.number)
     return own if is_first else None

@@ -185,10 +185,6 @@ SWEEPS = {
 # by (sweep, row) or (sweep, row, column) with their titles; of the sweep `systems` the row is the recipe's name.
 NOTES: dict[tuple[str, ...], str] = {
     **dict.fromkeys(
-        (("systems", "r4-mixpool"), ("systems", "r5-ensemble")),
-        "Measured before the schedule went by iterations: its values ran in images seen, and each epoch ended with a small batch.",
-    ),
-    **dict.fromkeys(
         (("systems", "r2-softmax"), ("r2", "softmax regression")),
         "One pass over all 54,000 images already gives 87.9 % on the validation images, so an epoch of the source must have far fewer images.",
     ),

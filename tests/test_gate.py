@@ -15,7 +15,9 @@ from PIL import Image, ImageDraw
 from inference import classify
 from inference.__main__ import main as infer
 from inference.classify import Classifier, Gate, _turned, answer_image, load_classifier
+from inference.ink import find_ink
 from inference.prepare import prepare
+from inference.segment import divide
 from jobs.config import ConfigError
 from jobs.runs import ROOT
 from models import shelf
@@ -112,7 +114,7 @@ def test_the_head_tells_features_of_numbers_from_others_as_they_are():
     assert float((told[1] < 0.5).float().mean()) > 0.95
 
 
-def face(side: int = 150) -> Image.Image:
+def face(side: int = 130) -> Image.Image:
     image = Image.new("L", (320, 320))
     pen = ImageDraw.Draw(image)
     pen.ellipse((80, 80, 80 + side, 80 + side), outline=255, width=9)
@@ -125,6 +127,7 @@ def face(side: int = 150) -> Image.Image:
 @pytest.mark.parametrize("name", ["lenet5", "small", "ensemble"])
 def test_a_face_whose_ring_could_be_cut_into_digits_is_none(name):
     classifier = load_classifier(shelf.load_card("mnist", name))
+    assert divide(*find_ink(face(), None), classifier.divider.probabilities_of_digits).cut
     answer = answer_image(classifier, face())
     assert (answer.label, answer.digits) == (None, ())
 

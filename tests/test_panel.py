@@ -200,6 +200,7 @@ def test_what_was_dismissed_is_no_news_to_the_next_visit_until_the_run_says_more
     monkeypatch.setattr(visitor, "is_public", lambda: False)
     (run,) = ended(1)
     events.append(run, "failed", message="the loss became nan")
+    monkeypatch.setattr(panel, "_pages", {})  # where others look too, it is dismissed for this visit alone
     visits = [AppTest.from_string("from ui import panel; panel.forget(); panel.show()", default_timeout=60) for _ in range(2)]
     visits[0].run().button(key=f"retrain-dismiss-{run.name}").click().run()
     assert not said(visits[1].run(), "The loss became nan.")

@@ -228,7 +228,7 @@ def _with_numbers(network: Summed, known: Kinds) -> Served:
 
 def _features(network: Summed, pixels: np.ndarray) -> Tensor:
     with torch.inference_mode():
-        return torch.cat([network.features(chunk[:, None].float() / 255) for chunk in torch.from_numpy(pixels).split(250)]).clone()
+        return torch.cat([network.features(chunk[:, None].float() / 255) for chunk in torch.from_numpy(pixels).split(250)])
 
 
 def area_under_curve(inside: np.ndarray, outside: np.ndarray) -> float:

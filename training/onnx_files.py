@@ -82,7 +82,7 @@ def _strip(model: onnx.ModelProto) -> None:
 
 
 def check_parity(served: torch.nn.Module, path: Path, pixels: np.ndarray) -> float:
-    """Largest difference between torch and onnxruntime over real, blank, full and random pixels, one by one and together.
+    """Largest difference of a probability between torch and onnxruntime over real, blank, full and random pixels, one by one and together.
 
     Raises ExportError when it is more than 1e-4.
     """
@@ -91,10 +91,12 @@ def check_parity(served: torch.nn.Module, path: Path, pixels: np.ndarray) -> flo
     pixels = np.concatenate([pixels, random, extremes])
     session = onnxruntime.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
     with torch.inference_mode():
-        expected = served(torch.from_numpy(pixels))[0].numpy()
-    together = session.run(["probabilities"], {"pixels": pixels})[0]
-    one_by_one = np.concatenate([session.run(["probabilities"], {"pixels": pixels[k : k + 1]})[0] for k in range(len(pixels))])
-    difference = float(max(np.abs(together - expected).max(), np.abs(one_by_one - expected).max()))
+        probabilities, _, *others = served(torch.from_numpy(pixels))
+    names = [each.name for each in session.get_outputs() if each.name != "logits"]
+    together, difference = session.run(names, {"pixels": pixels}), 0.0
+    one_by_one = zip(*(session.run(names, {"pixels": pixels[k : k + 1]}) for k in range(len(pixels))), strict=True)
+    for expected, *found in zip((probabilities, *others), together, map(np.concatenate, one_by_one), strict=True):
+        difference = max(difference, *(float(np.abs(each - expected.numpy()).max()) for each in found))
     if not difference <= PARITY:
         raise ExportError(f"torch and onnxruntime differ by {difference:.1e}, more than {PARITY:.0e}; nothing was published")
     return difference

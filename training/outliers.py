@@ -83,7 +83,7 @@ def _heart(random: np.random.Generator) -> list[np.ndarray]:
     return [np.stack([16 * np.sin(turn) ** 3, down], axis=1) * random.uniform(0.7, 1.3, 2)]
 
 
-def _face(random: np.random.Generator) -> list[np.ndarray]:
+def face(random: np.random.Generator) -> list[np.ndarray]:
     turn = np.linspace(0, 2 * math.pi, 40)
     ring = np.stack([np.cos(turn), np.sin(turn)], axis=1)
     mouth = np.stack([np.linspace(-0.5, 0.5, 12), 0.4 + random.uniform(-0.25, 0.25) * np.cos(np.linspace(-1.5, 1.5, 12))], axis=1)
@@ -120,7 +120,7 @@ def _turned(points: np.ndarray, angle: float) -> np.ndarray:
     return points @ np.array([[cos, sin], [-sin, cos]])
 
 
-SCRIBBLES = (_tangle, _tangle, _tangle, _coil, _spiral, _zigzag, _lines, _hatching, _star, _heart, _face, _sign, _sign, _wave)
+SCRIBBLES = (_tangle, _tangle, _tangle, _coil, _spiral, _zigzag, _lines, _hatching, _star, _heart, face, _sign, _sign, _wave)
 
 
 def noise(random: np.random.Generator) -> Image.Image:

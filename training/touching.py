@@ -15,7 +15,7 @@ from training.strokes import Glyph, bend, fitted, loosened
 COUNTS = {"train": 12_000, "validation": 1_500}
 OF_A_KIND = 12_000  # pictures of each kind of the gate's, at most, that are no numbers
 DIGITS_EACH, SHARES = (2, 3, 4), (0.55, 0.3, 0.15)
-OVERLAP = -0.12, 0.03  # between two digits, times their height
+GAPS = -0.12, 0.03  # between two digits, times their height: most overlap
 HEIGHTS, SHIFTS = (0.85, 1.15), (-0.1, 0.1)  # of digits beside each other, times the usual one
 HURRIED = 0.3  # share of the numbers; see strokes.loosened
 HIDDEN, EPOCHS, BATCH_SIZE, LR, WEIGHT_DECAY, DROPOUT = 64, 30, 256, 0.002, 0.02, 0.2
@@ -28,7 +28,7 @@ def number(known: list[tuple[str, Glyph]], random: np.random.Generator) -> tuple
     for _ in range(random.choice(DIGITS_EACH, p=SHARES)):
         digit, glyph = known[random.integers(len(known))]
         high, down = random.uniform(*HEIGHTS), random.uniform(*SHIFTS)
-        left += random.uniform(*OVERLAP) if written else 0.0
+        left += random.uniform(*GAPS) if written else 0.0
         strokes += [stroke * high + (left, down) for stroke in bend(glyph, random)]
         left = max(float(stroke[:, 0].max()) for stroke in strokes)
         written += digit

@@ -311,8 +311,10 @@ def _show_news(folder: Path, status: runs.Status, card: shelf.Card | None) -> No
             problems.show(f"retrain-problem-{folder.name}")
         if st.button("Dismiss", key=f"retrain-dismiss-{folder.name}", width="stretch"):
             st.session_state.setdefault("retrain-dismissed", set()).add(folder.name)
-            if may_act_on(folder):
-                news.dismiss(folder)
+            if may_act_on(folder) and (
+                visitor.is_public() or folder.name in st.session_state.get("retrain-followed", ()) or len(_pages) <= 1
+            ):
+                news.dismiss(folder)  # not where it may be the news of another who looks
                 forget()
             st.rerun()
 
@@ -322,7 +324,7 @@ def resume(folder: Path) -> None:
     with problems.telling(f"retrain-problem-{folder.name}"):
         visitor.demand_run(folder)
         config = runs.read_config(folder)
-        demand = functools.partial(visitor.demand_retrain, queue.expected_seconds(config))
+        demand = functools.partial(visitor.demand_retrain, queue.expected_left(folder))
         demand()
         queue.resume(folder, serving.environment(config), site.read().queue, demand, visitor.granted())
         follow(folder)

@@ -59,7 +59,7 @@ def _titles() -> dict[str, str]:
 
 
 def _show_picker(page: str) -> None:
-    """The two built-in data sets side by side; with one's own there are too many for that.
+    """The built-in data sets side by side; a list in a visit that begins with one's own beside them.
 
     It stays what it was when the visit began: of a picker of another kind the address would not tell until the next click.
     """

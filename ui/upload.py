@@ -166,10 +166,9 @@ def _line(picture: Picture, card: Card, answer: Answer | None = None, note: str 
     shown, probability = "", ""
     if answer and (answer.digits or answer.probabilities is not None):
         shown, note = figures.said(card, answer)[0], answer.reason
-        if not any(
-            each.stranger for each in (answer, *answer.digits)
-        ):  # how sure the network would be of what its gate declined, says nothing
-            probability = f"{answer.probability:.6f}"
+        # How sure the network would be of what its gate declined, says nothing.
+        is_let_in = not any(each.stranger for each in (answer, *answer.digits))
+        probability = f"{answer.probability:.6f}" if is_let_in else ""
     return {"file": picture.name, "answer": shown, "probability": probability, "note": note, "data set": card.dataset, "network": card.name}
 
 
