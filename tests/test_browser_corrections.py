@@ -36,7 +36,7 @@ def test_a_correction_is_kept_reviewed_learned_and_deleted(browser: Browser, tmp
         expect(page.get_by_text("Kept as 2.")).to_be_visible()
         visitor.open("Corrections")
         expect(page.get_by_test_id("corrections-summary")).to_contain_text("1 correction")
-        expect(page.get_by_test_id("corrections-summary")).to_contain_text("Small CNN reads 0 of them right")
+        expect(page.get_by_test_id("corrections-summary")).to_contain_text("Small CNN now reads 0 of 1 rightly.")
         expect(page.get_by_test_id("correction")).to_contain_text("said 7")
         page.get_by_role("button", name="Retrain on these corrections").click()
         expect(page.get_by_text("A retrain is at work")).to_be_visible()

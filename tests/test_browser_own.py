@@ -29,8 +29,8 @@ def test_a_zip_becomes_a_data_set_and_its_network_answers(browser: Browser, tmp_
         expect(page.get_by_text("72 pictures in 3 classes are imported")).to_be_visible()
         expect(page.get_by_test_id("classes").locator("img")).to_have_count(18)
         expect(page.get_by_text("1 file left out")).to_be_visible()
-        picker = page.get_by_test_id("stSidebar").get_by_role("combobox", name="Data set")
-        expect(picker).to_have_value("Discs & bars")
+        expect(page.get_by_test_id("stSidebar").get_by_role("radio", name="Discs & bars")).to_be_checked()
+        expect(page).to_have_url(re.compile(r"\?data=Discs"))  # which a reload opens
         for name in ("Draw", "Upload", "Models"):
             visitor.open(name)
             expect(page.get_by_test_id("empty")).to_contain_text("No network for Discs & bars yet")
