@@ -38,7 +38,10 @@ def test_a_name_that_is_kept_is_refused_before_training(shop, monkeypatch, capsy
         assert main(["fit", "--resume", str(folder)]) == 1
     sentence = f"publish is {name}, a name that is kept for a network that came with Inkling; give another one, such as my-{name}"
     assert capsys.readouterr().err.strip() == sentence
-    assert runs.status(folder).message == sentence
+    if command == "fit":  # nothing is left behind that could not go on
+        assert not folder.exists()
+    else:
+        assert runs.status(folder).message == sentence
 
 
 @pytest.mark.parametrize("settings", [["--hidden", "600"], ["--hidden", "300", "--members", "2"]])
@@ -50,7 +53,16 @@ def test_a_network_too_large_for_the_shelf_is_refused_before_training(shop, monk
         r"the network would have 1\.8 MB, more than the 1 MB that a published one may have; give narrower layers or fewer members, or leave publish out",
         capsys.readouterr().err.strip(),
     )
-    assert runs.status(shop / "run").state == "failed"
+    assert not (shop / "run").exists()
+
+
+def test_learning_from_corrections_is_refused_where_there_are_none_and_leaves_no_run(shop, monkeypatch, capsys):
+    untrained(monkeypatch)
+    monkeypatch.setenv("INKLING_CORRECTIONS", f"sqlite:///{shop / 'none.db'}")
+    monkeypatch.setenv("INKLING_MODELS", str(runs.ROOT / "models"))
+    assert main(["fit", "--fine-tune", "mnist/small", "--publish", "mine", "--out", str(shop / "run")]) == 1
+    assert capsys.readouterr().err.strip().startswith("there are no corrections of MNIST digits to learn from; make some")
+    assert not (shop / "run").exists()
 
 
 def test_a_network_of_any_size_is_trained_where_it_is_not_published(shop, monkeypatch):
