@@ -5,7 +5,7 @@ import json
 import sys
 from pathlib import Path
 
-from inference.classify import Answer, Classifier, answer_bytes, load_classifier
+from inference.classify import ALL_BUT_CERTAIN, Answer, Classifier, answer_bytes, load_classifier
 from inference.decode import MAX_BYTES
 from models import shelf
 from models.datasets import DATASETS
@@ -125,7 +125,7 @@ def _as_text(name: str, answer: Answer) -> str:
 
 def _confidence(probability: float) -> str:
     """Without false certainty: what rounds to 100 % is told as 'over 99.9 %'."""
-    return "over 99.9%" if probability > 0.9995 else f"{probability:.1%}"
+    return "over 99.9%" if probability > ALL_BUT_CERTAIN else f"{probability:.1%}"
 
 
 if __name__ == "__main__":

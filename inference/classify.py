@@ -23,6 +23,7 @@ from models.shelf import Card, ShelfError
 onnxruntime.set_default_logger_severity(3)
 
 FEW = 16  # pictures in a batch
+ALL_BUT_CERTAIN = 0.9995  # a probability above it is told as "over 99.9 %": what rounds to 100 % would be false certainty
 SLOW = 2.0  # ms a picture: from here on a network leaves it to the usual one to tell where the digits of a number are
 IN_TWO_MINDS = 0.02, 0.98  # how likely a gate finds what it looks at again
 SURE = 0.9  # how likely a gate has to find what only a second look shows

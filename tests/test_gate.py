@@ -81,7 +81,7 @@ def test_it_is_trained_published_and_stands_before_the_networks(tmp_path: Path, 
     monkeypatch.setattr(redrawn, "COUNTS", {"train": (20, 20, 0), "validation": (10, 10, 0)})
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("INKLING_MODELS", str(tmp_path / "models"))
-    assert train(["gate", dataset, "--data", "sample"]) == 0, capsys.readouterr()
+    assert train(["gate", dataset, "--data", "sample"]) == 0
     assert f"published {dataset}/gate" in capsys.readouterr().out
     card = shelf.gate_card(dataset)
     assert card.labels == GATE_LABELS[dataset]

@@ -243,7 +243,9 @@ def test_a_run_that_was_deleted_meanwhile_is_gone_and_nobody_elses(sign_in):
 def test_a_retrain_that_would_take_too_long_is_refused_before_it_starts(sign_in):
     sign_in(email="ada@school.example")
     visitor.demand_retrain(3600)
-    with pytest.raises(visitor.NotAllowed, match=r"expected to take 2\sh\s0\smin, and one may take 1\sh\s0\smin here: choose fewer epochs"):
+    with pytest.raises(
+        visitor.NotAllowed, match="expected to take 2\xa0h\xa00\xa0min, and one may take 1\xa0h\xa00\xa0min here: choose fewer epochs"
+    ):
         visitor.demand_retrain(7200)
     assert visitor.granted() == 3 * 3600  # and stopped then
 

@@ -8,7 +8,7 @@ import re
 import numpy as np
 from PIL import Image
 
-from inference.classify import Answer
+from inference.classify import ALL_BUT_CERTAIN, Answer
 from inference.opencv import opencv
 from models.datasets import NONE_OF_THEM, DatasetInfo
 from models.shelf import Card
@@ -31,7 +31,7 @@ def signed(fraction: float, digits: int = 2) -> str:
 
 def confidence(fraction: float) -> str:
     """A probability without false certainty: what rounds to 100 % is told as 'over 99.9 %'."""
-    return "over 99.9 %" if fraction > 0.9995 else percent(fraction)
+    return "over 99.9 %" if fraction > ALL_BUT_CERTAIN else percent(fraction)
 
 
 def duration(seconds: float) -> str:
@@ -93,7 +93,7 @@ def bars(card: Card, probabilities: np.ndarray, is_declined: bool = False) -> st
         rows.append(
             f'<span class="label{top}">{html.escape(label)}</span>'
             f'<span class="track"><span class="fill{top}" style="display:block;width:{probability * 100:.1f}%"></span></span>'
-            f'<span class="value{top}">{percent(float(probability)) if probability <= 0.9995 else "> 99.9 %"}</span>'
+            f'<span class="value{top}">{percent(float(probability)) if probability <= ALL_BUT_CERTAIN else "> 99.9 %"}</span>'
         )
     rest = len(card.labels) - len(rows)
     note = f'<p class="ink-note">and {rest} less probable {"class" if rest == 1 else "classes"}</p>' if rest else ""
