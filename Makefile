@@ -18,7 +18,7 @@ test: $(VENV)/test.done
 	@command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] || [ -x $(VENV)/nginx/usr/sbin/nginx ] || ./unpack.sh nginx $(VENV)/nginx || echo "Without nginx the test of several servers is skipped"
 	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || ./install.sh postgresql || echo "Without PostgreSQL its tests are skipped"
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 lint: $(VENV)/test.done
 	$(BIN)/ruff check --fix . ; $(BIN)/ruff format .

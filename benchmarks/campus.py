@@ -1,12 +1,13 @@
-"""python -m benchmarks.campus --cpu 1:MS 0.1:MS [--retrain-seconds 40] [--rate 0.3] [--json]
+"""python -m benchmarks.campus --cpu 1:MS 0.1:MS [--beside MS] [--retrain-seconds 40] [--rate 0.3] [--json]
 
 Where the next limit is: a simulation of many people on one or more servers, and of the queue for retrains, from figures that were
 measured. cpu: what benchmarks.load prints as "CPU ms an answer" at two rates, such as 1 and 0.1 drawings a second: what a page takes
-that is only open is told from what a drawing takes by that. retrain-seconds: how long one retrain is at work on a device.
+that is only open is told from what a drawing takes by that. beside: what it prints as "and beside the server", at 1 a second. retrain-seconds:
+how long one retrain is at work on a device.
 
-A server is one Python process, which answers one drawing after the other: people draw at moments of their own (a Poisson process), an
-answer waits for those before it (Lindley's recursion), and the pages that are open take their share first. That is too
-strict, for a part of an answer's work can run beside another's: docs/campus.md has what was measured beside it.
+A server is one Python process, which sees to one drawing after the other, with a second one beside it, which answers one after the other:
+people draw at moments of their own (a Poisson process), a drawing waits in both for those before it, and the pages that are open take their
+share of the server first. Each has a core to itself. docs/campus.md has what was measured beside it.
 """
 
 import heapq
@@ -30,23 +31,29 @@ def drawing_and_page(first: tuple[float, float], second: tuple[float, float]) ->
     return taken - page / rate, page
 
 
-def answers(clients: float, rate: float, drawing: float, page: float, count: int = DRAWINGS, seed: int = SEED) -> np.ndarray:
-    """Milliseconds that `count` answers of one server take; infinite when it falls behind. drawing and page: ms, see above."""
+def answers(
+    clients: float, rate: float, drawing: float, page: float, beside: float = 0.0, count: int = DRAWINGS, seed: int = SEED
+) -> np.ndarray:
+    """Milliseconds that `count` answers of one server take; infinite when it falls behind. drawing, page and beside: ms, see above."""
     left = 1 - clients * page / 1000  # of a second of the processor, for drawings
-    if left <= 0 or clients * rate * drawing / 1000 >= left:
+    if left <= 0 or clients * rate * drawing / 1000 >= left or clients * rate * beside / 1000 >= 1:
         return np.full(count, np.inf)
-    service = drawing / left
-    gaps = np.random.default_rng(seed).exponential(1000 / (clients * rate), count)
-    steps = np.concatenate([[0.0], np.cumsum(service - gaps[1:])])  # Lindley's recursion, unrolled: the walk above its lowest point so far
-    return steps - np.minimum.accumulate(steps) + service
+    drawn = np.cumsum(np.random.default_rng(seed).exponential(1000 / (clients * rate), count))
+    return _ends(_ends(drawn, beside), drawing / left) - drawn
 
 
-def most_clients(rate: float, drawing: float, page: float) -> int:
+def _ends(begins: np.ndarray, service: float) -> np.ndarray:
+    """When each ends that takes `service` and waits for those before it (Lindley's recursion, unrolled). begins: when each comes, in order."""
+    before = service * np.arange(len(begins))
+    return np.maximum.accumulate(begins - before) + before + service
+
+
+def most_clients(rate: float, drawing: float, page: float, beside: float = 0.0) -> int:
     """The most people that one server answers within MEDIAN_MS and P99_MS."""
     low, high = 1, 100_000
     while low < high:
         middle = (low + high + 1) // 2
-        taken = answers(middle, rate, drawing, page, DRAWINGS // 4)
+        taken = answers(middle, rate, drawing, page, beside, DRAWINGS // 4)
         if np.isfinite(taken[0]) and np.median(taken) <= MEDIAN_MS and np.percentile(taken, 99) <= P99_MS:
             low = middle
         else:
@@ -69,13 +76,16 @@ def main() -> None:
     """Simulates and prints."""
     arguments = parser(__doc__)
     arguments.add_argument("--cpu", nargs=2, required=True, metavar="RATE:MS", help="processor time of an answer at two rates")
+    arguments.add_argument(
+        "--beside", type=float, default=0.0, metavar="MS", help="processor time of an answer beside the server (default: 0)"
+    )
     arguments.add_argument("--retrain-seconds", type=float, default=40.0, help="one retrain on one device (default: 40)")
     arguments.add_argument("--rate", type=float, default=0.3, help="drawings a second of each person (default: 0.3)")
     options = arguments.parse_args()
-    costs = drawing_and_page(*(tuple(map(float, each.split(":"))) for each in options.cpu))
-    found_costs = f"A drawing takes {costs[0]:.2f} ms of processor time, an open page {costs[1]:.2f} ms a second."
+    costs = *drawing_and_page(*(tuple(map(float, each.split(":"))) for each in options.cpu)), options.beside
+    found_costs = f"A drawing takes {costs[0]:.2f} ms of the server's processor time and {costs[2]:.2f} ms beside it, an open page {costs[1]:.2f} ms a second."
     rows = [
-        {"servers, a core each": count, "people": count * most_clients(options.rate, *costs), "people at 1 a second": count * most_clients(1.0, *costs)}
+        {"servers, two cores each": count, "people": count * most_clients(options.rate, *costs), "people at 1 a second": count * most_clients(1.0, *costs)}
         for count in SERVERS
     ]  # fmt: skip
     show(f"The most people with {MEDIAN_MS:.0f} ms in the middle and {P99_MS:.0f} ms at the 99th percentile, at {options.rate:g} drawings a second each", rows, SIMULATED, options.json, [found_costs])  # fmt: skip

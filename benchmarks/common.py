@@ -102,15 +102,44 @@ class Server:
             time.sleep(0.01)
         raise SystemExit(f"{self.page['script']} did not answer within {STARTUP_TIMEOUT:.0f} s")
 
-    def rss(self) -> float:
-        """Resident memory of the server, in MB."""
-        status = Path(f"/proc/{self.process.pid}/status").read_text()
-        return int(status.split("VmRSS:")[1].split()[0]) / 1024
+    def _processes(self) -> list[Path]:
+        """Folders in /proc of the server and of the process that answers beside it; retrains are not counted."""
+        own, beside = Path(f"/proc/{self.process.pid}"), []
+        for children in own.glob("task/*/children"):
+            with contextlib.suppress(OSError):  # one that has just ended
+                beside += [Path("/proc", pid) for pid in children.read_text().split()]
+        return [own, *(each for each in beside if self._answers(each))]
 
-    def cpu(self) -> float:
-        """Seconds of processor time that the server has had, its retrains not counted."""
-        facts = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+    def _answers(self, process: Path) -> bool:
+        with contextlib.suppress(OSError):
+            return b"ui.answerer" in (process / "cmdline").read_bytes()
+        return False
+
+    def rss(self) -> float:
+        """Resident memory of the server, in MB, with what answers beside it."""
+        return sum(map(_rss, self._processes()))
+
+    def has_answerer(self) -> bool:
+        """Whether a crowd has had the process started that answers beside the server."""
+        return len(self._processes()) > 1
+
+    def cpu(self) -> tuple[float, float]:
+        """Seconds of processor time that the server has had, and what answers beside it."""
+        own, *beside = map(_cpu, self._processes())
+        return own, sum(beside)
+
+
+def _rss(process: Path) -> float:
+    with contextlib.suppress(OSError, IndexError):  # it has just ended
+        return int((process / "status").read_text().split("VmRSS:")[1].split()[0]) / 1024
+    return 0.0
+
+
+def _cpu(process: Path) -> float:
+    with contextlib.suppress(OSError, IndexError):
+        facts = (process / "stat").read_text().rpartition(")")[2].split()
         return (int(facts[11]) + int(facts[12])) / os.sysconf("SC_CLK_TCK")
+    return 0.0
 
 
 def free_port() -> int:

@@ -3,7 +3,8 @@
 Many people drawing at once: websocket clients that speak Streamlit's protocol, each sending a drawing at a fixed rate and
 waiting for the end of the rerun that answers it. With --retrain once more while a retrain is at work, whose epochs are counted from before the
 pages are opened; with --retrain only that alone. Then the same load on benchmarks/usual_page.py. With --servers 2 every other client is at a second server, as a proxy would share them out (deploy/nginx.conf,
-which is not between them here). They draw from SETTLE seconds after the last page was opened. The servers' memory is looked at all the while: its growth is from a sixth of the time on to the end.
+which is not between them here). They draw from SETTLE seconds after the last page was opened and the first few drawings had the
+process started that answers a crowd. The servers' memory is looked at all the while: its growth is from a sixth of the time on to the end.
 The processor time of an answer has in it what the open pages take; --rate 0.05 tells these apart (benchmarks/campus.py).
 
 The drawings are recorded from Chromium, frame by frame, and sent again with the ids of each client's own session. Like
@@ -20,6 +21,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from websockets.asyncio.client import ClientConnection, connect
@@ -68,7 +70,9 @@ class Tally:
     latencies: list[float] = field(default_factory=list)  # ms
     errors: list[str] = field(default_factory=list)
     memory: list[float] = field(default_factory=list)  # MB, every LOOKS seconds
-    cpu: float = 0.0  # seconds of processor time that the server had while they drew
+    cpu: np.ndarray = field(
+        default_factory=lambda: np.zeros(2)
+    )  # seconds of processor time that servers, and what answers beside them, had
 
 
 class Client:
@@ -163,20 +167,29 @@ async def load(servers: list[Server], drawings: list[BackMsg], clients: int, rat
             client = Client(await connect(url, subprotocols=["streamlit"], max_size=None), server.page["script"], drawings)
             opened.append(client)
             await client.open()
+        await _begin_to_draw(servers, opened)
         await asyncio.sleep(SETTLE)
         began = tally.began = time.perf_counter() + 0.2
-        tally.cpu -= sum(each.cpu() for each in servers)
+        tally.cpu -= np.sum([each.cpu() for each in servers], axis=0)
         watch = asyncio.create_task(_watch(servers, tally))
         await asyncio.gather(
             *(_draw_often(each, tally, began + k / clients / rate, 1 / rate, began + seconds) for k, each in enumerate(opened))
         )
-        tally.cpu += sum(each.cpu() for each in servers)
+        tally.cpu += np.sum([each.cpu() for each in servers], axis=0)
         watch.cancel()
     finally:
         for client in opened:
             await client.close()
     tally.errors.extend("exception on the page" for client in opened for _ in range(client.exceptions))
     return tally
+
+
+async def _begin_to_draw(servers: list[Server], opened: list[Client]) -> None:
+    """A few at once, until what a crowd has started is there: it is not what an answer takes."""
+    for number in range(50):
+        if all(server.page is not INKLING or server.has_answerer() for server in servers):
+            return
+        await asyncio.gather(*(client.draw(number) for client in opened[: 4 * len(servers)]))
 
 
 async def _watch(servers: list[Server], tally: Tally) -> None:
@@ -236,7 +249,8 @@ def measure(page: dict[str, str], clients: int, rate: float, seconds: float, ret
         "n": figure["n"],
         "answers/s": figure["n"] / max(tally.ended - tally.began, 1e-9),
         **{f"{key} ms": figure[key] for key in ("median", "std", "p95", "p99")},
-        "CPU ms an answer": tally.cpu * 1000 / max(1, figure["n"]),
+        "CPU ms an answer": float(tally.cpu[0]) * 1000 / max(1, figure["n"]),
+        "and beside the server": float(tally.cpu[1]) * 1000 / max(1, figure["n"]),
         "errors": len(tally.errors),
         "RSS before MB": before,
         "most MB": peak,

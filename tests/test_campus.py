@@ -27,3 +27,10 @@ def test_retrains_wait_as_in_a_queue_of_one_and_less_with_two():
     load = 60 * 40 / 3600
     assert one == pytest.approx(40 * load / (2 * (1 - load)), rel=0.1)
     assert two < one / 3
+
+
+def test_what_answers_beside_the_server_adds_its_own_time_and_only_the_slower_of_both_holds_up():
+    taken = campus.answers(clients=100, rate=1.0, drawing=7.0, page=0.0, beside=5.0)
+    load = 0.7
+    assert np.mean(taken) == pytest.approx(5.0 + 7.0 * (1 + load / (2 * (1 - load))), rel=0.05)  # Friedman 1965: of either order
+    assert np.isinf(campus.answers(100, 1.0, 7.0, 0.0, beside=11.0)).all()

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
-from inference import classify
+from inference import classify, sessions
 from inference.__main__ import main as infer
 from inference.classify import Classifier, Gate, _turned, answer_image, load_classifier
 from inference.ink import find_ink
@@ -28,7 +28,6 @@ from training import gate, outliers, published, redrawn, touching
 from training.__main__ import main as train
 from training.export import publish
 from training.onnx_files import ExportError
-from ui import serving
 
 SHIPPED = ROOT / "models"
 IMAGES = {"mnist": sample_pictures("MNIST"), "fashion-mnist": sample_pictures("FashionMNIST")}
@@ -175,12 +174,12 @@ def test_a_gate_that_could_not_be_read_for_a_moment_stands_before_its_networks_a
     card = shelf.load_card("mnist", "ensemble")
     with monkeypatch.context() as patch:  # as where too many files are open
         patch.setattr(classify, "Gate", lambda card: (_ for _ in ()).throw(shelf.ShelfError("too many open files")))
-        found = serving.classifier(card)
+        found = sessions.classifier(card)
         assert found.gate is None
-    assert serving.classifier(card) is found
+    assert sessions.classifier(card) is found
     assert found.gate is None  # it is not looked for at every stroke
-    monkeypatch.setattr(serving, "AGAIN", 0.0)
-    assert serving.classifier(card) is found
+    monkeypatch.setattr(sessions, "AGAIN", 0.0)
+    assert sessions.classifier(card) is found
     assert found.gate is not None
     assert (found.divider.card.name, found.divider.gate) == ("small", found.gate)
 
@@ -188,10 +187,10 @@ def test_a_gate_that_could_not_be_read_for_a_moment_stands_before_its_networks_a
 def test_a_card_that_was_mended_is_served_as_it_is_now(tmp_path: Path, monkeypatch):
     shutil.copytree(SHIPPED / "mnist", tmp_path / "mnist")
     monkeypatch.setenv("INKLING_MODELS", str(tmp_path))
-    assert serving.classifier(shelf.load_card("mnist", "fc")).card.decline_below == 0.5
+    assert sessions.classifier(shelf.load_card("mnist", "fc")).card.decline_below == 0.5
     path = tmp_path / "mnist" / "fc.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"decline_below": 0.9}))
-    assert serving.classifier(shelf.load_card("mnist", "fc")).card.decline_below == 0.9
+    assert sessions.classifier(shelf.load_card("mnist", "fc")).card.decline_below == 0.9
 
 
 def test_what_it_said_of_a_picture_is_taken_over_without_asking_again(monkeypatch):

@@ -81,7 +81,8 @@ def test_a_process_that_was_not_started_by_a_page_gives_no_way(clock, monkeypatc
     assert clock == []
 
 
-def test_one_answer_at_work_leaves_no_mark_and_two_do(clock):
+def test_one_answer_at_work_leaves_no_mark_and_two_do(clock, monkeypatch):
+    monkeypatch.setattr(serving.answerer, "start", lambda: None)
     with contextlib.ExitStack() as stack:
         stack.enter_context(serving.answering())
         assert not giving_way.mark().exists()

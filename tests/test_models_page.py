@@ -10,9 +10,10 @@ import onnx
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from inference import sessions
 from jobs.runs import ROOT
 from tests.test_app import html_of, run_page
-from ui import serving, sidebar
+from ui import sidebar
 
 
 @pytest.fixture(autouse=True)
@@ -108,8 +109,8 @@ def test_a_graph_that_is_not_served_is_named_and_not_offered(mnist, dataset, nam
 
 
 def test_the_models_page_loads_each_graph_once(mnist, monkeypatch):
-    asked, classifier = [], serving.classifier
-    monkeypatch.setattr(serving, "classifier", lambda card: asked.append(card.name) or classifier(card))
+    asked, classifier = [], sessions.classifier
+    monkeypatch.setattr(sessions, "classifier", lambda card: asked.append(card.name) or classifier(card))
     for _ in range(3):
         run_page(models_page)
     assert sorted(asked) == ["ensemble", "fc", "gate", "lenet5", "small"]

@@ -12,7 +12,8 @@ import streamlit_drawable_canvas
 from PIL import Image
 from streamlit_drawable_canvas import st_canvas
 
-from ui.pad import BLANK, INK_ON_PAPER, Pad
+from ui.drawings import INK_ON_PAPER
+from ui.pad import BLANK, Pad
 from ui.pens import PENS, SIDE
 
 # The canvas's own toolbar lies unseen over its right upper corner until the mouse has rested there, and takes the strokes that begin in it.
@@ -52,6 +53,11 @@ def draw(dataset: str, on_paper: bool = False, on_change: Callable[[], None] | N
     strokes = result.json_data["objects"]
     pad.hear(json.dumps(strokes) if strokes else BLANK)
     return bool(pad.now)
+
+
+def told(dataset: str) -> str:
+    """The strokes of the drawing as `drawings` takes them; empty while the canvas is blank."""
+    return Pad(dataset).now
 
 
 def drawing(dataset: str) -> Image.Image | None:

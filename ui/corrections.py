@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import streamlit as st
 
+from inference import sessions
 from jobs.recipes import fine_tuned
 from models import datasets, shelf
 from models.datasets import DatasetInfo
@@ -138,7 +139,7 @@ def _most_probable(chosen: shelf.Card, found: "list[Correction]", engine: "Engin
     new = [number for number in keys if number not in best]
     if not new:
         return best
-    classifier = serving.classifier(chosen)
+    classifier = sessions.classifier(chosen)
     for at in range(0, len(new), AT_ONCE):
         pixels = store.pixels(engine, new[at : at + AT_ONCE], about)
         if pixels:

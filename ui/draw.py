@@ -1,11 +1,9 @@
 """The Draw page: a canvas, the answer after every stroke, and all networks side by side."""
 
 import streamlit as st
-from PIL import Image
 from streamlit.delta_generator import DeltaGenerator
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from inference.classify import answer_image
 from models import datasets
 from models.shelf import Card, ShelfError
 from ui import beside, canvas, figures, panel, serving, sidebar, tell, visitor, why
@@ -52,24 +50,27 @@ def _answer_stroke(verdict: DeltaGenerator, others: DeltaGenerator) -> None:
         except visitor.NotAllowed as error:
             said = figures.error("Not so fast", str(error))
         else:
-            said, beside_it = _read(dataset, chosen, canvas.drawing(dataset))
+            said, beside_it = _read(dataset, chosen, canvas.told(dataset))
     if not said:
         said = figures.empty(f"Draw a {about.noun}", "Use the mouse, a pen or a finger. The answer appears here.")
     verdict.html(said)
     others.html(beside_it + canvas.traces(dataset))
 
 
-def _read(dataset: str, chosen: Card, drawing: Image.Image) -> tuple[str, str]:
+def _read(dataset: str, chosen: Card, told: str) -> tuple[str, str]:
     """What the chosen network says of a drawing, and what all of them say; empty where there is nothing to read."""
     with serving.answering():
-        try:
-            answer = answer_image(serving.classifier(chosen), drawing, invert=False)
-        except ShelfError as error:
-            return figures.error(f"{chosen.title} cannot be served", str(error)), ""
-        if answer.prepared.is_blank:
-            return "", ""
-        st.session_state["draw-said"] = chosen, answer
-        return figures.verdict(chosen, answer), figures.trio(*beside.others(dataset, chosen, answer), chosen.name)
+        cards = beside.cards(dataset, chosen)
+        asked = [chosen, *(card for card, is_asked in cards if is_asked and card.name != chosen.name)]
+        answers = dict(zip([card.name for card in asked], serving.answers(told, asked), strict=False))
+    answer = answers[chosen.name]
+    if isinstance(answer, ShelfError):
+        return figures.error(f"{chosen.title} cannot be served", str(answer)), ""
+    if answer.prepared.is_blank:
+        return "", ""
+    st.session_state["draw-said"] = chosen, answer
+    shown = [card for card, _ in cards if not isinstance(answers.get(card.name), ShelfError)]
+    return figures.verdict(chosen, answer), figures.trio(shown, [answers.get(card.name) for card in shown], chosen.name)
 
 
 @st.fragment(key=ASKING)

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import streamlit as st
 
+from inference import sessions
 from models import datasets, shelf
-from ui import figures, problems, retrain, serving, sidebar, visitor
+from ui import figures, problems, retrain, sidebar, visitor
 
 LEARNED_BEFORE = "; the network that it started or learned from had learned some of the images that measure it"
-MOST_LOADED = 512  # graphs of which it is kept that they can be served: more than serving.py keeps sessions of
+MOST_LOADED = 512  # graphs of which it is kept that they can be served: more than inference/sessions.py keeps sessions of
 
 
 def page() -> None:
@@ -95,7 +96,7 @@ def _servable_graph(card: shelf.Card) -> bytes:
 @functools.lru_cache(maxsize=MOST_LOADED)
 def _load_once(folder: Path, dataset: str, name: str, sha256: str) -> None:
     """Loads a graph as those who answer do, once for all who look at the page: it is a tenth of a second for each. Raises ShelfError."""
-    serving.classifier(shelf.load_card(dataset, name))
+    sessions.classifier(shelf.load_card(dataset, name))
 
 
 def _show_damage(card: shelf.Card) -> None:

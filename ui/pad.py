@@ -3,18 +3,15 @@
 import json
 from typing import Any
 
-import numpy as np
 import streamlit as st
-from PIL import Image, ImageOps
+from PIL import Image
 
-from inference.strokes import Stroke, drawn, with_finer_pens
-from ui.pens import PENS, SIDE
+from ui import drawings
 
 MOST_SNAPSHOTS = 60
 MOST_TOLD = 2_000_000  # characters of all that are kept; a drawing takes some thousands
 MOST_DRAWN = 400_000  # of one; what is more is no drawing of anybody's, and would take seconds to draw again
 BLANK = ""
-INK_ON_PAPER = "#000000"
 
 
 class Pad:
@@ -50,12 +47,7 @@ class Pad:
 
     @property
     def drawing(self) -> Image.Image | None:
-        if not self.now:
-            return None
-        objects = json.loads(self.now)
-        strokes = list(map(_stroke, objects))
-        picture = drawn(with_finer_pens(strokes) if self.dataset == "mnist" else strokes, (SIDE, SIDE))
-        return ImageOps.invert(picture) if objects[0]["stroke"] == INK_ON_PAPER else picture
+        return drawings.picture(self.now, self.dataset) if self.now else None
 
     @property
     def initial(self) -> dict[str, Any]:
@@ -84,14 +76,3 @@ class Pad:
 
     def _show_now(self) -> None:
         self.state.update(initial=self.now, changes=self.state["changes"] + 1)
-
-
-def _stroke(told: dict[str, Any]) -> Stroke:
-    """A path of fabric.js: pieces of curves, each a command and its points, of which the last is where the piece ends."""
-    ends, points = [piece[-2:] for piece in told["path"]], []
-    for start, piece in zip([ends[0], *ends], told["path"], strict=False):
-        if len(piece) == 5:  # Q: a curve of second degree; they are so short that its middle is enough
-            points.append([(a + 2 * b + c) / 4 for a, b, c in zip(start, piece[1:3], piece[3:], strict=True)])
-        points.append(piece[-2:])
-    # The browser says what it likes; beyond the canvas there is nothing to see.
-    return np.clip(np.array(points, np.float32), -SIDE, 2 * SIDE), min(float(told["strokeWidth"]), max(PENS.values()))

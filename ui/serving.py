@@ -1,65 +1,30 @@
-"""What all visitors share: the classifiers, loaded once each, the database of corrections, and the warm-up that keeps the page quick."""
+"""What all visitors share: the list of networks, the count of those who wait, the database of corrections, and the warm-up that keeps the page quick."""
 
 import contextlib
 import functools
 import gc
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import streamlit as st
 from streamlit.errors import StreamlitAPIException
 
-from inference.classify import Classifier, add_gate, load_classifier
+from inference.classify import Answer
 from jobs import giving_way
 from jobs.config import RunConfig
 from models import shelf
+from ui import drawings
+from ui.answerer import Answerer
 
 if TYPE_CHECKING:
     from corrections.store import Engine
 
-MOST_CLASSIFIERS = 64  # 3 MB each of a LeNet-5; loading one that had to go takes longer than an answer
-AGAIN = 10.0  # seconds between two looks for a gate that could not be loaded
 STALE = 0.5  # seconds that one look at the shelf serves all who draw
 CROWD = 1  # answers at work at once, beyond which slow networks are asked only where they were chosen
 FIRST_PAGE = 1.0  # seconds: the browser is still fetching the canvas, and loading here would hold up what it asks for
-
-
-_loading = threading.Lock()
-
-
-# functools, not st.cache_resource, which takes half a millisecond to find what it has, four times a stroke.
-@functools.lru_cache(maxsize=MOST_CLASSIFIERS)
-def _classifier(folder: Path, dataset: str, name: str, sha256: str, decline_below: float, gate: int) -> Classifier:
-    return load_classifier(shelf.load_card(dataset, name))
-
-
-_without_gate: dict[tuple[str, str], float] = {}  # when the gate of each network that was loaded without one was looked for last
-
-
-def classifier(card: shelf.Card) -> Classifier:
-    """The session of a published network; where it or its data set's gate was published anew or mended, it is loaded anew.
-
-    Raises ShelfError.
-    """
-    gate = shelf.gate_version(card.dataset)
-    with _loading:  # once for all who ask for it at the same moment
-        found = _classifier(card.folder, card.dataset, card.name, card.sha256, card.decline_below, gate)
-        if gate and found.gate is None and not card.takes_photos:
-            _look_for_gate(found)
-        return found
-
-
-def _look_for_gate(found: Classifier) -> None:
-    """Looks once more, and now and then: a gate is damaged, or could not be read at the moment when the network was loaded."""
-    name = found.card.dataset, found.card.name
-    if time.monotonic() - _without_gate.get(name, -AGAIN) >= AGAIN:
-        _without_gate[name] = time.monotonic()
-        add_gate(found)
-    if found.gate is not None:
-        _without_gate.pop(name, None)
 
 
 def cards(dataset: str) -> list[shelf.Card]:
@@ -73,6 +38,7 @@ def _cards(dataset: str, folder: Path, moment: int) -> list[shelf.Card]:
 
 
 _at_work: set[object] = set()
+answerer = Answerer()
 
 
 @contextlib.contextmanager
@@ -80,9 +46,10 @@ def answering() -> Iterator[None]:
     """Counts as an answer at work for the time of a with block; retrains stand back while there are several."""
     own = object()
     _at_work.add(own)
-    if is_crowded():
-        giving_way.ask()
     try:
+        if is_crowded():
+            giving_way.ask()
+            answerer.start()
         yield
     finally:
         _at_work.discard(own)
@@ -91,6 +58,12 @@ def answering() -> Iterator[None]:
 def is_crowded() -> bool:
     """Whether more people wait for an answer than the processor has room for."""
     return len(_at_work) > CROWD
+
+
+def answers(told: str, cards: Sequence[shelf.Card]) -> list[Answer | shelf.ShelfError]:
+    """As `drawings.answers`, by the process that a crowd started, where it is there and can."""
+    by_process = answerer.ask(told, cards)
+    return drawings.answers(told, cards) if by_process is None or isinstance(by_process[0], shelf.ShelfError) else by_process
 
 
 def corrections() -> "Engine":

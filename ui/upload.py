@@ -12,6 +12,7 @@ from pathlib import Path
 import streamlit as st
 from PIL import Image
 
+from inference import sessions
 from inference.classify import Answer, answer_image
 from inference.decode import FORMATS, MAX_BYTES, UnreadableImage, decode
 from inference.ink import over_contrasting_ground
@@ -19,7 +20,7 @@ from inference.prepare import is_finished
 from models import datasets, shelf
 from models.errors import InklingError
 from models.shelf import Card
-from ui import figures, region, serving, sidebar, tell, visitor, why
+from ui import figures, region, sidebar, tell, visitor, why
 from ui.uploads import MOST_UPLOADED
 
 SAMPLES = Path(__file__).parent / "samples"
@@ -48,7 +49,7 @@ def page() -> None:
     if not pictures:
         return
     try:
-        serving.classifier(card)
+        sessions.classifier(card)
     except shelf.ShelfError as error:
         st.html(figures.error(f"{card.title} cannot be served", str(error)))
         return
@@ -215,7 +216,7 @@ def _answer(
         image = region.cut(decode(content), part)
     except UnreadableImage as error:
         return str(error)
-    answer = answer_image(serving.classifier(shelf.load_card(dataset, name)), image, invert, crop)
+    answer = answer_image(sessions.classifier(shelf.load_card(dataset, name)), image, invert, crop)
     small = image.copy()
     small.thumbnail((380, 380))
     if answer.prepared.inside is not None:
@@ -225,7 +226,7 @@ def _answer(
     in_colour = None
     if photo_sha256 and not is_finished(image):
         with contextlib.suppress(shelf.ShelfError):
-            in_colour = answer_image(serving.classifier(shelf.load_card(dataset, shelf.PHOTO)), image, crop=crop)
+            in_colour = answer_image(sessions.classifier(shelf.load_card(dataset, shelf.PHOTO)), image, crop=crop)
     return figures.data_url(small), answer, in_colour
 
 

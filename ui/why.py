@@ -7,13 +7,14 @@ import numpy as np
 import streamlit as st
 from PIL import Image
 
+from inference import sessions
 from inference.classify import Answer
 from inference.features import Features, Known
 from inference.occlusion import occlusion
 from models.datasets import DATASETS
 from models.errors import InklingError
 from models.shelf import Card, load_card
-from ui import figures, serving, visitor
+from ui import figures, visitor
 
 LEAST_SIDE = 220  # pixels of the picture of what speaks for an answer, which is shown at 168
 MOST_LAYERS, MOST_MAPS = 7, 32  # shown: of a network, of a layer
@@ -66,7 +67,7 @@ def _known(dataset: str, name: str, sha256: str) -> Known:
 @st.cache_data(max_entries=64, ttl="15m", show_spinner=False)
 def _speaking(dataset: str, name: str, sha256: str, pixels: np.ndarray, what: str) -> str:
     visitor.count("explanations", "uploads_per_minute")  # what is kept is free
-    return speaking(pixels, occlusion(serving.classifier(load_card(dataset, name)), pixels), what)
+    return speaking(pixels, occlusion(sessions.classifier(load_card(dataset, name)), pixels), what)
 
 
 def speaking(pixels: np.ndarray, told: np.ndarray, what: str) -> str:
