@@ -24,7 +24,7 @@ from models import shelf
 from models.datasets import DATASETS, GATE_LABELS
 from tests import tiny
 from tests.test_prepare import DIGITS, sample_pictures
-from training import gate, outliers, published, redrawn, touching
+from training import gate, outliers, published, redrawn, signs, touching
 from training.__main__ import main as train
 from training.export import publish
 from training.onnx_files import ExportError
@@ -58,6 +58,33 @@ def test_every_scribble_fits_the_unit_square(make):
         assert np.isfinite(points).all()
         assert points.min() == 0
         assert points.max() == pytest.approx(1)
+
+
+@pytest.mark.parametrize("name", signs.SIGNS | signs.HELD_OUT)
+def test_every_sign_is_drawn_with_all_its_strokes_and_anew_each_time(name: str):
+    strokes = (signs.SIGNS | signs.HELD_OUT)[name]
+    first, second = (signs.sign(strokes, np.random.default_rng(seed)) for seed in range(2))
+    assert [len(stroke) for stroke in first] == [len(stroke) for stroke in strokes]
+    points = np.concatenate(first)
+    assert np.ptp(points, axis=0).max() == pytest.approx(1, abs=0.4)
+    assert not np.allclose(points, np.concatenate(second))
+
+
+@pytest.mark.parametrize(
+    ("dataset", "part", "share"), [("mnist", "train", 0.5), ("mnist", "validation", 1 / 7), ("fashion-mnist", "train", 1 / 7)]
+)
+def test_some_of_the_scribbles_are_signs_each_told_by_its_number(monkeypatch, tmp_path: Path, dataset: str, part: str, share: float):
+    drawn, scribble = [], outliers._scribble
+    monkeypatch.setattr(outliers, "_scribble", lambda number, random: drawn.append(number) or scribble(number, random))
+    made, each = outliers.make("scribble", part, dataset, 249, tiny.dataset(tmp_path, other(dataset)))
+    assert (np.array(drawn) > 0).mean() == pytest.approx(share, abs=0.08)
+    assert len(made) == len(each) == 249  # none came out blank
+    assert drawn == each.tolist()
+
+
+def test_the_signs_held_out_are_others_than_those_that_are_learned():
+    assert not set(signs.HELD_OUT) & set(signs.SIGNS)
+    assert not {str(strokes) for strokes in signs.HELD_OUT.values()} & {str(strokes) for strokes in signs.SIGNS.values()}
 
 
 def test_no_letter_is_taught_that_is_written_like_a_digit():

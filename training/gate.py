@@ -37,7 +37,7 @@ EPOCHS, BATCH_SIZE, LR, WEIGHT_DECAY = 14, 256, 0.003, 0.02
 AUGMENTATION = {"mnist": "elastic", "fashion-mnist": "mirror"}
 # For training; a tenth for validation. Letters are unlike garments, and costly to cut out as photos are: a third of them is enough (EXPERIMENTS.md).
 COUNTS = {
-    "mnist": {"letter": 45_000, "scribble": 12_000, "noise": 6_000, "garment": 12_000},
+    "mnist": {"letter": 45_000, "scribble": 24_000, "noise": 6_000, "garment": 12_000},
     "fashion-mnist": {"letter": 15_000, "scribble": 12_000, "noise": 6_000, "digit": 12_000},
 }
 OF_ITS_OWN = 16_000  # garments in other sizes, and on light ground; half as many drawn

@@ -1,7 +1,7 @@
 """Pictures that a network is not made for, so that a gate may learn to know them (outlier exposure: Hendrycks et al. 2019, arXiv:1812.04606).
 
 Each kind comes as the networks of a data set see it, prepared as what people send is: uint8 [N, 28, 28]. Letters are of
-hands.npz, garments and digits of the other data set; scribbles and noise are made here.
+hands.npz, garments and digits of the other data set; scribbles and noise are made here, signs in signs.py.
 """
 
 import math
@@ -12,18 +12,27 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from inference.prepare import SIDE, prepare
-from training import pictures
+from training import pictures, signs
 from training.data import Dataset
 from training.redrawn import HURRIED, PIECES
 from training.strokes import fitted
 
 # Letters that are written like digits: O and o like 0, I and l like 1.
 LETTERS = "".join(sorted(set(string.ascii_letters) - set("OoIl")))
+# Shares of scribbles that are signs and small drawings, as they come and as a gate learns them: each of sixty has to be seen often enough.
+SIGNS, SIGNS_LEARNED = 1 / 7, {"mnist": 0.5, "fashion-mnist": 1 / 7}
 AS_THEY_ARE = 0.6  # share of the other data set's pictures that are sent as 28x28 files
 
 
 def scribble(random: np.random.Generator) -> list[np.ndarray]:
-    """Strokes that are nothing, or a sign that is no digit."""
+    """Strokes that are nothing, or a sign."""
+    return _scribble(random.integers(1, len(signs.SIGNS) + 1) if random.random() < SIGNS else 0, random)
+
+
+def _scribble(number: int, random: np.random.Generator) -> list[np.ndarray]:
+    """number: 0 for strokes that are nothing, and from 1 on which of signs.SIGNS."""
+    if number:
+        return fitted(signs.sign(list(signs.SIGNS.values())[number - 1], random))
     return fitted(SCRIBBLES[random.integers(len(SCRIBBLES))](random))
 
 
@@ -90,25 +99,6 @@ def face(random: np.random.Generator) -> list[np.ndarray]:
     return [ring, ring * 0.08 + (-0.35, -0.3), ring * 0.08 + (0.35, -0.3), mouth]
 
 
-def _sign(random: np.random.Generator) -> list[np.ndarray]:
-    signs = [
-        [[(0, 0), (1, 1)], [(1, 0), (0, 1)]],  # a cross
-        [[(0.5, 0), (0.5, 1)], [(0, 0.5), (1, 0.5)]],  # a plus
-        [[(0, 0.5), (1, 0.5)], [(0.65, 0.2), (1, 0.5), (0.65, 0.8)]],  # an arrow
-        [[(0, 1), (0.5, 0), (1, 1), (0, 1)]],  # a triangle
-        [[(0, 1), (0, 0.4), (0.5, 0), (1, 0.4), (1, 1), (0, 1)], [(0.4, 1), (0.4, 0.7), (0.6, 0.7), (0.6, 1)]],  # a house
-        [[(0, 0.5), (0.5, 0), (1, 0.5), (0.5, 1), (0, 0.5)], [(0, 0.5), (1, 0.5)]],  # a diamond
-        [[(0.2, 0), (0.1, 1)], [(0.7, 0), (0.6, 1)], [(0, 0.3), (1, 0.3)], [(0, 0.7), (1, 0.7)]],  # a hash
-        [[(0, 0), (1, 0), (1, 1), (0, 1), (0, 0)], [(0, 0), (1, 1)], [(1, 0), (0, 1)]],  # a box, crossed out
-        [[(0.6, 0), (0.1, 0.6), (0.5, 0.5), (0.2, 1)], [(0.2, 1), (0.1, 0.75)], [(0.2, 1), (0.45, 0.85)]],  # lightning
-        [[(0.5, 0.3), (0.5, 0.7)], [(0.5, 0.7), (0.2, 1)], [(0.5, 0.7), (0.8, 1)], [(0.1, 0.45), (0.9, 0.45)],
-         [(0.5, 0.3), (0.62, 0.2), (0.5, 0.05), (0.38, 0.2), (0.5, 0.3)]],  # a stick man
-        [[(0, 0.3), (1, 0.3)], [(0, 0.7), (1, 0.7)]],  # equals
-    ]  # fmt: skip
-    sign = signs[random.integers(len(signs))]
-    return [np.array(stroke, float) + random.normal(0, 0.03, (len(stroke), 2)) for stroke in sign]
-
-
 def _wave(random: np.random.Generator) -> list[np.ndarray]:
     along = np.linspace(0, 1, 80)
     down = np.sin(along * random.uniform(12, 40)) * random.uniform(0.1, 0.5)
@@ -120,7 +110,7 @@ def _turned(points: np.ndarray, angle: float) -> np.ndarray:
     return points @ np.array([[cos, sin], [-sin, cos]])
 
 
-SCRIBBLES = (_tangle, _tangle, _tangle, _coil, _spiral, _zigzag, _lines, _hatching, _star, _heart, face, _sign, _sign, _wave)
+SCRIBBLES = (_tangle, _tangle, _tangle, _coil, _spiral, _zigzag, _lines, _hatching, _star, _heart, face, _wave)
 
 
 def noise(random: np.random.Generator) -> Image.Image:
@@ -167,7 +157,7 @@ def _sent(pixels: np.ndarray, dataset: str, random: np.random.Generator) -> np.n
 
 
 def _of_scribbles(numbers: np.ndarray, dataset: str, random: np.random.Generator) -> np.ndarray:
-    return pictures.seen([scribble(random) for _ in numbers], dataset, random)
+    return pictures.seen((_scribble(number, random) for number in numbers), dataset, random)
 
 
 def _of_noise(numbers: np.ndarray, dataset: str, random: np.random.Generator) -> np.ndarray:
@@ -177,16 +167,19 @@ def _of_noise(numbers: np.ndarray, dataset: str, random: np.random.Generator) ->
 def make(kind: str, part: str, dataset: str, count: int, other: Dataset) -> tuple[np.ndarray, np.ndarray]:
     """`count` outliers of a kind for the networks of a data set, of a part ("train" or "validation"), some fewer where some come out blank.
 
-    uint8 [N, 28, 28], and what each is among its kind, int64 [N]: which letter of LETTERS, which class of the other data set; else 0.
+    uint8 [N, 28, 28], and what each is among its kind, int64 [N]: which letter of LETTERS, which class of the other data set, of scribbles
+    which of signs.SIGNS, counted from 1; else 0.
     other: the data set that garments or digits are of.
     """
     seed = {"train": 1, "validation": 2}[part]
     if kind == "letter":
         made, each = pictures.written(part, LETTERS, count, dataset, hurried=HURRIED[part], pieces=PIECES[part])
-    elif kind in {"scribble", "noise"}:
-        show = _of_scribbles if kind == "scribble" else _of_noise
-        made = pictures.in_parts(partial(show, dataset=dataset), np.arange(count), seed)
-        each = np.zeros(len(made), np.int64)
+    elif kind == "scribble":
+        random, share = np.random.default_rng(seed), SIGNS_LEARNED[dataset] if part == "train" else SIGNS
+        each = np.where(random.random(count) < share, random.integers(1, len(signs.SIGNS) + 1, count), 0)
+        made = pictures.in_parts(partial(_of_scribbles, dataset=dataset), each, seed)
+    elif kind == "noise":
+        made, each = pictures.in_parts(partial(_of_noise, dataset=dataset), np.arange(count), seed), np.zeros(count, np.int64)
     else:
         pool = getattr(other, part)
         chosen = np.random.default_rng(seed).permutation(len(pool))[:count]
