@@ -70,9 +70,8 @@ class Tally:
     latencies: list[float] = field(default_factory=list)  # ms
     errors: list[str] = field(default_factory=list)
     memory: list[float] = field(default_factory=list)  # MB, every LOOKS seconds
-    cpu: np.ndarray = field(
-        default_factory=lambda: np.zeros(2)
-    )  # seconds of processor time that servers, and what answers beside them, had
+    # Seconds of processor time that the servers had while they drew, and what answers beside them.
+    cpu: np.ndarray = field(default_factory=lambda: np.zeros(2))
 
 
 class Client:

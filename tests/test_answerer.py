@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from multiprocessing.connection import Pipe
 from pathlib import Path
 
@@ -18,11 +17,11 @@ from inference.classify import Answer
 from jobs.runs import ROOT
 from models import shelf
 from tests.test_app import html_of, read_of_a_drawing, run_page
+from tests.test_faults import PATIENCE, until
 from ui import answerer, drawings, serving
 from ui.answerer import Answerer
 
 NAMES = ("small", "fc", "lenet5")
-PATIENCE = 60.0  # seconds: what is waited for takes two, on a machine at work longer
 
 
 def told(*strokes: list[tuple[int, int]]) -> str:
@@ -38,13 +37,6 @@ SCRIBBLE = told([(40 + 7 * (at * 37 % 35), 40 + 7 * (at * 53 % 35)) for at in ra
 
 def cards(*names: str) -> list[shelf.Card]:
     return [shelf.load_card("mnist", name) for name in names or NAMES]
-
-
-def wait_until(condition) -> None:
-    end = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.02)
 
 
 def is_at_work(pid: int) -> bool:
@@ -64,11 +56,11 @@ def started(monkeypatch):
     monkeypatch.setattr(answerer, "AGAIN", 0.0)
     process = Answerer()
     process.start()
-    wait_until(lambda: is_ready(process))
+    until(lambda: is_ready(process))
     yield process
     if running := process._process:
         running.kill()
-        wait_until(lambda: process._process is None)
+        until(lambda: process._process is None)
 
 
 @pytest.fixture
@@ -161,9 +153,9 @@ def test_killed_it_costs_no_answer_and_is_started_anew(started, monkeypatch):
     first = started._process.pid
     os.kill(first, signal.SIGKILL)
     assert serving.answers(ONE, cards())[0].label == "1"
-    wait_until(lambda: started._process is None)
+    until(lambda: started._process is None)
     started.start()
-    wait_until(lambda: is_ready(started))
+    until(lambda: is_ready(started))
     assert started._process.pid != first
     assert started.ask(ONE, cards())[0].label == "1"
 
@@ -174,7 +166,7 @@ def test_stuck_it_is_ended_and_the_server_answers(started, monkeypatch):
     process = started._process
     os.kill(process.pid, signal.SIGSTOP)
     assert serving.answers(ELEVEN, cards())[0].label == "11"
-    wait_until(lambda: process.poll() is not None)
+    until(lambda: process.poll() is not None)
 
 
 @pytest.mark.parametrize("odd", ["[]", "no JSON", '[{"path": [["M", 1]], "strokeWidth": "x", "stroke": "#ffffff"}]'])
@@ -203,7 +195,7 @@ def test_until_it_is_ready_the_server_answers_and_it_is_started_once(monkeypatch
         assert process.ask(ONE, cards()) is None
     assert began == [1]
     ready.set()
-    wait_until(lambda: process._process is None)
+    until(lambda: process._process is None)
 
 
 @pytest.mark.parametrize("error", [OSError(24, "Too many open files"), RuntimeError("can't start new thread")])
@@ -242,14 +234,14 @@ def test_half_an_answer_is_never_taken_for_the_next_one(started):
     process, started._connection = started._process, Failing()
     assert started.ask(ONE, cards()) is None
     assert started.ask(ELEVEN, cards()) is None
-    wait_until(lambda: process.poll() is not None)
+    until(lambda: process.poll() is not None)
 
 
 def test_one_that_ends_at_once_is_not_started_again_and_again(monkeypatch):
     monkeypatch.setattr(answerer.sys, "executable", "/bin/false")
     process = Answerer()
     process.start()
-    wait_until(lambda: process._process is None)
+    until(lambda: process._process is None)
     process.start()
     assert process._process is None
     process._began -= answerer.AGAIN
@@ -281,26 +273,36 @@ def test_it_ends_with_its_server_while_it_loads_and_while_it_waits(waits: bool):
     server = subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE, text=True)
     child = int(server.stdout.readline())
     assert server.stdout.readline() == "ready\n"
-    wait_until(lambda: is_at_work(child))
+    until(lambda: is_at_work(child))
     server.kill()
     server.wait()
     server.stdout.close()
-    wait_until(lambda: not is_at_work(child))
+    until(lambda: not is_at_work(child))
 
 
-def test_another_folder_is_the_same_shelf_for_both(tmp_path, monkeypatch):
+@pytest.fixture
+def elsewhere(tmp_path, monkeypatch) -> Path:
+    """A shelf that is named by a path relative to where the server was started; its MNIST folder."""
     shutil.copytree(ROOT / "models" / "mnist", tmp_path / "shelf" / "mnist")
-    (tmp_path / "shelf" / "mnist" / "fc.json").unlink()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("INKLING_MODELS", "shelf")
-    process = Answerer()
-    process.start()
-    wait_until(lambda: is_ready(process))
-    assert process.ask(ONE, cards("small", "lenet5"))[0].label == "1"
-    publish_as_lenet5(tmp_path / "shelf" / "mnist")
-    small, lenet5 = process.ask(ONE, cards("small", "lenet5"))
+    return tmp_path / "shelf" / "mnist"
+
+
+def test_a_shelf_at_a_relative_path_is_the_same_for_both(elsewhere, started):
+    publish_as_lenet5(elsewhere)
+    small, lenet5 = started.ask(ONE, cards("small", "lenet5"))
     assert np.array_equal(small.probabilities, lenet5.probabilities)
-    process._process.kill()
+
+
+def test_a_network_that_is_gone_is_no_fault_of_the_process(mnist, started, capfd):
+    known = cards()
+    shutil.copy(mnist / "fc.json", mnist / "mine.json")
+    gone = cards("mine")
+    (mnist / "mine.json").unlink()
+    assert started.ask(ONE, gone) is None
+    assert started.ask(ONE, known)[0].label == "1"
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_in_a_crowd_the_page_says_which_network_was_not_asked(monkeypatch):

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -175,7 +176,8 @@ def test_a_checkpoint_that_is_cut_off_is_named_with_what_to_do(folders, capsys):
     assert message in capsys.readouterr().err
 
 
-def until(is_true) -> None:
+def until(is_true: Callable[[], bool]) -> None:
+    """Returns once it is true."""
     give_up = time.monotonic() + PATIENCE
     while not is_true():
         assert time.monotonic() < give_up

@@ -8,6 +8,7 @@ What passes between the two is pickled: a socket pair that nobody else has an en
 """
 
 import contextlib
+import functools
 import os
 import signal
 import subprocess
@@ -20,6 +21,7 @@ from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
 
 from inference.classify import Answer
+from inference.sessions import MOST_CLASSIFIERS
 from models import shelf
 from models.shelf import Card, ShelfError
 from ui import drawings
@@ -112,29 +114,27 @@ def _name(card: Card) -> Name:
 
 def serve(connection: Connection, idle: float = IDLE) -> None:
     """The process's end: answers until nobody asked for `idle` seconds, or the server has ended."""
-    known: dict[tuple[str, str], Card] = {}
     with contextlib.suppress(OSError, EOFError):
         connection.send("ready")
         while connection.poll(idle):
             told, dataset, names = connection.recv()
             try:
-                answers = _answers(told, dataset, names, known)
+                answers = drawings.answers(told, [_card(dataset, name) for name in names])
+            except ShelfError:  # one is not there any more, or another by now: the server knows which the page shows
+                answers = None
             except Exception:  # whatever a browser made up, which the server meets once more, or a fault of this process alone
                 traceback.print_exc()
                 answers = None
             connection.send(answers)
 
 
-def _answers(told: str, dataset: str, names: Sequence[Name], known: dict[tuple[str, str], Card]) -> Answers | None:
-    cards = []
-    for name in names:
-        card = known.get((dataset, name[0]))
-        if card is None or _name(card) != name:
-            card = known[dataset, name[0]] = shelf.load_card(dataset, name[0])
-        if _name(card) != name:  # the server has not seen yet that it was published anew
-            return None
-        cards.append(card)
-    return drawings.answers(told, cards)
+@functools.lru_cache(maxsize=MOST_CLASSIFIERS)
+def _card(dataset: str, name: Name) -> Card:
+    """Raises ShelfError where there is none, or another one of that name."""
+    card = shelf.load_card(dataset, name[0])
+    if _name(card) != name:
+        raise ShelfError(f"{name[0]} was published anew")
+    return card
 
 
 def _load() -> None:

@@ -62,6 +62,7 @@ def _read(dataset: str, chosen: Card, told: str) -> tuple[str, str]:
     with serving.answering():
         cards = beside.cards(dataset, chosen)
         asked = [chosen, *(card for card, is_asked in cards if is_asked and card.name != chosen.name)]
+        # Fewer than were asked where the first cannot be served, or sees nothing.
         answers = dict(zip([card.name for card in asked], serving.answers(told, asked), strict=False))
     answer = answers[chosen.name]
     if isinstance(answer, ShelfError):
