@@ -27,7 +27,7 @@ def page() -> None:
         return
     abreast = 2 if len(cards) in (2, 4) else 3
     for start in range(0, len(cards), abreast):
-        for place, card in zip(st.columns(abreast, gap="medium"), cards[start : start + abreast], strict=False):
+        for place, card in zip(st.columns(abreast, gap="small"), cards[start : start + abreast], strict=False):
             with place:
                 _show_card(card)
     if gate := shelf.gate_card(dataset):
@@ -108,7 +108,7 @@ def _show_damage(card: shelf.Card) -> None:
 
 def _show_card(card: shelf.Card) -> None:
     facts = card.facts
-    with st.container(border=True):
+    with st.container(border=True, height="stretch"):
         st.html(
             f'<div class="ink"><h3 style="padding:0;margin:0">{html.escape(card.title)}</h3><div class="ink-big">{figures.percent(card.test_accuracy, 2)}</div>'
             f'<p class="ink-lead">of {facts["test"]["n"]:,} test images</p>{figures.pairs_table(_figures(card))}</div>'
