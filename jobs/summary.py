@@ -15,7 +15,8 @@ from jobs.sweeps import MOST_SEEDS, Result, Settings, Sweep
 
 SEEDS_AT_WORK = 10  # seeds without any result before one that has some: cells are measured at once, and not in order
 TRAIN_IMAGES = 54_000  # of both data sets, once 6,000 are held out
-TOLERANCE = 0.005  # figures this close are the same, whatever their spread
+TOLERANCE = 0.005  # figures this close are the same, whatever their spread,
+OF_THE_ERROR = 0.5  # where that is no more than this share of what the source gets wrong: 99.0 is far from 99.5
 SPREADS = 3  # and so are figures within this many standard deviations
 GUESSING = 0.15  # ten classes: at or below this a network guesses, and by how much says nothing
 CONVERGED_WITHIN = 0.001
@@ -115,15 +116,16 @@ class Outcome:
     def verdict(self) -> str:
         """reproduced, differs, missing (not measured), or nothing to compare with ('none').
 
-        It differs when mean and reference are further apart than TOLERANCE and than SPREADS standard deviations, unless
-        both are at or below GUESSING. A network that diverged guesses.
+        It differs when mean and reference are further apart than TOLERANCE, or OF_THE_ERROR of what the source gets wrong where that is less,
+        and than SPREADS standard deviations, unless both are at or below GUESSING. A network that diverged guesses.
         """
         if self.reference is None:
             return "none"
         if not self.runs:
             return "missing"
         mean = self.mean if self.mean is not None else 0.0
-        if max(mean, self.reference) <= GUESSING or abs(mean - self.reference) <= max(TOLERANCE, SPREADS * (self.std or 0.0)):
+        close = min(TOLERANCE, OF_THE_ERROR * (1 - self.reference))
+        if max(mean, self.reference) <= GUESSING or abs(mean - self.reference) <= max(close, SPREADS * (self.std or 0.0)):
             return "reproduced"
         return "differs"
 

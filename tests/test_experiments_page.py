@@ -117,6 +117,7 @@ def test_the_rule_is_stated_and_a_reason_that_is_known_stands_beside_the_figure(
     measure("r7-loss", away=-0.01)
     words = words_of(visit(sweep="r7-loss"))
     assert "0.5 points" in words
+    assert "50 % of the source's error" in words
     assert "3 of our standard deviations" in words
     assert "A reason &lt;b&gt;found&lt;/b&gt;." in words
     assert "3 of 3 figures" in words

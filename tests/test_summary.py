@@ -74,6 +74,8 @@ def test_a_file_that_grew_is_read_again_and_one_that_did_not_is_not(monkeypatch)
     [
         ([0.9549], 0.95, "reproduced"),  # within half a point
         ([0.9551], 0.95, "differs"),
+        ([0.9930], 0.9950, "reproduced"),  # within half of its error
+        ([0.9920], 0.9950, "differs"),  # half a point is as much as it gets wrong
         ([0.93, 0.96, 0.99], 0.90, "reproduced"),  # within three standard deviations, 9 points
         ([0.959, 0.96, 0.961], 0.95, "differs"),
         ([0.0875], 0.1309, "reproduced"),  # both guess

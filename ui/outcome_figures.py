@@ -5,15 +5,16 @@ from collections.abc import Sequence
 
 from jobs import tables
 from jobs.recipes import RECIPES
-from jobs.summary import GUESSING, SPREADS, TOLERANCE, Outcome, changes_of_recipe, in_words, settings_that_matter
+from jobs.summary import GUESSING, OF_THE_ERROR, SPREADS, TOLERANCE, Outcome, changes_of_recipe, in_words, settings_that_matter
 from models import datasets
 from ui import figures
 
 NO_REASON = "No reason found yet."
 VERDICTS = {"reproduced": "reproduced", "differs": "did not reproduce", "missing": "not measured", "none": ""}
 RULE = (
-    f"A figure did not reproduce when our mean lies further from it than {TOLERANCE * 100:g} points and than {SPREADS} of our standard "
-    f"deviations. Where both are at most {GUESSING * 100:.0f} %, both networks guess, and that counts as reproduced; a network that diverged guesses."
+    f"A figure did not reproduce when our mean lies further from it than {TOLERANCE * 100:g} points, or {OF_THE_ERROR * 100:.0f} % of the source's error "
+    f"where that is less, and than {SPREADS} of our standard deviations. Where both are at most {GUESSING * 100:.0f} %, both networks guess, and "
+    "that counts as reproduced; a network that diverged guesses."
 )
 
 
