@@ -149,13 +149,13 @@ def test_a_cell_that_diverges_is_a_result():
     (result,) = sweeps.read_results(FILE).values()
     assert result["test_accuracy"] is result["val_accuracy"] is None
     assert "the loss became" in result["error"]
-    assert "diverged (n = 1)" in sweep.table(wild, FILE)
+    assert sweep.table(wild, FILE).splitlines()[-1] == " 1 wild         - / diverged (n = 1)"
 
 
 def test_the_table_shows_source_and_own_figures(monkeypatch):
     sweep.run(TINY, here, seeds=2)
     lines = sweep.table(TINY, FILE).splitlines()
-    assert lines[3].startswith("8 wide   lr 0.01")
+    assert lines[3].startswith(" 1 8 wide   lr 0.01")
     assert " 90.00 % / " in lines[3]
     assert "± " in lines[3]
     assert lines[3].endswith("n = 2)")

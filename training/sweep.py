@@ -157,16 +157,18 @@ def _line(result: Result) -> str:
 
 
 def table(sweep: Sweep, file: str) -> str:
-    """The sweep with the results of a file as text: the source's figure / ours as `jobs.summary.Outcome.told`, a line a cell."""
-    widths = max(len(row.title) for row in sweep.rows)
-    lines = [f"{sweep.title}: {sweep.about}", "the source's test accuracy / ours"]
+    """The sweep with the results of a file as text: a line a cell, the source's figure / ours as `jobs.summary.Outcome.told`; rows with the numbers
+    that `--rows` takes."""
+    names = [f"{number:2} {row.recipe or row.title}" for number, row in enumerate(sweep.rows, 1)]
+    widths, is_one_column = max(map(len, names)), len(sweep.columns) == 1
+    lines = [f"{sweep.title}: {sweep.about}", f"the source's {sweep.columns[0].title if is_one_column else 'test accuracy'} / ours"]
+    lines += [""] * is_one_column
     for outcome in summary.outcomes(sweep, sweeps.read_results(file)):
-        if outcome.column == 0:
+        if outcome.column == 0 and not is_one_column:
             lines.append("")
-        title = sweep.rows[outcome.row].title if outcome.column == 0 else ""
+        name = names[outcome.row] if outcome.column == 0 else ""
+        column = "" if is_one_column else f"{sweep.columns[outcome.column].title:24} "
         source = "-" if outcome.reference is None else f"{outcome.reference * 100:.2f} %"
         figure, rest = outcome.told
-        lines.append(
-            f"{title:{widths}}  {sweep.columns[outcome.column].title:24} {source:>8} / {figure:>8}" + (f" ({rest})" if rest else "")
-        )
+        lines.append(f"{name:{widths}}  {column}{source:>8} / {figure:>8}" + (f" ({rest})" if rest else ""))
     return "\n".join(lines)
