@@ -170,7 +170,7 @@ def find_frames(ink: np.ndarray, level: float, pale: float) -> np.ndarray:
     for at in np.flatnonzero((np.minimum(found.widths, found.heights) > least) & is_thin)[:MOST_FRAMES]:
         left, top, right, bottom = box = found.boxes[at]
         place = slice(top, bottom), slice(left, right)
-        lines = (found.numbers[place] == at + 1).view(np.uint8)
+        lines = _up_to_the_edge((found.numbers[place] == at + 1).view(np.uint8), box, ink.shape)
         _, cells, facts, _ = cv2.connectedComponentsWithStats(1 - lines, connectivity=4)
         written = np.where(cv2.dilate(lines, np.ones((7, 7), np.uint8)) > 0, 0, ink[place])
         is_large = found.widths[at] > 0.5 * ink.shape[1] and found.heights[at] > 0.5 * ink.shape[0]
@@ -180,6 +180,15 @@ def find_frames(ink: np.ndarray, level: float, pale: float) -> np.ndarray:
         if any(_is_around_writing(inside, written, (pale, SURE * level), high_enough) for inside in closed):
             frames[place] |= (lines > 0) & ~_written_into(closed, lines, 0.6 * least)
     return frames
+
+
+def _up_to_the_edge(lines: np.ndarray, box: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """A piece's lines, uint8 [h, w], in its box, each of which ends at the picture's edge where it almost does: what they enclose would leak out there."""
+    near = max(2, min(shape) // 100)
+    for at, (line, end) in enumerate(zip((lines.T, lines, lines.T[::-1], lines[::-1]), (0, 0, *shape[::-1]), strict=True)):
+        if abs(box[at] - end) <= near < len(line):
+            line[:near] |= line[near]
+    return lines
 
 
 def _written_into(cells: list[np.ndarray], lines: np.ndarray, high: float) -> np.ndarray:

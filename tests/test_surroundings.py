@@ -144,6 +144,16 @@ def test_a_pencil_in_a_printed_box_is_seen_although_the_box_is_much_darker():
         assert distance(seen(drawing), alone) < NEAR
 
 
+def test_a_pencil_in_a_ring_whose_ends_stop_short_of_the_pictures_edge_is_seen():
+    for digit in DIGITS[::4]:
+        drawing = sheet(digit, 235, 140)
+        alone = seen(drawing)
+        pen = ImageDraw.Draw(drawing)
+        pen.ellipse((80, 80, 320, 325), outline=10, width=6)
+        pen.polygon([(0, 0), (SIZE, 0), (SIZE, 104), (0, 100)], fill=235)
+        assert distance(seen(drawing.crop((0, 100, SIZE, SIZE))), alone) < NEAR
+
+
 def test_a_digit_that_touches_its_box_stays_beside_one_that_does_not():
     for touching, free in ((2, 0), (5, 3), (8, 1)):
         drawing = Image.new("L", (SIZE, SIZE), 255)
