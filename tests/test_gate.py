@@ -284,6 +284,13 @@ def test_a_gates_threshold_declines_enough_of_each_kind_as_far_as_its_own_kind_a
     assert gate.threshold_between(at[0], at[1], [np.zeros(1000), at[2]]) == pytest.approx(expected)
 
 
+@pytest.mark.parametrize(("other", "declined"), [(0.1, 15), (0.317, 17), (0.9, 20)])
+def test_more_of_other_hands_is_declined_only_where_another_kind_asks_for_it(other, declined):
+    redrawn = np.linspace(0.3, 1.3, 1001)
+    threshold = gate.threshold_between(np.ones(1000), redrawn, [np.full(1000, other)])
+    assert (redrawn < threshold - 1e-9).sum() == declined
+
+
 # The gates that are shipped
 
 
